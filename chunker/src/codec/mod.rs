@@ -1,0 +1,250 @@
+//! How a chunk's bytes are coded at rest.
+//!
+//! A codec id is part of the pack format and never changes meaning; a better codec gets a new id. A
+//! filter is exactly invertible on any bytes, so that identity never rests on a header being true.
+//! Nothing is trusted on the way back: lengths are bounded by the caller, and the chunk's name is
+//! checked by whoever asked for it.
+
+mod pixel;
+mod zstandard;
+
+use crate::limits::MANIFEST_BYTES_MAX;
+use crate::span::Geometry;
+use crate::{Error, Result};
+
+/// A codec id as it stands in a pack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Codec {
+    /// The bytes as they are.
+    Stored = 0,
+    /// One Zstandard frame (RFC 8878).
+    Zstd = 1,
+    /// MED prediction, zigzag, byte planes, Zstandard: see `FORMAT.md`.
+    PixelMed = 2,
+}
+
+impl Codec {
+    /// The codec with this id.
+    pub fn from_id(id: u8) -> Result<Self> {
+        match id {
+            0 => Ok(Self::Stored),
+            1 => Ok(Self::Zstd),
+            2 => Ok(Self::PixelMed),
+            _ => Err(Error::Codec { codec: id, why: "this build does not know the codec" }),
+        }
+    }
+
+    /// The id as it stands in a pack.
+    #[must_use]
+    pub fn id(self) -> u8 {
+        self as u8
+    }
+}
+
+/// What a chunk is, as far as choosing a codec goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Content {
+    /// Headers, manifests, private blobs: text and small numbers.
+    Text,
+    /// Native pixels that the pixel filter applies to.
+    Pixels(Geometry),
+    /// Most likely compressed already, or noise.
+    Dense,
+}
+
+/// How hard to try. Never changes a name or a root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effort {
+    /// Zstandard level for text; 3 unless set.
+    pub text_level: i32,
+    /// Zstandard level behind the pixel filter; 1 unless set (higher ones gain nothing).
+    pub pixel_level: i32,
+    /// Apply the pixel filter.
+    pub filter: bool,
+    /// Compress at all.
+    pub compress: bool,
+}
+
+impl Default for Effort {
+    fn default() -> Self {
+        Self { text_level: 3, pixel_level: 1, filter: true, compress: true }
+    }
+}
+
+/// A chunk as it is to be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    /// How `bytes` are coded.
+    pub codec: Codec,
+    /// The coded bytes; empty for [`Codec::Stored`], where the plain bytes stand for themselves.
+    pub bytes: Vec<u8>,
+}
+
+impl Encoded {
+    const STORED: Self = Self { codec: Codec::Stored, bytes: Vec::new() };
+
+    /// The bytes to write: coded, or the plain ones where nothing was gained.
+    #[must_use]
+    pub fn payload<'a>(&'a self, plain: &'a [u8]) -> &'a [u8] {
+        if self.codec == Codec::Stored { plain } else { &self.bytes }
+    }
+}
+
+/// Bytes of a dense chunk that are tried before compressing all of it.
+const SAMPLE_BYTES: usize = 16 << 10;
+
+/// Codes `plain`, choosing the codec by `content`. Never longer than the plain bytes.
+#[must_use]
+pub fn encode(plain: &[u8], content: Content, effort: Effort) -> Encoded {
+    if !effort.compress {
+        return Encoded::STORED;
+    }
+    let best = match content {
+        Content::Text => compressed(plain, effort.text_level),
+        Content::Dense => dense(plain),
+        Content::Pixels(geometry) if effort.filter => pixels(plain, geometry, effort),
+        Content::Pixels(_) => compressed(plain, effort.pixel_level),
+    };
+    // A gain under 1/64 is not worth a decompression at every read.
+    match best {
+        Some(coded) if coded.bytes.len() + plain.len() / 64 < plain.len() => coded,
+        _ => Encoded::STORED,
+    }
+}
+
+fn compressed(plain: &[u8], level: i32) -> Option<Encoded> {
+    let bytes = zstandard::compress(plain, level)?;
+    Some(Encoded { codec: Codec::Zstd, bytes })
+}
+
+fn dense(plain: &[u8]) -> Option<Encoded> {
+    let middle = (plain.len() / 2).saturating_sub(SAMPLE_BYTES / 2);
+    let sample = &plain[middle..plain.len().min(middle + SAMPLE_BYTES)];
+    let tried = zstandard::compress(sample, 1)?;
+    if tried.len() + sample.len() / 32 < sample.len() { compressed(plain, 1) } else { None }
+}
+
+fn pixels(plain: &[u8], geometry: Geometry, effort: Effort) -> Option<Encoded> {
+    let filtered = pixel::encode(plain, geometry, effort.pixel_level)
+        .map(|bytes| Encoded { codec: Codec::PixelMed, bytes });
+    if geometry.sample_bytes != 1 {
+        return filtered.or_else(|| compressed(plain, effort.text_level));
+    }
+    // Eight-bit images are often drawn (palettes, text, flat areas), where prediction loses to
+    // plain matching: keep the smaller.
+    let direct = compressed(plain, effort.text_level);
+    match (filtered, direct) {
+        (Some(a), Some(b)) => Some(if a.bytes.len() <= b.bytes.len() { a } else { b }),
+        (a, b) => a.or(b),
+    }
+}
+
+/// Decodes into exactly `plain_bytes` bytes, or fails; never allocates more.
+///
+/// The caller bounds `plain_bytes` by what it is ready to hold.
+pub fn decode(codec: Codec, coded: &[u8], plain_bytes: usize) -> Result<Vec<u8>> {
+    if plain_bytes > MANIFEST_BYTES_MAX {
+        return Err(Error::Codec { codec: codec.id(), why: "its plain length is over the bound" });
+    }
+    match codec {
+        Codec::Stored if coded.len() == plain_bytes => Ok(coded.to_vec()),
+        Codec::Stored => Err(Error::Codec { codec: 0, why: "it has another length" }),
+        Codec::Zstd => zstandard::decompress(codec, coded, plain_bytes),
+        Codec::PixelMed => pixel::decode(coded, plain_bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_geometry() -> impl Strategy<Value = Geometry> {
+        (1u8..4, any::<bool>(), 0u8..5, prop_oneof![0u32..600, any::<u32>()]).prop_map(
+            |(sample_bytes, big_endian, left, above)| Geometry {
+                sample_bytes,
+                big_endian,
+                left,
+                above,
+            },
+        )
+    }
+
+    fn any_content() -> impl Strategy<Value = Content> {
+        prop_oneof![
+            Just(Content::Text),
+            Just(Content::Dense),
+            any_geometry().prop_map(Content::Pixels)
+        ]
+    }
+
+    fn smooth(seed: u8, length: usize) -> Vec<u8> {
+        let mut noise = vec![0; length];
+        blake3::Hasher::new().update(&[seed]).finalize_xof().fill(&mut noise);
+        (0..length).map(|i| (i / 97) as u8 ^ (noise[i] & 3)).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        #[test]
+        fn any_bytes_come_back(
+            content in any_content(),
+            seed: u8,
+            length in 0usize..20_000,
+            raw: Vec<u8>,
+            filter: bool,
+        ) {
+            let effort = Effort { filter, ..Effort::default() };
+            for plain in [smooth(seed, length), raw] {
+                let coded = encode(&plain, content, effort);
+                let payload = coded.payload(&plain);
+                prop_assert!(payload.len() <= plain.len());
+                prop_assert_eq!(decode(coded.codec, payload, plain.len()).unwrap(), plain);
+            }
+        }
+
+        #[test]
+        fn hostile_bytes_never_panic(id in 0u8..4, coded: Vec<u8>, length in 0usize..100_000) {
+            if let Ok(codec) = Codec::from_id(id) {
+                let _ = decode(codec, &coded, length);
+            }
+        }
+
+        #[test]
+        fn a_flipped_byte_never_panics(seed: u8, at: prop::sample::Index, with in 1u8..) {
+            let plain = smooth(seed, 4096);
+            let geometry = Geometry { sample_bytes: 2, big_endian: false, left: 1, above: 64 };
+            let mut coded = encode(&plain, Content::Pixels(geometry), Effort::default());
+            let at = at.index(coded.bytes.len());
+            coded.bytes[at] ^= with;
+            let _ = decode(coded.codec, &coded.bytes, plain.len());
+        }
+    }
+
+    #[test]
+    fn smooth_sixteen_bit_images_gain_from_the_filter() {
+        let plain: Vec<u8> = (0..256u32 * 256)
+            .flat_map(|i| ((i % 256) * 7 + (i / 256) * 5 + (i * 2_654_435_761 >> 30)).to_le_bytes())
+            .collect::<Vec<_>>()
+            .chunks(4)
+            .flat_map(|c| [c[0], c[1]])
+            .collect();
+        let geometry = Geometry { sample_bytes: 2, big_endian: false, left: 1, above: 256 };
+        let filtered = encode(&plain, Content::Pixels(geometry), Effort::default());
+        let plainly = encode(&plain, Content::Text, Effort::default());
+        assert_eq!(filtered.codec, Codec::PixelMed);
+        assert!(filtered.bytes.len() * 2 < plainly.payload(&plain).len());
+    }
+
+    #[test]
+    fn noise_is_stored() {
+        let mut noise = vec![0; 100_000];
+        blake3::Hasher::new().finalize_xof().fill(&mut noise);
+        for content in [Content::Text, Content::Dense] {
+            assert_eq!(encode(&noise, content, Effort::default()).codec, Codec::Stored);
+        }
+    }
+}

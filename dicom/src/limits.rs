@@ -1,0 +1,44 @@
+//! Every bound on what outside bytes may make this crate do, with its reason.
+
+/// A top-level value of at least this many bytes is a span of its own, so that a correction of the
+/// small elements around it stores a few KiB again and not the large value (DESIGN §3).
+pub const LARGE_BYTES: u64 = 4096;
+
+/// How far the splitter may stay behind the bytes it was given: a sequence of undefined length is
+/// header or bulk only after [`LARGE_BYTES`] of it were seen, plus one element header.
+pub const LOOKAHEAD_BYTES: usize = 16 * 1024;
+
+/// How many raw bytes of an indexed attribute are kept: enough for [`ATTRIBUTE_BYTES_MAX`] after
+/// decoding from any character set.
+pub const KEEP_BYTES: u64 = 2048;
+
+/// How long one indexed value may be, in bytes of UTF-8. The longest bounded text VR that is indexed
+/// (LO, PN) has 64 characters a component; only retired or free text is ever cut by this.
+pub const ATTRIBUTE_BYTES_MAX: usize = 1024;
+
+/// How long preamble and group 0002 together may be. A real one is under 1 KiB; what claims more is
+/// read as data set, so that an envelope can always be held in memory.
+pub const ENVELOPE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// How long a basic or extended offset table may be to be read (2 Mi or 1 Mi frames); a longer one is
+/// stored like any other bytes and frames are found by their fragments.
+pub const OFFSET_TABLE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// How many frame starts are remembered (16 MiB of them). Later fragments are stored, not indexed.
+pub const FRAMES_MAX: usize = 2 * 1024 * 1024;
+
+/// How much of a deflated data set is inflated to find its attributes: a bomb costs this and no more.
+pub const INFLATE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// How much is inflated at a time.
+pub const INFLATE_STEP_BYTES: usize = 16 * 1024;
+
+/// The longest UID that PS3.5 §9.1 allows; longer ones get a local handle.
+pub const UID_BYTES_MAX: usize = 64;
+
+/// How many bytes of a UID in group 0002 are read: over [`UID_BYTES_MAX`], to see that it is too long.
+pub const META_UID_BYTES_MAX: u64 = 256;
+
+/// The largest length believed of an element that is read against the declared VR encoding, or that
+/// stands where the standard has none. What claims more is not an element.
+pub const DOUBTFUL_LENGTH_MAX: u32 = 1 << 28;

@@ -1,0 +1,285 @@
+//! The catalog: what there is and where it lies, as rows that can be searched.
+//!
+//! It names bytes, it does not hold any: everything here can be made again from packs
+//! ([`crate::rebuild`]). One trait, so that an engine for many nodes can join the embedded one. Calls
+//! block; they belong on threads that may.
+
+mod schema;
+mod sqlite;
+mod sqlite_read;
+
+pub use sqlite::SqliteCatalog;
+
+use cairn_chunker::id::{ChunkId, DatasetHash, LeafHash, PixelDigest};
+use cairn_chunker::manifest::Manifest;
+use cairn_chunker::tree::Leaf;
+
+use crate::commit::{InstanceEntry, Outcome, StudyEntry};
+use crate::error::Result;
+use crate::keys::StoredId;
+use crate::pack::PackId;
+
+/// A pack's number in this catalog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PackNo(pub i64);
+
+/// Where a pack is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum PackState {
+    /// Being written, in the journal.
+    Open = 0,
+    /// Complete, in the journal, on its way to the bucket.
+    Sealed = 1,
+    /// In the bucket, checked there.
+    Stored = 2,
+}
+
+/// A pack as the catalog knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackRow {
+    /// Its number.
+    pub no: PackNo,
+    /// Its name.
+    pub id: PackId,
+    /// Where it is.
+    pub state: PackState,
+    /// Length of what is durable, in bytes; of all of it once sealed.
+    pub bytes: u64,
+    /// BLAKE3 of the whole, once sealed.
+    pub checksum: Option<[u8; 32]>,
+}
+
+/// Where a chunk lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// The pack.
+    pub pack: PackNo,
+    /// Offset of the record.
+    pub offset: u64,
+    /// Length of the record, header included.
+    pub record_bytes: u32,
+    /// Where in the decoded block the chunk starts; `None` if the record is the chunk.
+    pub inner: Option<u32>,
+    /// Plain length of the chunk.
+    pub bytes: u32,
+}
+
+/// An instance to be named.
+#[derive(Clone, Copy, Debug)]
+pub struct NewInstance<'a> {
+    /// Its place in the order of everything.
+    pub seq: u64,
+    /// What is committed.
+    pub entry: &'a InstanceEntry,
+    /// Its manifest.
+    pub manifest: &'a Manifest,
+}
+
+/// What becomes visible together.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    /// The pack that ends with this commit.
+    pub pack: PackNo,
+    /// How much of it is durable.
+    pub pack_bytes: u64,
+    /// Where new chunks lie.
+    pub locations: &'a [(StoredId, Location)],
+    /// New versions of instances.
+    pub instances: &'a [NewInstance<'a>],
+    /// New study records, with their sequence numbers.
+    pub studies: &'a [(u64, StudyEntry)],
+    /// With these study records, every study's newest content has one.
+    pub all_recorded: bool,
+}
+
+/// One version of an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionRow {
+    /// Its place in the order of everything.
+    pub seq: u64,
+    /// Study Instance UID.
+    pub study_uid: String,
+    /// Series Instance UID.
+    pub series_uid: String,
+    /// SOP Instance UID.
+    pub sop_instance_uid: String,
+    /// SOP Class UID.
+    pub sop_class_uid: String,
+    /// Transfer syntax UID.
+    pub transfer_syntax_uid: String,
+    /// Name of its manifest.
+    pub manifest: ChunkId,
+    /// Hash of its data set.
+    pub dataset_hash: DatasetHash,
+    /// Length of its data set in bytes.
+    pub dataset_bytes: u64,
+    /// What its pixels are.
+    pub pixels: PixelDigest,
+    /// Frames found.
+    pub frames: u64,
+    /// `cairn_dicom::flags::Flags` bits.
+    pub flags: u32,
+    /// What it was to what was there.
+    pub outcome: Outcome,
+    /// When it was received, in ms since 1970.
+    pub received_ms: u64,
+    /// It is the one that is shown.
+    pub visible: bool,
+}
+
+impl VersionRow {
+    /// The instance as the study tree sees it.
+    #[must_use]
+    pub fn leaf(&self) -> Leaf {
+        Leaf {
+            sop_instance_uid: self.sop_instance_uid.clone(),
+            sop_class_uid: self.sop_class_uid.clone(),
+            transfer_syntax_uid: self.transfer_syntax_uid.clone(),
+            dataset_bytes: self.dataset_bytes,
+            dataset_hash: self.dataset_hash,
+        }
+    }
+
+    /// Hash of [`VersionRow::leaf`].
+    #[must_use]
+    pub fn leaf_hash(&self) -> LeafHash {
+        self.leaf().hash()
+    }
+}
+
+/// A study in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StudyRow {
+    /// Study Instance UID.
+    pub study_uid: String,
+    /// As received, or empty.
+    pub patient_name: String,
+    /// As received, or empty.
+    pub patient_id: String,
+    /// As received (YYYYMMDD), or empty.
+    pub study_date: String,
+    /// As received, or empty.
+    pub accession_number: String,
+    /// As received, or empty.
+    pub description: String,
+    /// Modalities of its series, each once, joined by a backslash.
+    pub modalities: String,
+    /// Series with something visible.
+    pub series: u64,
+    /// Visible instances.
+    pub instances: u64,
+    /// Length of their data sets.
+    pub bytes: u64,
+    /// Versions kept beside the visible ones.
+    pub other_versions: u64,
+}
+
+/// A series in a study.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeriesRow {
+    /// Series Instance UID.
+    pub series_uid: String,
+    /// As received, or empty.
+    pub modality: String,
+    /// As received, or empty.
+    pub number: String,
+    /// As received, or empty.
+    pub description: String,
+    /// Visible instances.
+    pub instances: u64,
+    /// Length of their data sets.
+    pub bytes: u64,
+}
+
+/// Sums over the archive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Studies.
+    pub studies: u64,
+    /// Series.
+    pub series: u64,
+    /// Instances.
+    pub instances: u64,
+    /// Versions, the visible ones included.
+    pub versions: u64,
+    /// Length of all versions' data sets.
+    pub dataset_bytes: u64,
+    /// Chunks.
+    pub chunks: u64,
+    /// Plain length of the chunks.
+    pub chunk_bytes: u64,
+    /// Packs.
+    pub packs: u64,
+    /// Length of the packs.
+    pub pack_bytes: u64,
+    /// Versions with a flag.
+    pub flagged: u64,
+    /// Versions that were corrections.
+    pub corrections: u64,
+    /// Versions that were conflicts.
+    pub conflicts: u64,
+}
+
+/// Visits rows without holding them all; an error from the visitor ends the walk.
+pub type Visitor<'a, T> = &'a mut dyn FnMut(T) -> Result<()>;
+
+/// See the [module](self).
+pub trait Catalog: Send + Sync {
+    /// Adds an open pack, or finds it.
+    fn add_pack(&self, id: PackId, created_ms: u64) -> Result<PackNo>;
+
+    /// All packs, by number.
+    fn packs(&self) -> Result<Vec<PackRow>>;
+
+    /// One pack.
+    fn pack(&self, no: PackNo) -> Result<PackRow>;
+
+    /// A pack is complete: its length and hash. Durable when this returns.
+    fn seal_pack(&self, no: PackNo, bytes: u64, checksum: [u8; 32]) -> Result<()>;
+
+    /// A sealed pack is in the bucket. Durable when this returns.
+    fn store_pack(&self, no: PackNo) -> Result<()>;
+
+    /// A pack was found complete in the bucket while rebuilding; its hash is taken from there later.
+    fn seal_stored(&self, no: PackNo, bytes: u64) -> Result<()>;
+
+    /// Forgets a pack that never held anything.
+    fn drop_pack(&self, no: PackNo) -> Result<()>;
+
+    /// Makes a batch visible, entirely or not at all. Applying one again changes nothing.
+    fn commit(&self, batch: &Batch<'_>) -> Result<()>;
+
+    /// The next free sequence number.
+    fn next_seq(&self) -> Result<u64>;
+
+    /// Where a chunk lies.
+    fn locate(&self, chunk: &StoredId) -> Result<Option<Location>>;
+
+    /// All versions of an instance, by sequence number.
+    fn versions(&self, study: &str, series: &str, sop: &str) -> Result<Vec<VersionRow>>;
+
+    /// Versions of every instance with this SOP Instance UID, whatever their study.
+    fn versions_of_sop(&self, sop: &str) -> Result<Vec<VersionRow>>;
+
+    /// Studies, by date and UID; `None`: all of them, else those with this UID.
+    fn studies(&self, uid: Option<&str>, visit: Visitor<'_, StudyRow>) -> Result<()>;
+
+    /// The series of a study, by number and UID.
+    fn series(&self, study: &str) -> Result<Vec<SeriesRow>>;
+
+    /// Versions in a study (visible ones only, unless `all`), by series and SOP Instance UID.
+    fn study_versions(&self, study: &str, all: bool, visit: Visitor<'_, VersionRow>) -> Result<()>;
+
+    /// The newest record of a study.
+    fn study_record(&self, study: &str) -> Result<Option<StudyEntry>>;
+
+    /// Studies whose newest content has no record yet. Costs nothing where the last ingest ended well.
+    fn unrecorded_studies(&self) -> Result<Vec<String>>;
+
+    /// Sums over the archive.
+    fn totals(&self) -> Result<Totals>;
+
+    /// Puts everything committed into the main file; keeps side files small.
+    fn checkpoint(&self) -> Result<()>;
+}

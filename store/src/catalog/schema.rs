@@ -1,0 +1,98 @@
+//! The tables.
+
+/// Version of the schema, kept in `user_version`.
+pub(super) const SCHEMA_VERSION: i64 = 1;
+
+/// Widths are chosen for what repeats by the million: a chunk takes some 55 bytes, a version 130.
+pub(super) const SCHEMA: &str = "
+CREATE TABLE pack (
+    no       INTEGER PRIMARY KEY,
+    id       BLOB NOT NULL UNIQUE,
+    state    INTEGER NOT NULL,
+    bytes    INTEGER NOT NULL,
+    checksum BLOB,
+    created  INTEGER NOT NULL
+);
+-- Where chunks lie; inner is NULL where the record is the chunk.
+CREATE TABLE chunk (
+    id     BLOB PRIMARY KEY,
+    pack   INTEGER NOT NULL,
+    offset INTEGER NOT NULL,
+    record INTEGER NOT NULL,
+    inner  INTEGER,
+    bytes  INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE study (
+    no INTEGER PRIMARY KEY,
+    uid TEXT NOT NULL UNIQUE,
+    patient_name TEXT NOT NULL,
+    patient_id TEXT NOT NULL,
+    birth_date TEXT NOT NULL,
+    sex TEXT NOT NULL,
+    date TEXT NOT NULL,
+    time TEXT NOT NULL,
+    accession TEXT NOT NULL,
+    id TEXT NOT NULL,
+    description TEXT NOT NULL,
+    referring TEXT NOT NULL
+);
+CREATE TABLE series (
+    no INTEGER PRIMARY KEY,
+    study INTEGER NOT NULL,
+    uid TEXT NOT NULL,
+    modality TEXT NOT NULL,
+    number TEXT NOT NULL,
+    description TEXT NOT NULL,
+    body_part TEXT NOT NULL,
+    date TEXT NOT NULL,
+    time TEXT NOT NULL,
+    UNIQUE (study, uid)
+);
+-- UIDs that repeat: SOP classes and transfer syntaxes.
+CREATE TABLE term (
+    no INTEGER PRIMARY KEY,
+    uid TEXT NOT NULL UNIQUE
+);
+CREATE TABLE instance (
+    no INTEGER PRIMARY KEY,
+    series INTEGER NOT NULL,
+    uid TEXT NOT NULL,
+    number TEXT NOT NULL,
+    visible INTEGER NOT NULL,
+    UNIQUE (uid, series)
+);
+CREATE INDEX instance_of_series ON instance (series);
+CREATE TABLE version (
+    instance INTEGER NOT NULL,
+    seq      INTEGER NOT NULL,
+    class    INTEGER NOT NULL,
+    syntax   INTEGER NOT NULL,
+    manifest BLOB NOT NULL,
+    dataset  BLOB NOT NULL,
+    bytes    INTEGER NOT NULL,
+    pixels   BLOB NOT NULL,
+    frames   INTEGER NOT NULL,
+    flags    INTEGER NOT NULL,
+    outcome  INTEGER NOT NULL,
+    received INTEGER NOT NULL,
+    PRIMARY KEY (instance, seq)
+) WITHOUT ROWID;
+-- What each study's content was called, version by version.
+CREATE TABLE study_record (
+    study    INTEGER NOT NULL,
+    version  INTEGER NOT NULL,
+    seq      INTEGER NOT NULL,
+    root     BLOB NOT NULL,
+    previous BLOB,
+    instances INTEGER NOT NULL,
+    bytes    INTEGER NOT NULL,
+    created  INTEGER NOT NULL,
+    PRIMARY KEY (study, version)
+) WITHOUT ROWID;
+CREATE TABLE counter (
+    name  TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+) WITHOUT ROWID;
+-- Every study's content has a record as of this sequence number.
+INSERT INTO counter VALUES ('next_seq', 1), ('recorded_seq', 1);
+";

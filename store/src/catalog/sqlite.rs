@@ -1,0 +1,364 @@
+//! The embedded catalog: one SQLite file.
+//!
+//! Write-ahead log with `synchronous = NORMAL`: a commit here need not reach the disk before the
+//! sender is answered, since the journal holds the same facts and is replayed. What ends a journal
+//! (sealing a pack, storing it) is committed with `synchronous = FULL`. One writing connection behind
+//! a lock, a pool of reading ones beside it.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use cairn_dicom::attributes::Attributes;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
+
+use super::schema::{SCHEMA, SCHEMA_VERSION};
+use super::{Batch, NewInstance, PackNo};
+use crate::commit::StudyEntry;
+use crate::error::{Error, Result};
+use crate::pack::PackId;
+
+/// How long a reader waits for a writer of another process.
+const BUSY: Duration = Duration::from_secs(30);
+
+/// See the [module](self).
+pub struct SqliteCatalog {
+    path: std::path::PathBuf,
+    writer: Mutex<Connection>,
+    readers: Mutex<Vec<Connection>>,
+}
+
+impl std::fmt::Debug for SqliteCatalog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteCatalog").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// For `map_err`.
+pub(super) fn fault(action: &'static str) -> impl FnOnce(rusqlite::Error) -> Error {
+    move |source| Error::Catalog { action, source: Box::new(source) }
+}
+
+impl SqliteCatalog {
+    /// Opens the catalog, making it if it is not there.
+    pub fn open(path: &Path) -> Result<Self> {
+        let writer = Connection::open(path).map_err(fault("open"))?;
+        prepare(&writer)?;
+        let version: i64 = writer
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .map_err(fault("read its version"))?;
+        match version {
+            0 => {
+                let script =
+                    format!("BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;");
+                writer.execute_batch(&script).map_err(fault("make its tables"))?;
+            }
+            SCHEMA_VERSION => {}
+            _ => {
+                return Err(Error::Catalog {
+                    action: "be opened",
+                    source: format!("it has schema {version}; this build knows {SCHEMA_VERSION}")
+                        .into(),
+                });
+            }
+        }
+        Ok(Self { path: path.to_owned(), writer: Mutex::new(writer), readers: Mutex::default() })
+    }
+
+    pub(super) fn write(&self) -> MutexGuard<'_, Connection> {
+        // A panic while holding the lock leaves an open transaction at worst, which SQLite rolls back
+        // when the next one begins: the connection itself stays sound.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `job` on a reading connection of its own.
+    pub(super) fn read<T>(&self, job: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let pooled = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = match pooled {
+            Some(connection) => connection,
+            None => {
+                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+                let made = Connection::open_with_flags(&self.path, flags).map_err(fault("open"))?;
+                prepare(&made)?;
+                made
+            }
+        };
+        let result = job(&connection);
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        result
+    }
+
+    /// Runs `job` in a transaction that is on disk when this returns.
+    pub(super) fn write_durably(
+        &self,
+        action: &'static str,
+        job: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
+    ) -> Result<()> {
+        let mut connection = self.write();
+        connection.pragma_update(None, "synchronous", "FULL").map_err(fault(action))?;
+        let result = (|| {
+            let transaction = connection.transaction()?;
+            job(&transaction)?;
+            transaction.commit()
+        })();
+        connection.pragma_update(None, "synchronous", "NORMAL").map_err(fault(action))?;
+        result.map_err(fault(action))
+    }
+
+    pub(super) fn add_pack_row(&self, id: PackId, created_ms: u64) -> Result<PackNo> {
+        let connection = self.write();
+        (|| {
+            connection.execute(
+                "INSERT OR IGNORE INTO pack (id, state, bytes, created) VALUES (?1, 0, 0, ?2)",
+                params![id.0, created_ms as i64],
+            )?;
+            connection.query_row("SELECT no FROM pack WHERE id = ?1", [id.0], |row| {
+                row.get(0).map(PackNo)
+            })
+        })()
+        .map_err(fault("add a pack"))
+    }
+
+    pub(super) fn commit_batch(&self, batch: &Batch<'_>) -> Result<()> {
+        let mut connection = self.write();
+        (|| {
+            let transaction = connection.transaction()?;
+            write_locations(&transaction, batch)?;
+            for instance in batch.instances {
+                write_instance(&transaction, instance)?;
+            }
+            for (seq, study) in batch.studies {
+                write_study_record(&transaction, *seq, study)?;
+            }
+            let last = batch.instances.iter().map(|instance| instance.seq);
+            if let Some(last) = last.chain(batch.studies.iter().map(|(seq, _)| *seq)).max() {
+                transaction.execute(
+                    "UPDATE counter SET value = max(value, ?1) WHERE name = 'next_seq'",
+                    [last as i64 + 1],
+                )?;
+            }
+            if batch.all_recorded {
+                transaction.execute(
+                    "UPDATE counter SET value =
+                        (SELECT value FROM counter WHERE name = 'next_seq')
+                     WHERE name = 'recorded_seq'",
+                    [],
+                )?;
+            }
+            transaction.execute(
+                "UPDATE pack SET bytes = max(bytes, ?2) WHERE no = ?1 AND state = 0",
+                params![batch.pack.0, batch.pack_bytes as i64],
+            )?;
+            transaction.commit()
+        })()
+        .map_err(fault("take a commit"))
+    }
+}
+
+fn prepare(connection: &Connection) -> Result<()> {
+    connection.set_prepared_statement_cache_capacity(64);
+    (|| {
+        connection.busy_timeout(BUSY)?;
+        connection.pragma_update(None, "journal_mode", "WAL").or_else(|error| {
+            // A reading connection may not set it, and need not.
+            if connection.is_readonly("main").unwrap_or(false) { Ok(()) } else { Err(error) }
+        })?;
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        connection.pragma_update(None, "cache_size", -16_000)?;
+        connection.pragma_update(None, "temp_store", "MEMORY")
+    })()
+    .map_err(fault("be set up"))
+}
+
+fn write_locations(transaction: &Transaction<'_>, batch: &Batch<'_>) -> rusqlite::Result<()> {
+    // Sorted, so that the tree is walked in order: twice as fast for thousands of random keys.
+    let mut sorted: Vec<_> = batch.locations.iter().collect();
+    sorted.sort_unstable_by_key(|(id, _)| *id);
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO chunk (id, pack, offset, record, inner, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (id) DO NOTHING",
+    )?;
+    for (id, place) in sorted {
+        insert.execute(params![
+            id.0,
+            place.pack.0,
+            place.offset as i64,
+            place.record_bytes,
+            place.inner,
+            place.bytes
+        ])?;
+    }
+    Ok(())
+}
+
+fn text(attributes: &Attributes, tag: u32) -> &str {
+    attributes.get(tag).unwrap_or_default()
+}
+
+/// Finds or makes the study's row; a visible version brings its attributes up to date.
+fn study_no(
+    transaction: &Transaction<'_>,
+    uid: &str,
+    attributes: &Attributes,
+    update: bool,
+) -> rusqlite::Result<i64> {
+    let known = transaction
+        .prepare_cached("SELECT no FROM study WHERE uid = ?1")?
+        .query_row([uid], |row| row.get(0))
+        .optional()?;
+    let sql = match known {
+        None => {
+            "INSERT INTO study (uid, patient_name, patient_id, birth_date, sex, date, time,
+                accession, id, description, referring)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+        }
+        Some(no) if !update => return Ok(no),
+        Some(_) => {
+            "UPDATE study SET patient_name = ?2, patient_id = ?3, birth_date = ?4, sex = ?5,
+                date = ?6, time = ?7, accession = ?8, id = ?9, description = ?10, referring = ?11
+             WHERE uid = ?1"
+        }
+    };
+    transaction.prepare_cached(sql)?.execute(params![
+        uid,
+        text(attributes, 0x0010_0010),
+        text(attributes, 0x0010_0020),
+        text(attributes, 0x0010_0030),
+        text(attributes, 0x0010_0040),
+        text(attributes, 0x0008_0020),
+        text(attributes, 0x0008_0030),
+        text(attributes, 0x0008_0050),
+        text(attributes, 0x0020_0010),
+        text(attributes, 0x0008_1030),
+        text(attributes, 0x0008_0090),
+    ])?;
+    Ok(known.unwrap_or_else(|| transaction.last_insert_rowid()))
+}
+
+fn series_no(
+    transaction: &Transaction<'_>,
+    study: i64,
+    uid: &str,
+    attributes: &Attributes,
+    update: bool,
+) -> rusqlite::Result<i64> {
+    let known = transaction
+        .prepare_cached("SELECT no FROM series WHERE study = ?1 AND uid = ?2")?
+        .query_row(params![study, uid], |row| row.get(0))
+        .optional()?;
+    let sql = match known {
+        None => {
+            "INSERT INTO series (study, uid, modality, number, description, body_part, date, time)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+        }
+        Some(no) if !update => return Ok(no),
+        Some(_) => {
+            "UPDATE series SET modality = ?3, number = ?4, description = ?5, body_part = ?6,
+                date = ?7, time = ?8 WHERE study = ?1 AND uid = ?2"
+        }
+    };
+    transaction.prepare_cached(sql)?.execute(params![
+        study,
+        uid,
+        text(attributes, 0x0008_0060),
+        text(attributes, 0x0020_0011),
+        text(attributes, 0x0008_103E),
+        text(attributes, 0x0018_0015),
+        text(attributes, 0x0008_0021),
+        text(attributes, 0x0008_0031),
+    ])?;
+    Ok(known.unwrap_or_else(|| transaction.last_insert_rowid()))
+}
+
+fn term_no(transaction: &Transaction<'_>, uid: &str) -> rusqlite::Result<i64> {
+    let known = transaction
+        .prepare_cached("SELECT no FROM term WHERE uid = ?1")?
+        .query_row([uid], |row| row.get(0))
+        .optional()?;
+    if let Some(no) = known {
+        return Ok(no);
+    }
+    transaction.execute("INSERT INTO term (uid) VALUES (?1)", [uid])?;
+    Ok(transaction.last_insert_rowid())
+}
+
+fn write_instance(transaction: &Transaction<'_>, new: &NewInstance<'_>) -> rusqlite::Result<()> {
+    let NewInstance { seq, entry, manifest } = *new;
+    let attributes = &entry.attributes;
+    let study = study_no(transaction, &entry.study_uid, attributes, entry.visible)?;
+    let series = series_no(transaction, study, &entry.series_uid, attributes, entry.visible)?;
+    let known: Option<i64> = transaction
+        .prepare_cached("SELECT no FROM instance WHERE uid = ?1 AND series = ?2")?
+        .query_row(params![manifest.sop_instance_uid, series], |row| row.get(0))
+        .optional()?;
+    let instance = match known {
+        Some(no) => no,
+        None => {
+            transaction
+                .prepare_cached(
+                    "INSERT INTO instance (series, uid, number, visible) VALUES (?1, ?2, ?3, ?4)",
+                )?
+                .execute(params![
+                    series,
+                    manifest.sop_instance_uid,
+                    text(attributes, 0x0020_0013),
+                    seq as i64
+                ])?;
+            transaction.last_insert_rowid()
+        }
+    };
+    if known.is_some() && entry.visible {
+        transaction
+            .prepare_cached(
+                "UPDATE instance SET visible = max(visible, ?2), number = ?3 WHERE no = ?1",
+            )?
+            .execute(params![instance, seq as i64, text(attributes, 0x0020_0013)])?;
+    }
+    let class = term_no(transaction, &manifest.sop_class_uid)?;
+    let syntax = term_no(transaction, &manifest.transfer_syntax_uid)?;
+    transaction
+        .prepare_cached(
+            "INSERT OR IGNORE INTO version (instance, seq, class, syntax, manifest, dataset, bytes,
+                pixels, frames, flags, outcome, received)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        )?
+        .execute(params![
+            instance,
+            seq as i64,
+            class,
+            syntax,
+            entry.manifest.0,
+            manifest.dataset_hash.0,
+            manifest.dataset_bytes as i64,
+            manifest.pixel_digest().0,
+            manifest.frames.count() as i64,
+            entry.flags,
+            entry.outcome as u8,
+            entry.received_ms as i64,
+        ])?;
+    Ok(())
+}
+
+fn write_study_record(
+    transaction: &Transaction<'_>,
+    seq: u64,
+    entry: &StudyEntry,
+) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached(
+            "INSERT OR IGNORE INTO study_record
+                (study, version, seq, root, previous, instances, bytes, created)
+             SELECT no, ?2, ?3, ?4, ?5, ?6, ?7, ?8 FROM study WHERE uid = ?1",
+        )?
+        .execute(params![
+            entry.study_uid,
+            entry.version as i64,
+            seq as i64,
+            entry.root.0,
+            entry.previous.map(|root| root.0),
+            entry.instances as i64,
+            entry.bytes as i64,
+            entry.created_ms as i64,
+        ])?;
+    Ok(())
+}

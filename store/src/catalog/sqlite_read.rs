@@ -1,0 +1,344 @@
+//! The embedded catalog as a [`Catalog`]: its questions.
+
+use cairn_chunker::id::{ChunkId, DatasetHash, PixelDigest, StudyRoot};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::sqlite::{SqliteCatalog, fault};
+use super::{
+    Batch, Catalog, Location, PackNo, PackRow, PackState, SeriesRow, StudyRow, Totals, VersionRow,
+    Visitor,
+};
+use crate::commit::{Outcome, StudyEntry};
+use crate::error::{Error, Result};
+use crate::keys::StoredId;
+use crate::pack::PackId;
+
+const VERSION_COLUMNS: &str = "
+    v.seq, study.uid, series.uid, i.uid, class.uid, syntax.uid, v.manifest, v.dataset, v.bytes,
+    v.pixels, v.frames, v.flags, v.outcome, v.received, i.visible = v.seq
+    FROM study JOIN series ON series.study = study.no JOIN instance i ON i.series = series.no
+    JOIN version v ON v.instance = i.no
+    JOIN term class ON class.no = v.class JOIN term syntax ON syntax.no = v.syntax";
+
+fn version_row(row: &Row<'_>) -> rusqlite::Result<VersionRow> {
+    Ok(VersionRow {
+        seq: row.get::<_, i64>(0)? as u64,
+        study_uid: row.get(1)?,
+        series_uid: row.get(2)?,
+        sop_instance_uid: row.get(3)?,
+        sop_class_uid: row.get(4)?,
+        transfer_syntax_uid: row.get(5)?,
+        manifest: ChunkId(row.get(6)?),
+        dataset_hash: DatasetHash(row.get(7)?),
+        dataset_bytes: row.get::<_, i64>(8)? as u64,
+        pixels: PixelDigest(row.get(9)?),
+        frames: row.get::<_, i64>(10)? as u64,
+        flags: row.get(11)?,
+        outcome: Outcome::from_code(row.get::<_, i64>(12)? as u64).unwrap_or(Outcome::New),
+        received_ms: row.get::<_, i64>(13)? as u64,
+        visible: row.get(14)?,
+    })
+}
+
+fn pack_row(row: &Row<'_>) -> rusqlite::Result<PackRow> {
+    Ok(PackRow {
+        no: PackNo(row.get(0)?),
+        id: PackId(row.get(1)?),
+        state: match row.get::<_, i64>(2)? {
+            0 => PackState::Open,
+            1 => PackState::Sealed,
+            _ => PackState::Stored,
+        },
+        bytes: row.get::<_, i64>(3)? as u64,
+        checksum: row.get(4)?,
+    })
+}
+
+fn collect<T>(
+    connection: &Connection,
+    action: &'static str,
+    sql: &str,
+    parameters: impl rusqlite::Params,
+    map: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>> {
+    (|| {
+        let mut statement = connection.prepare_cached(sql)?;
+        statement.query_map(parameters, map)?.collect::<rusqlite::Result<Vec<T>>>()
+    })()
+    .map_err(fault(action))
+}
+
+/// Hands rows out as they come; a reader holds no lock that a writer waits for.
+fn walk<T>(
+    connection: &Connection,
+    action: &'static str,
+    sql: &str,
+    parameters: impl rusqlite::Params,
+    map: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    visit: Visitor<'_, T>,
+) -> Result<()> {
+    let mut statement = connection.prepare_cached(sql).map_err(fault(action))?;
+    let rows = statement.query_map(parameters, map).map_err(fault(action))?;
+    for row in rows {
+        visit(row.map_err(fault(action))?)?;
+    }
+    Ok(())
+}
+
+impl Catalog for SqliteCatalog {
+    fn add_pack(&self, id: PackId, created_ms: u64) -> Result<PackNo> {
+        self.add_pack_row(id, created_ms)
+    }
+
+    fn packs(&self) -> Result<Vec<PackRow>> {
+        let sql = "SELECT no, id, state, bytes, checksum FROM pack ORDER BY no";
+        self.read(|connection| collect(connection, "list packs", sql, [], pack_row))
+    }
+
+    fn pack(&self, no: PackNo) -> Result<PackRow> {
+        let sql = "SELECT no, id, state, bytes, checksum FROM pack WHERE no = ?1";
+        let found = self.read(|connection| {
+            (|| connection.prepare_cached(sql)?.query_row([no.0], pack_row).optional())()
+                .map_err(fault("find a pack"))
+        })?;
+        found.ok_or_else(|| Error::NotFound { what: "pack", name: no.0.to_string() })
+    }
+
+    fn seal_pack(&self, no: PackNo, bytes: u64, checksum: [u8; 32]) -> Result<()> {
+        self.write_durably("seal a pack", |transaction| {
+            transaction
+                .execute(
+                    "UPDATE pack SET state = max(state, 1), bytes = ?2, checksum = ?3 WHERE no = ?1",
+                    params![no.0, bytes as i64, checksum],
+                )
+                .map(|_| ())
+        })
+    }
+
+    fn store_pack(&self, no: PackNo) -> Result<()> {
+        self.write_durably("store a pack", |transaction| {
+            transaction.execute("UPDATE pack SET state = 2 WHERE no = ?1", [no.0]).map(|_| ())
+        })
+    }
+
+    fn seal_stored(&self, no: PackNo, bytes: u64) -> Result<()> {
+        self.write_durably("find a pack", |transaction| {
+            transaction
+                .execute(
+                    "UPDATE pack SET state = 2, bytes = ?2 WHERE no = ?1",
+                    params![no.0, bytes as i64],
+                )
+                .map(|_| ())
+        })
+    }
+
+    fn drop_pack(&self, no: PackNo) -> Result<()> {
+        self.write_durably("drop a pack", |transaction| {
+            transaction
+                .execute(
+                    "DELETE FROM pack WHERE no = ?1
+                     AND NOT EXISTS (SELECT 1 FROM chunk WHERE pack = ?1)",
+                    [no.0],
+                )
+                .map(|_| ())
+        })
+    }
+
+    fn commit(&self, batch: &Batch<'_>) -> Result<()> {
+        self.commit_batch(batch)
+    }
+
+    fn next_seq(&self) -> Result<u64> {
+        self.read(|connection| {
+            connection
+                .query_row("SELECT value FROM counter WHERE name = 'next_seq'", [], |row| {
+                    row.get::<_, i64>(0)
+                })
+                .map(|value| value as u64)
+                .map_err(fault("read its counter"))
+        })
+    }
+
+    fn locate(&self, chunk: &StoredId) -> Result<Option<Location>> {
+        let sql = "SELECT pack, offset, record, inner, bytes FROM chunk WHERE id = ?1";
+        self.read(|connection| {
+            (|| {
+                connection
+                    .prepare_cached(sql)?
+                    .query_row([chunk.0], |row| {
+                        Ok(Location {
+                            pack: PackNo(row.get(0)?),
+                            offset: row.get::<_, i64>(1)? as u64,
+                            record_bytes: row.get(2)?,
+                            inner: row.get(3)?,
+                            bytes: row.get(4)?,
+                        })
+                    })
+                    .optional()
+            })()
+            .map_err(fault("find a chunk"))
+        })
+    }
+
+    fn versions(&self, study: &str, series: &str, sop: &str) -> Result<Vec<VersionRow>> {
+        let sql = format!(
+            "SELECT {VERSION_COLUMNS}
+             WHERE i.uid = ?3 AND series.uid = ?2 AND study.uid = ?1 ORDER BY v.seq"
+        );
+        self.read(|connection| {
+            collect(connection, "list versions", &sql, [study, series, sop], version_row)
+        })
+    }
+
+    fn versions_of_sop(&self, sop: &str) -> Result<Vec<VersionRow>> {
+        let sql = format!("SELECT {VERSION_COLUMNS} WHERE i.uid = ?1 ORDER BY v.seq");
+        self.read(|connection| collect(connection, "list versions", &sql, [sop], version_row))
+    }
+
+    fn studies(&self, uid: Option<&str>, visit: Visitor<'_, StudyRow>) -> Result<()> {
+        let sql = "
+            SELECT study.uid, patient_name, patient_id, study.date, accession, study.description,
+                (SELECT group_concat(modality, '\\') FROM
+                    (SELECT DISTINCT modality FROM series WHERE study = study.no ORDER BY 1)),
+                count(DISTINCT series.no), count(DISTINCT i.no),
+                coalesce(sum(CASE WHEN i.visible = v.seq THEN v.bytes END), 0),
+                sum(CASE WHEN i.visible = v.seq THEN 0 ELSE 1 END)
+            FROM study JOIN series ON series.study = study.no
+            JOIN instance i ON i.series = series.no JOIN version v ON v.instance = i.no
+            WHERE ?1 IS NULL OR study.uid = ?1
+            GROUP BY study.no ORDER BY study.date, study.uid";
+        let map = |row: &Row<'_>| {
+            Ok(StudyRow {
+                study_uid: row.get(0)?,
+                patient_name: row.get(1)?,
+                patient_id: row.get(2)?,
+                study_date: row.get(3)?,
+                accession_number: row.get(4)?,
+                description: row.get(5)?,
+                modalities: row.get::<_, Option<String>>(6)?.unwrap_or_default(),
+                series: row.get::<_, i64>(7)? as u64,
+                instances: row.get::<_, i64>(8)? as u64,
+                bytes: row.get::<_, i64>(9)? as u64,
+                other_versions: row.get::<_, i64>(10)? as u64,
+            })
+        };
+        self.read(|connection| walk(connection, "list studies", sql, [uid], map, visit))
+    }
+
+    fn series(&self, study: &str) -> Result<Vec<SeriesRow>> {
+        let sql = "
+            SELECT series.uid, modality, series.number, series.description, count(*), sum(v.bytes)
+            FROM study JOIN series ON series.study = study.no
+            JOIN instance i ON i.series = series.no
+            JOIN version v ON v.instance = i.no AND v.seq = i.visible
+            WHERE study.uid = ?1 GROUP BY series.no
+            ORDER BY CAST(series.number AS INTEGER), series.uid";
+        self.read(|connection| {
+            collect(connection, "list series", sql, [study], |row| {
+                Ok(SeriesRow {
+                    series_uid: row.get(0)?,
+                    modality: row.get(1)?,
+                    number: row.get(2)?,
+                    description: row.get(3)?,
+                    instances: row.get::<_, i64>(4)? as u64,
+                    bytes: row.get::<_, i64>(5)? as u64,
+                })
+            })
+        })
+    }
+
+    fn study_versions(&self, study: &str, all: bool, visit: Visitor<'_, VersionRow>) -> Result<()> {
+        let sql = format!(
+            "SELECT {VERSION_COLUMNS} WHERE study.uid = ?1 AND (?2 OR i.visible = v.seq)
+             ORDER BY series.uid, i.uid, v.seq"
+        );
+        self.read(|connection| {
+            walk(connection, "list instances", &sql, params![study, all], version_row, visit)
+        })
+    }
+
+    fn study_record(&self, study: &str) -> Result<Option<StudyEntry>> {
+        let sql = "SELECT r.version, r.root, r.previous, r.instances, r.bytes, r.created
+            FROM study JOIN study_record r ON r.study = study.no
+            WHERE study.uid = ?1 ORDER BY r.version DESC LIMIT 1";
+        self.read(|connection| {
+            (|| {
+                connection
+                    .prepare_cached(sql)?
+                    .query_row([study], |row| {
+                        Ok(StudyEntry {
+                            study_uid: study.to_owned(),
+                            version: row.get::<_, i64>(0)? as u64,
+                            root: StudyRoot(row.get(1)?),
+                            previous: row.get::<_, Option<[u8; 32]>>(2)?.map(StudyRoot),
+                            instances: row.get::<_, i64>(3)? as u64,
+                            bytes: row.get::<_, i64>(4)? as u64,
+                            created_ms: row.get::<_, i64>(5)? as u64,
+                        })
+                    })
+                    .optional()
+            })()
+            .map_err(fault("find a study record"))
+        })
+    }
+
+    fn unrecorded_studies(&self) -> Result<Vec<String>> {
+        const FAULT: &str = "list studies";
+        let recorded = "SELECT value FROM counter WHERE name = 'recorded_seq'";
+        let sql = "
+            SELECT study.uid FROM study JOIN series ON series.study = study.no
+            JOIN instance i ON i.series = series.no JOIN version v ON v.instance = i.no
+            WHERE v.seq >= ?1 GROUP BY study.no
+            HAVING max(v.seq) > coalesce(
+                (SELECT max(seq) FROM study_record r WHERE r.study = study.no), 0)
+            ORDER BY study.uid";
+        let next = self.next_seq()? as i64;
+        self.read(|connection| {
+            let recorded: i64 =
+                connection.query_row(recorded, [], |row| row.get(0)).map_err(fault(FAULT))?;
+            if recorded == next {
+                return Ok(Vec::new());
+            }
+            collect(connection, FAULT, sql, [recorded], |row| row.get(0))
+        })
+    }
+
+    fn totals(&self) -> Result<Totals> {
+        let sql = "SELECT
+            (SELECT count(*) FROM study), (SELECT count(*) FROM series),
+            (SELECT count(*) FROM instance),
+            (SELECT count(*) FROM version), (SELECT coalesce(sum(bytes), 0) FROM version),
+            (SELECT count(*) FROM chunk), (SELECT coalesce(sum(bytes), 0) FROM chunk),
+            (SELECT count(*) FROM pack), (SELECT coalesce(sum(bytes), 0) FROM pack),
+            (SELECT count(*) FROM version WHERE flags <> 0),
+            (SELECT count(*) FROM version WHERE outcome = 1),
+            (SELECT count(*) FROM version WHERE outcome = 2)";
+        self.read(|connection| {
+            connection
+                .query_row(sql, [], |row| {
+                    let value = |i| row.get::<_, i64>(i).map(|value| value as u64);
+                    Ok(Totals {
+                        studies: value(0)?,
+                        series: value(1)?,
+                        instances: value(2)?,
+                        versions: value(3)?,
+                        dataset_bytes: value(4)?,
+                        chunks: value(5)?,
+                        chunk_bytes: value(6)?,
+                        packs: value(7)?,
+                        pack_bytes: value(8)?,
+                        flagged: value(9)?,
+                        corrections: value(10)?,
+                        conflicts: value(11)?,
+                    })
+                })
+                .map_err(fault("add up"))
+        })
+    }
+
+    fn checkpoint(&self) -> Result<()> {
+        self.write()
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            .map_err(fault("be written out"))
+    }
+}

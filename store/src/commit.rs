@@ -1,0 +1,290 @@
+//! Commit records: what became part of the archive, in order.
+//!
+//! A commit record follows the chunks and manifests that it names, so whoever finds a sound commit
+//! finds what it speaks of. It carries all that the catalog needs beside the manifests; a catalog is
+//! rebuilt by applying every commit in the order of its sequence numbers. Decisions (which version is
+//! visible) are taken before a commit is written and recorded in it: applying one decides nothing.
+
+use cairn_chunker::cbor::{Reader, Writer};
+use cairn_chunker::id::{ChunkId, StudyRoot};
+use cairn_chunker::{Error, Result};
+use cairn_dicom::attributes::Attributes;
+
+const WHAT: &str = "commit record";
+const VERSION: u64 = 1;
+
+/// Longest UID text, or local handle, in a commit.
+const UID_BYTES_MAX: usize = 64;
+/// Longest value of one attribute.
+const VALUE_BYTES_MAX: usize = 4096;
+
+/// How an instance came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Source {
+    /// `cairn import`.
+    Import = 0,
+    /// STOW-RS.
+    Web = 1,
+    /// C-STORE.
+    Dimse = 2,
+    /// From another site under a grant.
+    Peer = 3,
+}
+
+impl Source {
+    fn from_code(code: u64) -> Option<Self> {
+        [Self::Import, Self::Web, Self::Dimse, Self::Peer].get(usize::try_from(code).ok()?).copied()
+    }
+}
+
+/// What an instance is to what was there before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Outcome {
+    /// The first under its UID.
+    New = 0,
+    /// Other bytes, same pixels: a new version.
+    Correction = 1,
+    /// Other pixels under the same UID: both are kept.
+    Conflict = 2,
+    /// The very same content was there: nothing is stored. Never in a commit record.
+    Duplicate = 3,
+}
+
+impl Outcome {
+    pub(crate) fn from_code(code: u64) -> Option<Self> {
+        let all = [Self::New, Self::Correction, Self::Conflict, Self::Duplicate];
+        all.get(usize::try_from(code).ok()?).copied()
+    }
+
+    /// The word that people and reports see.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Correction => "correction",
+            Self::Conflict => "conflict",
+            Self::Duplicate => "duplicate",
+        }
+    }
+}
+
+/// A version of an instance that became part of the archive.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InstanceEntry {
+    /// Name of the encoded manifest, stored as a chunk.
+    pub manifest: ChunkId,
+    /// Study Instance UID, or a local handle.
+    pub study_uid: String,
+    /// Series Instance UID, or a local handle.
+    pub series_uid: String,
+    /// `cairn_dicom::flags::Flags` bits.
+    pub flags: u32,
+    /// When it was received, in ms since 1970.
+    pub received_ms: u64,
+    /// How.
+    pub source: Source,
+    /// What it is to what was there.
+    pub outcome: Outcome,
+    /// It is the visible version from now on.
+    pub visible: bool,
+    /// What is indexed.
+    pub attributes: Attributes,
+}
+
+/// What a study's content is called from now on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StudyEntry {
+    /// Study Instance UID, or a local handle.
+    pub study_uid: String,
+    /// 1 for the first record of the study, then one more each time.
+    pub version: u64,
+    /// Its root.
+    pub root: StudyRoot,
+    /// The root before.
+    pub previous: Option<StudyRoot>,
+    /// Visible instances.
+    pub instances: u64,
+    /// Length of their data sets together.
+    pub bytes: u64,
+    /// When, in ms since 1970.
+    pub created_ms: u64,
+}
+
+/// One entry of a commit.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Entry {
+    /// An instance.
+    Instance(Box<InstanceEntry>),
+    /// A study record.
+    Study(StudyEntry),
+}
+
+/// Entries that became durable together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Commit {
+    /// Sequence number of the first entry; the others follow.
+    pub first_seq: u64,
+    /// The entries.
+    pub entries: Vec<Entry>,
+}
+
+impl Commit {
+    /// The canonical encoding.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.array(3).uint(VERSION).uint(self.first_seq).array(self.entries.len());
+        for entry in &self.entries {
+            match entry {
+                Entry::Instance(instance) => write_instance(&mut writer, instance),
+                Entry::Study(study) => write_study(&mut writer, study),
+            }
+        }
+        writer.finish()
+    }
+
+    /// Reads the canonical encoding.
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        let mut reader = Reader::new(bytes, WHAT);
+        reader.array_of(3)?;
+        match reader.uint()? {
+            VERSION => {}
+            version => return Err(Error::Version { what: WHAT, version }),
+        }
+        let first_seq = reader.uint()?;
+        let mut entries = Vec::new();
+        for _ in 0..reader.array()? {
+            entries.push(match reader.array()? {
+                11 => Entry::Instance(Box::new(read_instance(&mut reader)?)),
+                8 => Entry::Study(read_study(&mut reader)?),
+                _ => return Err(reader.fault("an entry has another shape")),
+            });
+        }
+        reader.end()?;
+        Ok(Self { first_seq, entries })
+    }
+}
+
+fn write_instance(writer: &mut Writer, entry: &InstanceEntry) {
+    writer
+        .array(11)
+        .uint(0)
+        .bytes(entry.manifest.as_bytes())
+        .text(&entry.study_uid)
+        .text(&entry.series_uid)
+        .uint(u64::from(entry.flags))
+        .uint(entry.received_ms)
+        .uint(entry.source as u64)
+        .uint(entry.outcome as u64)
+        .uint(u64::from(entry.visible))
+        .array(entry.attributes.len() * 2);
+    for (tag, value) in entry.attributes.iter() {
+        writer.uint(u64::from(tag)).text(value);
+    }
+    writer.null(); // room for what a later version adds
+}
+
+fn read_instance(reader: &mut Reader<'_>) -> Result<InstanceEntry> {
+    if reader.uint()? != 0 {
+        return Err(reader.fault("an entry has another kind"));
+    }
+    let mut entry = InstanceEntry {
+        manifest: ChunkId(reader.hash()?),
+        study_uid: reader.text(UID_BYTES_MAX)?.to_owned(),
+        series_uid: reader.text(UID_BYTES_MAX)?.to_owned(),
+        flags: u32::try_from(reader.uint()?).map_err(|_| reader.fault("flags are too long"))?,
+        received_ms: reader.uint()?,
+        source: Source::from_code(reader.uint()?).ok_or_else(|| reader.fault("unknown source"))?,
+        outcome: Outcome::from_code(reader.uint()?)
+            .ok_or_else(|| reader.fault("unknown outcome"))?,
+        visible: reader.uint()? == 1,
+        attributes: Attributes::default(),
+    };
+    let values = reader.array()?;
+    for _ in 0..values / 2 {
+        let tag = u32::try_from(reader.uint()?).map_err(|_| reader.fault("no tag"))?;
+        let value = reader.text(VALUE_BYTES_MAX)?;
+        entry.attributes.set(tag, value.to_owned());
+    }
+    if !values.is_multiple_of(2) || !reader.null() {
+        return Err(reader.fault("an entry has another shape"));
+    }
+    Ok(entry)
+}
+
+fn write_study(writer: &mut Writer, entry: &StudyEntry) {
+    writer.array(8).uint(1).text(&entry.study_uid).uint(entry.version).bytes(&entry.root.0);
+    match &entry.previous {
+        Some(root) => writer.bytes(&root.0),
+        None => writer.null(),
+    };
+    writer.uint(entry.instances).uint(entry.bytes).uint(entry.created_ms);
+}
+
+fn read_study(reader: &mut Reader<'_>) -> Result<StudyEntry> {
+    if reader.uint()? != 1 {
+        return Err(reader.fault("an entry has another kind"));
+    }
+    Ok(StudyEntry {
+        study_uid: reader.text(UID_BYTES_MAX)?.to_owned(),
+        version: reader.uint()?,
+        root: StudyRoot(reader.hash()?),
+        previous: if reader.null() { None } else { Some(StudyRoot(reader.hash()?)) },
+        instances: reader.uint()?,
+        bytes: reader.uint()?,
+        created_ms: reader.uint()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sample(first_seq: u64, value: String) -> Commit {
+        let instance = InstanceEntry {
+            manifest: ChunkId([3; 32]),
+            study_uid: "1.2".into(),
+            series_uid: "1.2.3".into(),
+            flags: 5,
+            received_ms: 1_700_000_000_000,
+            source: Source::Import,
+            outcome: Outcome::Conflict,
+            visible: false,
+            attributes: Attributes::from_iter([(0x0010_0020, value)]),
+        };
+        let study = StudyEntry {
+            study_uid: "1.2".into(),
+            version: 2,
+            root: StudyRoot([1; 32]),
+            previous: Some(StudyRoot([2; 32])),
+            instances: 7,
+            bytes: 8,
+            created_ms: 9,
+        };
+        Commit {
+            first_seq,
+            entries: vec![Entry::Instance(Box::new(instance)), Entry::Study(study)],
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn commits_come_back(first_seq: u64, value in ".{0,200}") {
+            let commit = sample(first_seq, value);
+            prop_assert_eq!(Commit::decode(&commit.encode()).unwrap(), commit);
+        }
+
+        #[test]
+        fn hostile_commits_never_panic(bytes: Vec<u8>, at: prop::sample::Index, with: u8) {
+            let _ = Commit::decode(&bytes);
+            let mut bytes = sample(1, "x".into()).encode();
+            let at = at.index(bytes.len());
+            bytes[at] = with;
+            let _ = Commit::decode(&bytes);
+        }
+    }
+}

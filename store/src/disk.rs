@@ -1,0 +1,115 @@
+//! The seam to the local file system under everything that must be durable.
+//!
+//! Production uses [`OsDisk`]; tests put a double here that fails, writes short, or fills up at a
+//! chosen operation. Reading does not pass here.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A file that is appended to and synced.
+pub trait DiskFile: Send + Sync {
+    /// Appends all of `bytes` at the end.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// A second handle that syncs what was appended, for another thread.
+    fn syncer(&self) -> io::Result<Box<dyn DiskSync>>;
+}
+
+/// Makes appended bytes durable.
+pub trait DiskSync: Send {
+    /// `fdatasync`: content and length reach stable storage. A failure is final: the kernel may have
+    /// dropped the pages, so it is never tried again on the same file.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// What Cairn asks of a file system.
+pub trait Disk: Send + Sync + std::fmt::Debug {
+    /// Creates a new file (fails if it is there) readable by the owner alone.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+
+    /// Opens a file to append to it.
+    fn open_append(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+
+    /// Cuts a file to `bytes` and syncs it.
+    fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()>;
+
+    /// Renames within one file system, then syncs both directories.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Makes creations, renames and removals in `directory` durable.
+    fn sync_directory(&self, directory: &Path) -> io::Result<()>;
+
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Writes a small file durably, or not at all.
+    fn write_file(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut file = self.create(path)?;
+        file.append(bytes)?;
+        file.syncer()?.sync()?;
+        match path.parent() {
+            Some(parent) => self.sync_directory(parent),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The operating system's file system.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct OsDisk;
+
+struct OsFile(Arc<File>);
+
+impl DiskFile for OsFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        (&*self.0).write_all(bytes)
+    }
+
+    fn syncer(&self) -> io::Result<Box<dyn DiskSync>> {
+        Ok(Box::new(OsSync(Arc::clone(&self.0))))
+    }
+}
+
+struct OsSync(Arc<File>);
+
+impl DiskSync for OsSync {
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+}
+
+impl Disk for OsDisk {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)?;
+        Ok(Box::new(OsFile(Arc::new(file))))
+    }
+
+    fn open_append(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(OsFile(Arc::new(OpenOptions::new().append(true).open(path)?))))
+    }
+
+    fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(path)?;
+        file.set_len(bytes)?;
+        file.sync_all()
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)?;
+        for directory in [to.parent(), from.parent()].into_iter().flatten() {
+            self.sync_directory(directory)?;
+        }
+        Ok(())
+    }
+
+    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
+        File::open(directory)?.sync_all()
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path)
+    }
+}

@@ -1,0 +1,169 @@
+//! Memory for received bytes: a fixed amount, whatever is received.
+//!
+//! Objects are read into buffers drawn from one budget; chunks are slices of them, without copies. A
+//! buffer's memory counts until the last chunk in it is written. Large buffers are anonymous maps that
+//! are used again, so that the allocator neither fragments nor clears them each time.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use bytes::Bytes;
+use memmap2::MmapMut;
+
+use crate::limits::SLAB_BYTES;
+
+/// Buffers up to this length come from the allocator.
+const HEAP_BYTES_MAX: usize = 64 << 10;
+/// The middle size of maps: holds most single slices.
+const MIDDLE_BYTES: usize = 1 << 20;
+
+#[derive(Debug, Default)]
+struct Free {
+    in_use: usize,
+    middle: Vec<MmapMut>,
+    slabs: Vec<MmapMut>,
+}
+
+/// The budget and the maps that are free.
+#[derive(Debug)]
+pub(super) struct Pool {
+    budget: usize,
+    free: Mutex<Free>,
+    returned: Condvar,
+}
+
+#[derive(Debug)]
+enum Memory {
+    Heap(Vec<u8>),
+    Map(MmapMut),
+}
+
+/// A writable buffer; counts against the budget until it, and every slice of it, is dropped.
+#[derive(Debug)]
+pub(super) struct Buffer {
+    memory: Option<Memory>,
+    bytes: usize,
+    pool: Arc<Pool>,
+}
+
+impl Pool {
+    pub(super) fn new(budget: usize) -> Arc<Self> {
+        // Two slabs at least, or nothing could ever move.
+        let budget = budget.max(2 * SLAB_BYTES);
+        Arc::new(Self { budget, free: Mutex::default(), returned: Condvar::new() })
+    }
+
+    /// Bytes in use at this moment.
+    pub(super) fn in_use(&self) -> usize {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner).in_use
+    }
+
+    /// A buffer of at least `want` bytes (at most [`SLAB_BYTES`]); waits while the budget is spent.
+    pub(super) fn acquire(self: &Arc<Self>, want: usize) -> Buffer {
+        let bytes = match want {
+            0..=HEAP_BYTES_MAX => want.max(1),
+            ..=MIDDLE_BYTES => MIDDLE_BYTES,
+            _ => SLAB_BYTES,
+        };
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        while free.in_use + bytes > self.budget {
+            free = self.returned.wait(free).unwrap_or_else(PoisonError::into_inner);
+        }
+        free.in_use += bytes;
+        let reused = match bytes {
+            MIDDLE_BYTES => free.middle.pop(),
+            SLAB_BYTES => free.slabs.pop(),
+            _ => None,
+        };
+        drop(free);
+        let memory = match reused {
+            Some(map) => Memory::Map(map),
+            None if bytes <= HEAP_BYTES_MAX => Memory::Heap(vec![0; bytes]),
+            // Without a map the allocator serves as well.
+            None => {
+                MmapMut::map_anon(bytes).map_or_else(|_| Memory::Heap(vec![0; bytes]), Memory::Map)
+            }
+        };
+        Buffer { memory: Some(memory), bytes, pool: Arc::clone(self) }
+    }
+}
+
+impl Buffer {
+    /// Ends writing; slices of the result share the memory.
+    pub(super) fn freeze(self) -> Bytes {
+        Bytes::from_owner(self)
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.memory {
+            Some(Memory::Heap(heap)) => heap,
+            Some(Memory::Map(map)) => map,
+            None => &[],
+        }
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match &mut self.memory {
+            Some(Memory::Heap(heap)) => heap,
+            Some(Memory::Map(map)) => map,
+            None => &mut [],
+        }
+    }
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let mut free = self.pool.free.lock().unwrap_or_else(PoisonError::into_inner);
+        free.in_use -= self.bytes;
+        if let Some(Memory::Map(map)) = self.memory.take() {
+            match self.bytes {
+                MIDDLE_BYTES => free.middle.push(map),
+                _ => free.slabs.push(map),
+            }
+            // Free maps count too: both sizes together stay within the budget.
+            let kept = |free: &Free| {
+                free.middle.len() * MIDDLE_BYTES + free.slabs.len() * SLAB_BYTES + free.in_use
+            };
+            while kept(&free) > self.pool.budget {
+                if free.slabs.pop().is_none() && free.middle.pop().is_none() {
+                    break;
+                }
+            }
+        }
+        drop(free);
+        self.pool.returned.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_budget_is_kept_and_given_back() {
+        let pool = Pool::new(0);
+        let first = pool.acquire(SLAB_BYTES);
+        let slice = pool.acquire(2_000_000).freeze().slice(10..20);
+        assert_eq!(pool.in_use(), 2 * SLAB_BYTES);
+        let other = Arc::clone(&pool);
+        let waits = std::thread::spawn(move || other.acquire(100).len());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert!(!waits.is_finished());
+        drop(slice);
+        assert_eq!(waits.join().ok(), Some(100));
+        drop(first);
+        assert_eq!(pool.in_use(), 0);
+    }
+}

@@ -1,0 +1,92 @@
+//! Makes batches durable, names them in the catalog, answers the senders.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, Sender, SyncSender};
+
+use super::message::{Ack, CommitJob, Message, Receipt, StoreJob};
+use super::{Counters, Pipeline};
+use crate::catalog::{Batch, Catalog, NewInstance};
+use crate::config::Acknowledge;
+use crate::error::{Error, Result};
+
+pub(super) fn run(
+    pipeline: &Arc<Pipeline>,
+    jobs: &Receiver<CommitJob>,
+    uploads: &Sender<StoreJob>,
+    writer: &SyncSender<Message>,
+) {
+    while let Ok(mut job) = jobs.recv() {
+        let acks = std::mem::take(&mut job.acks);
+        let notify = std::mem::take(&mut job.notify);
+        let batch = job.batch;
+        let done = pipeline.check().and_then(|()| commit(pipeline, job, uploads, acks, notify));
+        if let Some(batch) = batch {
+            pipeline.commits_under_way.fetch_sub(1, Ordering::SeqCst);
+            pipeline.committed_batch.fetch_max(batch, Ordering::SeqCst);
+        }
+        if let Err(error) = done {
+            // Acks and notifications were dropped unanswered: each sender hears that it failed.
+            tracing::error!(%error, "ingest stopped");
+            pipeline.fail(error);
+        }
+        // A full queue wakes the writer as well.
+        let _ = writer.try_send(Message::Idle);
+    }
+}
+
+fn commit(
+    pipeline: &Pipeline,
+    job: CommitJob,
+    uploads: &Sender<StoreJob>,
+    acks: Vec<(Ack, Receipt)>,
+    notify: Vec<Sender<()>>,
+) -> Result<()> {
+    let catalog = &pipeline.shared.catalog;
+    job.syncer.sync().map_err(Error::io("sync", &job.path))?;
+    let instances: Vec<_> = job
+        .instances
+        .iter()
+        .map(|committed| NewInstance {
+            seq: committed.seq,
+            entry: &committed.entry,
+            manifest: &committed.manifest,
+        })
+        .collect();
+    catalog.commit(&Batch {
+        pack: job.pack,
+        pack_bytes: job.pack_bytes,
+        locations: &job.locations,
+        instances: &instances,
+        studies: &job.studies,
+        all_recorded: job.all_recorded,
+    })?;
+    for id in &job.released {
+        pipeline.claims.release(id);
+    }
+    let archive = pipeline.config.acknowledge == Acknowledge::Archive;
+    let mut later = StoreJob { pack: None, acks: Vec::new(), notify };
+    if archive {
+        later.acks = acks;
+    } else {
+        answer(pipeline, acks);
+    }
+    if let Some((bytes, checksum)) = job.seal {
+        catalog.seal_pack(job.pack, bytes, checksum)?;
+        Counters::add(&pipeline.counters.packs, 1);
+        pipeline.waiting_bytes.fetch_add(bytes, Ordering::SeqCst);
+        later.pack = Some(catalog.pack(job.pack)?);
+    }
+    if later.pack.is_some() || !later.acks.is_empty() || !later.notify.is_empty() {
+        uploads.send(later).map_err(|_| Error::Internal("the upload thread is gone"))?;
+    }
+    Ok(())
+}
+
+/// Tells the senders.
+pub(super) fn answer(pipeline: &Pipeline, acks: Vec<(Ack, Receipt)>) {
+    Counters::add(&pipeline.counters.acknowledged, acks.len() as u64);
+    for (ack, receipt) in acks {
+        ack.answer(Ok(receipt));
+    }
+}

@@ -1,0 +1,116 @@
+//! Work on chunks, on rayon: name, look whether it is new, encode, decode and compare.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cairn_chunker::codec::{self, Codec, Content, Encoded};
+use cairn_chunker::id::ChunkId;
+use cairn_chunker::span::SpanKind;
+
+use super::assembly::{Assembly, Place};
+use super::message::{Form, ReadyChunk};
+use super::{Counters, Pipeline};
+use crate::catalog::Catalog;
+use crate::error::{Error, Result};
+use crate::limits::SMALL_BYTES_MAX;
+
+/// A chunk cut off and not named yet.
+pub(super) struct Cut {
+    pub(super) place: Place,
+    pub(super) bytes: Bytes,
+    pub(super) kind: SpanKind,
+}
+
+/// Hands chunks of one instance to the pool.
+pub(super) fn dispatch(assembly: &Arc<Assembly>, cuts: Vec<Cut>) {
+    if cuts.is_empty() {
+        return;
+    }
+    let assembly = Arc::clone(assembly);
+    rayon::spawn(move || {
+        // A panic on the pool would end the process; a stopped ingest keeps what was acknowledged.
+        let worked = catch_unwind(AssertUnwindSafe(|| work(&assembly, cuts)));
+        match worked {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => drop(assembly.pipeline.fail(error)),
+            Err(_) => drop(assembly.pipeline.fail(Error::Internal("a chunk could not be coded"))),
+        }
+    });
+}
+
+fn work(assembly: &Assembly, cuts: Vec<Cut>) -> Result<()> {
+    let pipeline = &*assembly.pipeline;
+    let mut named = Vec::with_capacity(cuts.len());
+    let mut depends = Vec::new();
+    let mut ready = Vec::new();
+    for cut in cuts {
+        let id = ChunkId::of(&cut.bytes);
+        named.push((cut.place, id));
+        let bytes = cut.bytes.len() as u64;
+        if is_new(pipeline, id, &mut depends)? {
+            Counters::add(&pipeline.counters.new_bytes, bytes);
+            ready.push(encode(pipeline, id, cut));
+        } else {
+            Counters::add(&pipeline.counters.duplicate_bytes, bytes);
+        }
+    }
+    assembly.named(&named, &depends, ready);
+    Ok(())
+}
+
+/// Has nobody stored this chunk, and is nobody about to? Then the caller has to.
+pub(super) fn is_new(pipeline: &Pipeline, id: ChunkId, depends: &mut Vec<ChunkId>) -> Result<bool> {
+    if !pipeline.claims.claim(id) {
+        depends.push(id);
+        return Ok(false);
+    }
+    // Looked up after claiming: a claim ends only when the catalog names the chunk, so it cannot be
+    // missed between the two.
+    let stored = pipeline.shared.site.stored_id(&id);
+    if pipeline.shared.catalog.locate(&stored)?.is_some() {
+        pipeline.claims.release(&id);
+        return Ok(false);
+    }
+    depends.push(id);
+    Ok(true)
+}
+
+fn encode(pipeline: &Pipeline, id: ChunkId, cut: Cut) -> ReadyChunk {
+    let content = content_of(cut.kind);
+    let plain = cut.bytes;
+    let form = if plain.len() <= SMALL_BYTES_MAX {
+        Form::Member(content)
+    } else {
+        Form::Record(encode_checked(pipeline, &plain, content))
+    };
+    ReadyChunk { id, plain, form }
+}
+
+/// Encodes, and decodes again: what does not come back the same is stored as it is.
+pub(super) fn encode_checked(pipeline: &Pipeline, plain: &[u8], content: Content) -> Encoded {
+    let coded = codec::encode(plain, content, pipeline.config.effort);
+    if coded.codec == Codec::Stored || !pipeline.config.verify_encoding {
+        return coded;
+    }
+    match codec::decode(coded.codec, &coded.bytes, plain.len()) {
+        Ok(decoded) if decoded == plain => coded,
+        _ => {
+            Counters::add(&pipeline.counters.encoding_faults, 1);
+            tracing::error!(codec = coded.codec.id(), "a chunk did not decode to itself");
+            Encoded { codec: Codec::Stored, bytes: Vec::new() }
+        }
+    }
+}
+
+fn content_of(kind: SpanKind) -> Content {
+    match kind {
+        SpanKind::Envelope | SpanKind::Header | SpanKind::Bulk | SpanKind::FrameTable => {
+            Content::Text
+        }
+        SpanKind::Pixels { geometry: Some(geometry), .. } => Content::Pixels(geometry),
+        // Thirty-two bit samples and bit planes gain from plain compression.
+        SpanKind::Pixels { geometry: None, .. } => Content::Text,
+        SpanKind::Frame | SpanKind::Opaque => Content::Dense,
+    }
+}

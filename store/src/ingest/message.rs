@@ -1,0 +1,170 @@
+//! What the threads of the pipeline tell each other.
+
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use bytes::Bytes;
+use cairn_chunker::codec::{Content, Encoded};
+use cairn_chunker::id::{ChunkId, StudyRoot};
+use cairn_chunker::manifest::Manifest;
+use cairn_dicom::attributes::Attributes;
+use cairn_dicom::flags::Flags;
+
+use crate::commit::{Outcome, Source, StudyEntry};
+use crate::disk::DiskSync;
+use crate::error::{Error, Result};
+use crate::pack::Block;
+
+/// What a sender is told about an instance that is acknowledged.
+#[derive(Debug, Clone)]
+pub struct Receipt {
+    /// Study Instance UID, or the local handle.
+    pub study_uid: String,
+    /// Series Instance UID, or the local handle.
+    pub series_uid: String,
+    /// SOP Instance UID, or the local handle.
+    pub sop_instance_uid: String,
+    /// What it is to what was there.
+    pub outcome: Outcome,
+    /// It is the version that is shown.
+    pub visible: bool,
+    /// What is odd about it.
+    pub flags: Flags,
+    /// Length of its data set in bytes.
+    pub dataset_bytes: u64,
+}
+
+/// Tells the sender, exactly once: dropped unanswered, it answers that ingest stopped.
+pub(super) struct Ack(Option<Box<dyn FnOnce(Result<Receipt>) + Send>>);
+
+impl Ack {
+    pub(super) fn new(done: impl FnOnce(Result<Receipt>) + Send + 'static) -> Self {
+        Self(Some(Box::new(done)))
+    }
+
+    pub(super) fn answer(mut self, result: Result<Receipt>) {
+        if let Some(done) = self.0.take() {
+            done(result);
+        }
+    }
+}
+
+impl Drop for Ack {
+    fn drop(&mut self) {
+        if let Some(done) = self.0.take() {
+            done(Err(Error::Internal("ingest ended before the object was durable")));
+        }
+    }
+}
+
+/// Where a chunk belongs when it is put into blocks.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Group {
+    pub(super) study: Arc<str>,
+    pub(super) series: Arc<str>,
+}
+
+/// A new chunk that is ready for the journal.
+pub(super) struct ReadyChunk {
+    pub(super) id: ChunkId,
+    pub(super) plain: Bytes,
+    pub(super) form: Form,
+}
+
+/// How it goes there.
+pub(super) enum Form {
+    /// In a record of its own.
+    Record(Encoded),
+    /// In a block with others.
+    Member(Content),
+}
+
+/// An instance, all of whose chunks are named.
+pub(super) struct Assembled {
+    pub(super) manifest: Manifest,
+    pub(super) group: Group,
+    pub(super) attributes: Attributes,
+    pub(super) flags: Flags,
+    pub(super) source: Source,
+    pub(super) received_ms: u64,
+    /// Chunks that were on their way when this instance met them.
+    pub(super) depends: Vec<ChunkId>,
+    pub(super) ack: Ack,
+}
+
+/// To the writer.
+pub(super) enum Message {
+    Chunks(Group, Vec<ReadyChunk>),
+    Instance(Box<Assembled>),
+    Block {
+        batch: u64,
+        block: Block,
+    },
+    /// The committer is free again.
+    Idle,
+    /// Answer once everything submitted so far is committed.
+    Drain(Sender<()>),
+    /// Commit these study records, which cover everything, and seal the pack; answer once the pack
+    /// is stored.
+    Close(Vec<StudyEntry>, Sender<()>),
+    /// Nothing more comes.
+    Stop,
+}
+
+/// An instance entry that was written to the journal.
+pub(super) struct Committed {
+    pub(super) seq: u64,
+    pub(super) entry: crate::commit::InstanceEntry,
+    pub(super) manifest: Manifest,
+}
+
+/// To the committer: make this durable, name it, answer.
+pub(super) struct CommitJob {
+    pub(super) pack: crate::catalog::PackNo,
+    pub(super) pack_bytes: u64,
+    pub(super) path: std::path::PathBuf,
+    pub(super) syncer: Box<dyn DiskSync>,
+    pub(super) locations: Vec<(crate::keys::StoredId, crate::catalog::Location)>,
+    pub(super) released: Vec<ChunkId>,
+    pub(super) instances: Vec<Committed>,
+    pub(super) studies: Vec<(u64, StudyEntry)>,
+    pub(super) all_recorded: bool,
+    pub(super) acks: Vec<(Ack, Receipt)>,
+    pub(super) batch: Option<u64>,
+    /// The pack ends here: its length and hash.
+    pub(super) seal: Option<(u64, [u8; 32])>,
+    pub(super) notify: Vec<Sender<()>>,
+}
+
+/// To the uploader.
+pub(super) struct StoreJob {
+    pub(super) pack: Option<crate::catalog::PackRow>,
+    pub(super) acks: Vec<(Ack, Receipt)>,
+    pub(super) notify: Vec<Sender<()>>,
+}
+
+/// A study's new name, for the summary of an import.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StudySummary {
+    /// Study Instance UID, or the local handle.
+    pub study_uid: String,
+    /// Its root.
+    pub root: StudyRoot,
+    /// Version of the study record.
+    pub version: u64,
+    /// Visible instances.
+    pub instances: u64,
+    /// Length of their data sets.
+    pub bytes: u64,
+}
+
+impl ReadyChunk {
+    pub(super) fn is_member(&self) -> bool {
+        matches!(self.form, Form::Member(_))
+    }
+
+    /// The same, holding nothing but its own bytes.
+    pub(super) fn detached(self) -> Self {
+        Self { plain: Bytes::copy_from_slice(&self.plain), ..self }
+    }
+}

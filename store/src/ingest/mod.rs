@@ -1,0 +1,248 @@
+//! Taking objects in.
+//!
+//! ```text
+//! caller's thread          rayon                    writer thread       committer     uploader
+//! read → split → cut  ──▶  name → dedup → encode  ─▶  append to pack  ─▶  sync, name ─▶ bucket
+//!                          → decode → compare         in order            → answer
+//! ```
+//!
+//! Memory is bounded by [`IngestConfig::in_flight_bytes`] whatever is received. An instance is
+//! answered only after its chunks, its manifest and the commit that names it are durable. Whatever
+//! fails on the way to the disk stops the ingest: nothing more is acknowledged, and the next opening
+//! replays what was.
+
+mod assembly;
+mod buffer;
+mod claims;
+mod committer;
+mod encode;
+mod journal;
+mod message;
+mod receive;
+pub(crate) mod studies;
+mod uploader;
+mod writer;
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+
+pub use message::{Receipt, StudySummary};
+pub use receive::{Arrival, Incoming};
+
+use crate::catalog::{Catalog, PackState};
+use crate::config::IngestConfig;
+use crate::error::{Error, Result};
+use crate::store::Shared;
+
+use buffer::Pool;
+use claims::Claims;
+use message::Message;
+
+/// Messages that may wait for the writer; their memory is counted by the buffers they hold.
+const MESSAGES_MAX: usize = 64;
+
+/// What has happened so far; for progress, summaries and metrics.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Objects handed in.
+    pub objects: AtomicU64,
+    /// Their length in bytes.
+    pub bytes_in: AtomicU64,
+    /// Bytes that were here already.
+    pub duplicate_bytes: AtomicU64,
+    /// Bytes that were new.
+    pub new_bytes: AtomicU64,
+    /// Bytes appended to packs.
+    pub stored_bytes: AtomicU64,
+    /// Instances acknowledged.
+    pub acknowledged: AtomicU64,
+    /// Chunks whose encoding did not decode to the same bytes and were stored plain instead. Always
+    /// zero unless memory or a codec is broken.
+    pub encoding_faults: AtomicU64,
+    /// Packs sealed.
+    pub packs: AtomicU64,
+}
+
+impl Counters {
+    fn add(counter: &AtomicU64, value: u64) {
+        counter.fetch_add(value, Ordering::Relaxed);
+    }
+}
+
+/// What the threads of the pipeline share.
+pub(crate) struct Pipeline {
+    pub(crate) shared: Arc<Shared>,
+    config: IngestConfig,
+    pool: Arc<Pool>,
+    claims: Claims,
+    counters: Counters,
+    /// Instances handed in whose fate the writer has to hear of.
+    submitted: AtomicU64,
+    /// The newest batch that is committed.
+    committed_batch: AtomicU64,
+    /// Commits on their way to the disk.
+    commits_under_way: AtomicU64,
+    /// Sealed bytes that wait for the bucket.
+    waiting_bytes: AtomicU64,
+    touched: Mutex<BTreeSet<String>>,
+    failure: OnceLock<Arc<Error>>,
+}
+
+impl Pipeline {
+    /// Stops everything; the first cause is kept.
+    fn fail(&self, cause: Error) -> Arc<Error> {
+        Arc::clone(self.failure.get_or_init(|| Arc::new(cause)))
+    }
+
+    /// An error if an earlier failure stopped the ingest.
+    fn check(&self) -> Result<()> {
+        match self.failure.get() {
+            Some(cause) => Err(Error::Stopped(Arc::clone(cause))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// See the [module](self).
+pub struct Ingest {
+    pipeline: Arc<Pipeline>,
+    messages: Option<SyncSender<Message>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Ingest {
+    pub(crate) fn start(shared: Arc<Shared>, config: IngestConfig) -> Result<Self> {
+        let pipeline = Arc::new(Pipeline {
+            pool: Pool::new(config.in_flight_bytes),
+            config,
+            claims: Claims::new(),
+            counters: Counters::default(),
+            submitted: AtomicU64::new(0),
+            committed_batch: AtomicU64::new(0),
+            commits_under_way: AtomicU64::new(0),
+            waiting_bytes: AtomicU64::new(0),
+            touched: Mutex::new(shared.catalog.unrecorded_studies()?.into_iter().collect()),
+            failure: OnceLock::new(),
+            shared,
+        });
+        let (to_writer, from_all) = sync_channel(MESSAGES_MAX);
+        let (to_committer, from_writer) = sync_channel(4);
+        let (to_uploader, from_committer) = std::sync::mpsc::channel();
+        for pack in pipeline.shared.catalog.packs()? {
+            if pack.state == PackState::Sealed {
+                pipeline.waiting_bytes.fetch_add(pack.bytes, Ordering::Relaxed);
+                let job = message::StoreJob { pack: Some(pack), acks: vec![], notify: vec![] };
+                let _ = to_uploader.send(job);
+            }
+        }
+        let mut threads = Vec::new();
+        let uploads = Arc::clone(&pipeline);
+        threads.push(spawn("cairn-upload", move || uploader::run(&uploads, &from_committer))?);
+        let commits = Arc::clone(&pipeline);
+        let poke = to_writer.clone();
+        threads.push(spawn("cairn-commit", move || {
+            committer::run(&commits, &from_writer, &to_uploader, &poke);
+        })?);
+        let first_seq = pipeline.shared.catalog.next_seq()?;
+        let writes = Arc::clone(&pipeline);
+        let own = to_writer.clone();
+        threads.push(spawn("cairn-write", move || {
+            writer::run(&writes, &from_all, &own, &to_committer, first_seq);
+        })?);
+        Ok(Self { pipeline, messages: Some(to_writer), threads })
+    }
+
+    /// What has happened so far.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.pipeline.counters
+    }
+
+    /// Bytes of received objects held in memory at this moment.
+    #[must_use]
+    pub fn in_flight_bytes(&self) -> usize {
+        self.pipeline.pool.in_use()
+    }
+
+    /// Takes an object in, on the caller's thread as far as reading and cutting go.
+    ///
+    /// An error means that nothing of it was taken, and `done` is not called. Otherwise `done` is
+    /// called once, from another thread: with a receipt when the object is durable, or with what
+    /// stopped it. Must not be called on a thread of the rayon pool.
+    pub fn receive(
+        &self,
+        incoming: Incoming<'_>,
+        done: impl FnOnce(Result<Receipt>) + Send + 'static,
+    ) -> Result<()> {
+        self.pipeline.check()?;
+        let messages = self.messages.as_ref().ok_or(Error::Internal("ingest is closed"))?;
+        receive::receive(&self.pipeline, messages, incoming, message::Ack::new(done))
+    }
+
+    /// Waits until everything handed in is committed.
+    pub fn drain(&self) -> Result<()> {
+        self.ask(Message::Drain)
+    }
+
+    /// Waits until everything handed in is in the bucket, names the content of every study that
+    /// changed, and ends.
+    pub fn finish(mut self) -> Result<Vec<StudySummary>> {
+        self.drain()?;
+        let touched = std::mem::take(&mut *lock(&self.pipeline.touched));
+        let (entries, summaries) = studies::records(&self.pipeline.shared, &touched)?;
+        self.ask(|answer| Message::Close(entries, answer))?;
+        self.stop();
+        self.pipeline.check()?;
+        Ok(summaries)
+    }
+
+    fn ask(&self, question: impl FnOnce(std::sync::mpsc::Sender<()>) -> Message) -> Result<()> {
+        let messages = self.messages.as_ref().ok_or(Error::Internal("ingest is closed"))?;
+        let (answer, answered) = std::sync::mpsc::channel();
+        let asked = messages.send(question(answer)).is_ok();
+        // An answer that never comes means that the pipeline stopped: the reason is on record.
+        let got = asked && answered.recv().is_ok();
+        self.pipeline.check()?;
+        if got { Ok(()) } else { Err(Error::Internal("the ingest threads are gone")) }
+    }
+
+    fn stop(&mut self) {
+        if let Some(messages) = self.messages.take() {
+            let _ = messages.send(Message::Stop);
+        }
+        // The writer ends, and the others after it.
+        for thread in self.threads.drain(..).rev() {
+            if thread.join().is_err() {
+                self.pipeline.fail(Error::Internal("an ingest thread panicked"));
+            }
+        }
+    }
+}
+
+impl Drop for Ingest {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn spawn(name: &str, job: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(job)
+        .map_err(Error::io("start a thread for", std::path::Path::new("ingest")))
+}
+
+/// No lock here guards anything that a panic could leave half done.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Now, in ms since 1970.
+pub(crate) fn now_ms() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as u64)
+}

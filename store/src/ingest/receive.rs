@@ -1,0 +1,342 @@
+//! From a stream of bytes to chunks on their way.
+//!
+//! Runs on the caller's thread. The stream is read into pooled buffers; the splitter says where spans
+//! start, the cutter where chunks end; each chunk is a slice of its buffer. What is left over at the
+//! end of a full buffer, at most one chunk, is copied to the start of the next: the only copy.
+
+use std::collections::VecDeque;
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::SyncSender;
+
+use bytes::Bytes;
+use cairn_chunker::cut::Cutter;
+use cairn_chunker::id::DatasetHash;
+use cairn_chunker::limits::ENVELOPE_INLINE_BYTES_MAX;
+use cairn_chunker::span::{Boundary, SpanKind};
+use cairn_dicom::object::{Identity, Object};
+use cairn_dicom::probe::{Framing, PROBE_BYTES, probe};
+use cairn_dicom::split::Splitter;
+
+use super::assembly::{Assembly, Ending};
+use super::encode::{Cut, dispatch};
+use super::message::{Ack, Group, Message, Receipt};
+use super::{Counters, Pipeline, now_ms};
+use crate::catalog::Catalog;
+use crate::commit::{Outcome, Source};
+use crate::error::{Error, Result};
+use crate::limits::{FIRST_BUFFER_BYTES, SLAB_BYTES};
+
+/// How an object arrives.
+#[derive(Debug, Clone)]
+pub enum Arrival {
+    /// As a file: with envelope, or whatever stands in a file.
+    File,
+    /// As a data set, whose transfer syntax was told: DIMSE.
+    Dataset {
+        /// Its transfer syntax UID.
+        transfer_syntax: String,
+    },
+}
+
+/// An object to be taken in.
+pub struct Incoming<'a> {
+    /// Its bytes.
+    pub reader: &'a mut (dyn Read + Send),
+    /// Its length, if known; a hint only.
+    pub bytes: Option<u64>,
+    /// How it came.
+    pub source: Source,
+    /// In which form.
+    pub arrival: Arrival,
+}
+
+/// Plain bytes of chunks that make one job for rayon.
+const JOB_BYTES: usize = 1 << 20;
+
+pub(super) fn receive(
+    pipeline: &Arc<Pipeline>,
+    messages: &SyncSender<Message>,
+    incoming: Incoming<'_>,
+    ack: Ack,
+) -> Result<()> {
+    let Incoming { reader, bytes, source, arrival } = incoming;
+    let mut input = Input { reader, window: Bytes::new(), at: 0, ended: false };
+    let hint = bytes.map_or(FIRST_BUFFER_BYTES, |bytes| bytes.min(SLAB_BYTES as u64) as usize);
+    // One byte more, so that the end is seen with the first buffer.
+    input.fill(pipeline, hint.saturating_add(1))?;
+    let framing = match arrival {
+        Arrival::Dataset { transfer_syntax } => Framing::Dataset { transfer_syntax },
+        Arrival::File => {
+            let head = &input.window[..input.window.len().min(PROBE_BYTES)];
+            probe(head, input.ended && head.len() == input.window.len())?
+        }
+    };
+    let mut splitter = Splitter::new(framing);
+    let mut boundaries = Vec::new();
+    splitter.advance(&input.window, 0, input.ended, &mut boundaries)?;
+    Counters::add(&pipeline.counters.objects, 1);
+    if input.ended {
+        Counters::add(&pipeline.counters.bytes_in, input.window.len() as u64);
+        return receive_whole(pipeline, messages, splitter, boundaries, input.window, source, ack);
+    }
+    Stream {
+        pipeline,
+        splitter,
+        assembly: Assembly::new(Arc::clone(pipeline), messages.clone(), None),
+        cuts: Cuts::new(boundaries),
+        hasher: blake3::Hasher::new(),
+        dataset_bytes: 0,
+        envelope: Some(Vec::new()),
+    }
+    .run(input, source, ack)
+}
+
+/// The part of the stream that is in memory.
+struct Input<'a> {
+    reader: &'a mut (dyn Read + Send),
+    window: Bytes,
+    /// Offset of the window in the object.
+    at: u64,
+    ended: bool,
+}
+
+impl Input<'_> {
+    /// Reads on into a buffer of `want` bytes, which begins with what is left of the window.
+    fn fill(&mut self, pipeline: &Pipeline, want: usize) -> Result<()> {
+        // Whoever waits for memory must not hold any, or all could wait for each other.
+        let left = self.window.to_vec();
+        self.window = Bytes::new();
+        let mut buffer = pipeline.pool.acquire(want.max(left.len() + 1));
+        buffer[..left.len()].copy_from_slice(&left);
+        let mut end = left.len();
+        let room = buffer.len().min(want.max(left.len() + 1));
+        while end < room {
+            match self.reader.read(&mut buffer[end..room]) {
+                Ok(0) => {
+                    self.ended = true;
+                    break;
+                }
+                Ok(got) => end += got,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::Source(error)),
+            }
+        }
+        self.window = buffer.freeze().slice(..end);
+        Ok(())
+    }
+}
+
+/// Turns spans into chunks as far as both are known.
+struct Cuts {
+    ahead: VecDeque<Boundary>,
+    cutter: Cutter,
+    /// Next byte of the object to be cut.
+    at: u64,
+}
+
+impl Cuts {
+    fn new(boundaries: Vec<Boundary>) -> Self {
+        Self { ahead: boundaries.into(), cutter: Cutter::new(SpanKind::Opaque), at: 0 }
+    }
+
+    /// The next chunk: its kind and its end in the object.
+    fn next(
+        &mut self,
+        window: &[u8],
+        window_at: u64,
+        settled: u64,
+        ended: bool,
+    ) -> Option<(SpanKind, u64)> {
+        while let Some(boundary) = self.ahead.front().filter(|boundary| boundary.at <= self.at) {
+            self.cutter = Cutter::new(boundary.kind);
+            self.ahead.pop_front();
+        }
+        let known = self.ahead.front().map(|boundary| boundary.at);
+        let end = known.unwrap_or(settled).min(settled);
+        let complete = known.is_some_and(|known| known <= settled) || ended;
+        let bytes = window.get((self.at - window_at) as usize..(end - window_at) as usize)?;
+        let length = self.cutter.next(bytes, complete)?;
+        self.at += length as u64;
+        Some((self.cutter.kind(), self.at))
+    }
+}
+
+/// An object that fits into one buffer: its name is known before any chunk is looked at, so a
+/// duplicate costs one hash and one look into the catalog.
+fn receive_whole(
+    pipeline: &Arc<Pipeline>,
+    messages: &SyncSender<Message>,
+    splitter: Splitter,
+    boundaries: Vec<Boundary>,
+    bytes: Bytes,
+    source: Source,
+    ack: Ack,
+) -> Result<()> {
+    let object = splitter.finish();
+    let start = (object.envelope_bytes as usize).min(bytes.len());
+    let dataset_hash = DatasetHash::of(&bytes[start..]);
+    let identity = object.identity(&dataset_hash.0);
+    if let Some(receipt) = known(pipeline, &object, &identity, dataset_hash)? {
+        Counters::add(&pipeline.counters.duplicate_bytes, bytes.len() as u64);
+        Counters::add(&pipeline.counters.acknowledged, 1);
+        ack.answer(Ok(receipt));
+        return Ok(());
+    }
+    let group = Group {
+        study: identity.study_uid.as_str().into(),
+        series: identity.series_uid.as_str().into(),
+    };
+    let assembly = Assembly::new(Arc::clone(pipeline), messages.clone(), Some(group));
+    let inline = start <= ENVELOPE_INLINE_BYTES_MAX;
+    let mut cuts = Cuts::new(boundaries);
+    let mut job = Vec::new();
+    let mut from = 0;
+    let total = bytes.len() as u64;
+    while let Some((kind, to)) = cuts.next(&bytes, 0, total, true) {
+        let chunk = bytes.slice(from as usize..to as usize);
+        from = to;
+        if kind == SpanKind::Envelope && inline {
+            continue;
+        }
+        job.push(Cut { place: assembly.expect(kind, chunk.len()), bytes: chunk, kind });
+        if job.iter().map(|cut: &Cut| cut.bytes.len()).sum::<usize>() >= JOB_BYTES {
+            dispatch(&assembly, std::mem::take(&mut job));
+        }
+    }
+    dispatch(&assembly, job);
+    pipeline.submitted.fetch_add(1, Ordering::SeqCst);
+    assembly.end(Ending {
+        envelope: inline.then(|| bytes[..start].to_vec()),
+        dataset_bytes: total - start as u64,
+        object,
+        identity,
+        dataset_hash,
+        source,
+        received_ms: now_ms(),
+        ack,
+    });
+    Ok(())
+}
+
+/// The receipt of an instance that is here already, bit for bit.
+fn known(
+    pipeline: &Pipeline,
+    object: &Object,
+    identity: &Identity,
+    dataset_hash: DatasetHash,
+) -> Result<Option<Receipt>> {
+    let versions = pipeline.shared.catalog.versions(
+        &identity.study_uid,
+        &identity.series_uid,
+        &identity.sop_instance_uid,
+    )?;
+    let same = versions.into_iter().find(|version| {
+        version.dataset_hash == dataset_hash
+            && version.transfer_syntax_uid == identity.transfer_syntax_uid
+            && version.sop_class_uid == identity.sop_class_uid
+    });
+    Ok(same.map(|version| Receipt {
+        study_uid: version.study_uid,
+        series_uid: version.series_uid,
+        sop_instance_uid: version.sop_instance_uid,
+        outcome: Outcome::Duplicate,
+        visible: version.visible,
+        flags: object.flags,
+        dataset_bytes: version.dataset_bytes,
+    }))
+}
+
+/// An object that passes through several buffers.
+struct Stream<'a> {
+    pipeline: &'a Arc<Pipeline>,
+    splitter: Splitter,
+    assembly: Arc<Assembly>,
+    cuts: Cuts,
+    hasher: blake3::Hasher,
+    dataset_bytes: u64,
+    /// The envelope so far, while it is short enough to stay in the manifest.
+    envelope: Option<Vec<u8>>,
+}
+
+impl Stream<'_> {
+    fn run(mut self, mut input: Input<'_>, source: Source, ack: Ack) -> Result<()> {
+        let mut boundaries = Vec::new();
+        loop {
+            let length = self.cut(&input);
+            input.at += length as u64;
+            input.window = input.window.slice(length..);
+            if input.ended && input.window.is_empty() {
+                break;
+            }
+            if length == 0 && (input.ended || input.window.len() >= SLAB_BYTES) {
+                return Err(Error::Internal("the cutter does not move"));
+            }
+            self.pipeline.check()?;
+            input.fill(self.pipeline, SLAB_BYTES)?;
+            self.splitter.advance(&input.window, input.at, input.ended, &mut boundaries)?;
+            self.cuts.ahead.extend(boundaries.drain(..));
+        }
+        Counters::add(&self.pipeline.counters.bytes_in, input.at);
+        let object = self.splitter.finish();
+        let dataset_hash = DatasetHash(*self.hasher.finalize().as_bytes());
+        let identity = object.identity(&dataset_hash.0);
+        self.pipeline.submitted.fetch_add(1, Ordering::SeqCst);
+        self.assembly.end(Ending {
+            envelope: self.envelope,
+            dataset_bytes: self.dataset_bytes,
+            object,
+            identity,
+            dataset_hash,
+            source,
+            received_ms: now_ms(),
+            ack,
+        });
+        Ok(())
+    }
+
+    /// Cuts what can be cut; returns how many bytes of the window are done with.
+    fn cut(&mut self, input: &Input<'_>) -> usize {
+        let settled = self.splitter.settled();
+        let mut job = Vec::new();
+        let mut job_bytes = 0;
+        let mut from = self.cuts.at;
+        while let Some((kind, to)) = self.cuts.next(&input.window, input.at, settled, input.ended) {
+            let range = (from - input.at) as usize..(to - input.at) as usize;
+            from = to;
+            let bytes = input.window.slice(range);
+            if kind == SpanKind::Envelope {
+                if self.keep_envelope(&bytes) {
+                    continue;
+                }
+            } else {
+                self.hasher.update(&bytes);
+                self.dataset_bytes += bytes.len() as u64;
+            }
+            job_bytes += bytes.len();
+            job.push(Cut { place: self.assembly.expect(kind, bytes.len()), bytes, kind });
+            if job_bytes >= JOB_BYTES {
+                dispatch(&self.assembly, std::mem::take(&mut job));
+                job_bytes = 0;
+            }
+        }
+        dispatch(&self.assembly, job);
+        (from - input.at) as usize
+    }
+
+    /// An envelope of one short chunk stays inline; any other becomes chunks. The cutter gives a
+    /// short span as one chunk, so the first chunk decides.
+    fn keep_envelope(&mut self, bytes: &Bytes) -> bool {
+        match &mut self.envelope {
+            Some(kept) if kept.is_empty() && bytes.len() <= ENVELOPE_INLINE_BYTES_MAX => {
+                kept.extend_from_slice(bytes);
+                true
+            }
+            _ => {
+                self.envelope = None;
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,525 @@
+//! The one thread that appends to the journal and decides what an instance is.
+//!
+//! Chunks come ready from rayon and are appended at once, or gathered into blocks. Instances join the
+//! open batch when all chunks they need are placed. A batch is closed by size, by age, or when the
+//! committer is free; its blocks are coded on rayon; then its commit record follows everything that it
+//! names, and the committer takes over.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
+use std::time::{Duration, Instant};
+
+use cairn_chunker::codec::Content;
+use cairn_chunker::id::{ChunkId, DatasetHash, PixelDigest};
+
+use super::Pipeline;
+use super::claims::Claim;
+use super::encode::{encode_checked, is_new};
+use super::journal::Journal;
+use super::message::{
+    Ack, Assembled, CommitJob, Committed, Form, Group, Message, ReadyChunk, Receipt,
+};
+use crate::catalog::Catalog;
+use crate::commit::{InstanceEntry, Outcome, StudyEntry};
+use crate::config::{Acknowledge, OnDuplicate};
+use crate::error::{Error, Result};
+use crate::limits::{
+    BATCH_INSTANCES, BATCH_NEW_BYTES, BATCH_SMALL_BYTES, BLOCK_MERGE_BYTES, SMALL_BYTES_MAX,
+};
+use crate::pack::{Block, BlockBuilder};
+
+/// How often a thread with nothing to do looks whether another one failed.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What goes together into blocks: chunks of one series that are coded alike.
+type BlockKey = (Group, Content, BlockOf);
+
+/// Manifests are mostly hashes, headers mostly words: apart they compress better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum BlockOf {
+    Chunks,
+    Manifests,
+}
+
+/// What will be committed together.
+#[derive(Default)]
+struct Batch {
+    no: u64,
+    opened: Option<Instant>,
+    entries: Vec<(InstanceEntry, cairn_chunker::manifest::Manifest)>,
+    studies: Vec<StudyEntry>,
+    all_recorded: bool,
+    acks: Vec<(Ack, Receipt)>,
+    builders: HashMap<BlockKey, BlockBuilder>,
+    /// Blocks being coded.
+    blocks: usize,
+    new_bytes: u64,
+    small_bytes: u64,
+    seal: bool,
+    notify: Vec<Sender<()>>,
+}
+
+impl Batch {
+    fn touch(&mut self) -> &mut Self {
+        self.opened.get_or_insert_with(Instant::now);
+        self
+    }
+
+    fn is_full(&self) -> bool {
+        self.new_bytes >= BATCH_NEW_BYTES
+            || self.small_bytes >= BATCH_SMALL_BYTES
+            || self.entries.len() >= BATCH_INSTANCES
+    }
+}
+
+/// A version that is decided on and not yet in the catalog.
+struct PendingVersion {
+    batch: u64,
+    dataset_hash: DatasetHash,
+    class_uid: String,
+    syntax_uid: String,
+    pixels: PixelDigest,
+}
+
+type InstanceKey = (String, String, String);
+
+struct Writer<'a> {
+    pipeline: &'a Arc<Pipeline>,
+    own: &'a SyncSender<Message>,
+    committer: &'a SyncSender<CommitJob>,
+    journal: Journal,
+    next_seq: u64,
+    open: Batch,
+    closing: VecDeque<Batch>,
+    /// Instances that wait for chunks of others: how many each, and who waits for which.
+    waiting: HashMap<u64, (Box<Assembled>, usize)>,
+    waiters: HashMap<ChunkId, Vec<u64>>,
+    next_waiting: u64,
+    pending: HashMap<InstanceKey, Vec<PendingVersion>>,
+    /// Instances that arrived, of those submitted.
+    arrived: u64,
+    drains: Vec<Sender<()>>,
+    close: Option<(Vec<StudyEntry>, Sender<()>)>,
+}
+
+pub(super) fn run(
+    pipeline: &Arc<Pipeline>,
+    messages: &Receiver<Message>,
+    own: &SyncSender<Message>,
+    committer: &SyncSender<CommitJob>,
+    first_seq: u64,
+) {
+    let mut writer = Writer {
+        pipeline,
+        own,
+        committer,
+        journal: Journal::new(Arc::clone(pipeline)),
+        next_seq: first_seq,
+        open: Batch { no: 1, ..Batch::default() },
+        closing: VecDeque::new(),
+        waiting: HashMap::new(),
+        waiters: HashMap::new(),
+        next_waiting: 0,
+        pending: HashMap::new(),
+        arrived: 0,
+        drains: Vec::new(),
+        close: None,
+    };
+    loop {
+        let message = match messages.recv_timeout(writer.patience()) {
+            Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            Ok(message) => Some(message),
+            Err(RecvTimeoutError::Timeout) => None,
+        };
+        if pipeline.failure.get().is_some() {
+            // Whoever waits hears of the failure when what they wait on is dropped.
+            drop(message);
+            writer.give_up();
+            continue;
+        }
+        if let Err(error) = writer.step(message) {
+            tracing::error!(%error, "ingest stopped");
+            pipeline.fail(error);
+        }
+    }
+}
+
+impl Writer<'_> {
+    fn patience(&self) -> Duration {
+        let interval = self.pipeline.config.commit_interval;
+        match self.open.opened {
+            Some(opened) if !self.open.acks.is_empty() && !interval.is_zero() => {
+                interval.saturating_sub(opened.elapsed()).min(LOOK)
+            }
+            _ => LOOK,
+        }
+    }
+
+    fn give_up(&mut self) {
+        self.open = Batch { no: self.open.no, ..Batch::default() };
+        self.closing.clear();
+        self.waiting.clear();
+        self.waiters.clear();
+        self.drains.clear();
+        self.close = None;
+    }
+
+    fn step(&mut self, message: Option<Message>) -> Result<()> {
+        match message {
+            Some(Message::Chunks(group, chunks)) => {
+                for chunk in chunks {
+                    self.chunk(&group, chunk)?;
+                }
+            }
+            Some(Message::Instance(instance)) => {
+                self.arrived += 1;
+                self.instance(instance)?;
+            }
+            Some(Message::Block { batch, block }) => self.block(batch, &block)?,
+            Some(Message::Drain(answer)) => self.drains.push(answer),
+            Some(Message::Close(studies, answer)) => self.close = Some((studies, answer)),
+            Some(Message::Idle | Message::Stop) | None => {}
+        }
+        self.close_batch_if_due();
+        self.commit_ready()
+    }
+
+    // ---- chunks
+
+    fn chunk(&mut self, group: &Group, chunk: ReadyChunk) -> Result<()> {
+        let ReadyChunk { id, plain, form } = chunk;
+        let bytes = plain.len() as u64;
+        self.open.touch().new_bytes += bytes;
+        match form {
+            Form::Record(coded) => {
+                let payload = coded.payload(&plain);
+                self.journal.append_chunk(id, coded.codec, payload, plain.len() as u32)?;
+                if self.journal.is_full() {
+                    self.rotate()?;
+                }
+            }
+            Form::Member(content) => {
+                self.member((group.clone(), content, BlockOf::Chunks), id, &plain);
+            }
+        }
+        self.placed(id)
+    }
+
+    fn member(&mut self, key: BlockKey, id: ChunkId, plain: &bytes::Bytes) {
+        let content = key.1;
+        let batch = self.open.touch();
+        batch.small_bytes += plain.len() as u64;
+        let builder =
+            batch.builders.entry(key.clone()).or_insert_with(|| BlockBuilder::new(content));
+        builder.push(id, plain);
+        if builder.is_full()
+            && let Some(full) = batch.builders.remove(&key)
+        {
+            batch.blocks += 1;
+            let no = batch.no;
+            self.code_block(no, full);
+        }
+    }
+
+    fn code_block(&self, batch: u64, builder: BlockBuilder) {
+        let pipeline = Arc::clone(self.pipeline);
+        let own = self.own.clone();
+        rayon::spawn(move || {
+            let effort = pipeline.config.effort;
+            let verify = pipeline.config.verify_encoding;
+            let work = std::panic::AssertUnwindSafe(|| builder.finish(effort, verify));
+            match std::panic::catch_unwind(work) {
+                Ok(block) => drop(own.send(Message::Block { batch, block })),
+                Err(_) => drop(pipeline.fail(Error::Internal("a block could not be coded"))),
+            }
+        });
+    }
+
+    fn block(&mut self, batch: u64, block: &Block) -> Result<()> {
+        self.journal.append_block(block)?;
+        let all = self.closing.iter_mut().chain(std::iter::once(&mut self.open));
+        if let Some(batch) = all.into_iter().find(|other| other.no == batch) {
+            batch.blocks -= 1;
+        }
+        Ok(())
+    }
+
+    /// A chunk is certain to stand before the next commit: instances that waited for it go on.
+    fn placed(&mut self, id: ChunkId) -> Result<()> {
+        self.pipeline.claims.place(id);
+        for key in self.waiters.remove(&id).unwrap_or_default() {
+            let Some((_, left)) = self.waiting.get_mut(&key) else { continue };
+            *left -= 1;
+            if *left == 0
+                && let Some((instance, _)) = self.waiting.remove(&key)
+            {
+                self.decide(*instance)?;
+            }
+        }
+        Ok(())
+    }
+
+    // ---- instances
+
+    fn instance(&mut self, instance: Box<Assembled>) -> Result<()> {
+        let missing: HashSet<ChunkId> = instance
+            .depends
+            .iter()
+            .filter(|id| self.pipeline.claims.of(id) == Some(Claim::Made))
+            .copied()
+            .collect();
+        if missing.is_empty() {
+            return self.decide(*instance);
+        }
+        let key = self.next_waiting;
+        self.next_waiting += 1;
+        for id in &missing {
+            self.waiters.entry(*id).or_default().push(key);
+        }
+        self.waiting.insert(key, (instance, missing.len()));
+        Ok(())
+    }
+
+    /// What the instance is to what is here, and whether it will be shown.
+    fn outcome(&self, key: &InstanceKey, new: &PendingVersion) -> Result<(Outcome, bool)> {
+        let known = self.pipeline.shared.catalog.versions(&key.0, &key.1, &key.2)?;
+        let versions = known.iter().map(|row| {
+            let same = row.dataset_hash == new.dataset_hash
+                && row.sop_class_uid == new.class_uid
+                && row.transfer_syntax_uid == new.syntax_uid;
+            (same, row.pixels, row.visible)
+        });
+        let pending = self.pending.get(key).into_iter().flatten().map(|version| {
+            let same = version.dataset_hash == new.dataset_hash
+                && version.class_uid == new.class_uid
+                && version.syntax_uid == new.syntax_uid;
+            (same, version.pixels, false)
+        });
+        let mut any = false;
+        let mut same_pixels = false;
+        for (same, pixels, visible) in versions.chain(pending) {
+            if same {
+                return Ok((Outcome::Duplicate, visible));
+            }
+            any = true;
+            same_pixels |= pixels == new.pixels;
+        }
+        let policy = self.pipeline.config.duplicates;
+        let (outcome, rule) = match (any, same_pixels) {
+            (false, _) => return Ok((Outcome::New, true)),
+            (true, true) => (Outcome::Correction, policy.correction),
+            (true, false) => (Outcome::Conflict, policy.conflict),
+        };
+        match rule {
+            OnDuplicate::First => Ok((outcome, false)),
+            OnDuplicate::Latest => Ok((outcome, true)),
+            OnDuplicate::Reject => Err(Error::Duplicate),
+        }
+    }
+
+    fn decide(&mut self, instance: Assembled) -> Result<()> {
+        let Assembled { manifest, group, attributes, flags, source, received_ms, ack, .. } =
+            instance;
+        let key =
+            (group.study.to_string(), group.series.to_string(), manifest.sop_instance_uid.clone());
+        let version = PendingVersion {
+            batch: self.open.no,
+            dataset_hash: manifest.dataset_hash,
+            class_uid: manifest.sop_class_uid.clone(),
+            syntax_uid: manifest.transfer_syntax_uid.clone(),
+            pixels: manifest.pixel_digest(),
+        };
+        let (outcome, visible) = match self.outcome(&key, &version) {
+            Ok(decided) => decided,
+            Err(Error::Duplicate) => {
+                ack.answer(Err(Error::Duplicate));
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let receipt = Receipt {
+            study_uid: key.0.clone(),
+            series_uid: key.1.clone(),
+            sop_instance_uid: key.2.clone(),
+            outcome,
+            visible,
+            flags,
+            dataset_bytes: manifest.dataset_bytes,
+        };
+        // A duplicate of something not yet durable is answered with it, not before it.
+        self.open.touch().acks.push((ack, receipt));
+        if outcome == Outcome::Duplicate {
+            return Ok(());
+        }
+        let encoded = bytes::Bytes::from(manifest.encode());
+        let id = ChunkId::of(&encoded);
+        self.place_manifest(&group, id, &encoded)?;
+        self.touched(&key.0);
+        self.pending.entry(key.clone()).or_default().push(version);
+        let entry = InstanceEntry {
+            manifest: id,
+            study_uid: key.0,
+            series_uid: key.1,
+            flags: flags.bits(),
+            received_ms,
+            source,
+            outcome,
+            visible,
+            attributes,
+        };
+        self.open.entries.push((entry, manifest));
+        Ok(())
+    }
+
+    fn touched(&self, study: &str) {
+        let mut touched = super::lock(&self.pipeline.touched);
+        if !touched.contains(study) {
+            touched.insert(study.to_owned());
+        }
+    }
+
+    fn place_manifest(&mut self, group: &Group, id: ChunkId, encoded: &bytes::Bytes) -> Result<()> {
+        if !is_new(self.pipeline, id, &mut Vec::new())? {
+            return Ok(());
+        }
+        if encoded.len() <= SMALL_BYTES_MAX {
+            self.member((group.clone(), Content::Text, BlockOf::Manifests), id, encoded);
+        } else {
+            let coded = encode_checked(self.pipeline, encoded, Content::Text);
+            let payload = coded.payload(encoded);
+            self.journal.append_chunk(id, coded.codec, payload, encoded.len() as u32)?;
+        }
+        self.placed(id)
+    }
+
+    // ---- batches
+
+    /// Everything handed in has arrived and waits for nobody.
+    fn is_settled(&self) -> bool {
+        self.waiting.is_empty() && self.arrived == self.pipeline.submitted.load(Ordering::SeqCst)
+    }
+
+    fn close_batch_if_due(&mut self) {
+        let settled = self.is_settled();
+        if settled && !self.drains.is_empty() {
+            self.open.touch().notify.append(&mut self.drains);
+            return self.close_batch();
+        }
+        if settled && let Some((studies, answer)) = self.close.take() {
+            let batch = self.open.touch();
+            batch.studies = studies;
+            batch.all_recorded = true;
+            batch.seal = true;
+            batch.notify.push(answer);
+            return self.close_batch();
+        }
+        let Some(opened) = self.open.opened else { return };
+        let interval = self.pipeline.config.commit_interval;
+        let idle =
+            self.closing.is_empty() && self.pipeline.commits_under_way.load(Ordering::SeqCst) == 0;
+        let waits = !self.open.acks.is_empty();
+        let due = opened.elapsed() >= interval && (idle || !interval.is_zero()) && waits;
+        if self.open.is_full() || due {
+            self.close_batch();
+        }
+    }
+
+    fn close_batch(&mut self) {
+        let next = Batch { no: self.open.no + 1, ..Batch::default() };
+        let mut batch = std::mem::replace(&mut self.open, next);
+        for builder in merged(std::mem::take(&mut batch.builders)) {
+            batch.blocks += 1;
+            self.code_block(batch.no, builder);
+        }
+        self.closing.push_back(batch);
+        let committed = self.pipeline.committed_batch.load(Ordering::SeqCst);
+        self.pending.retain(|_, versions| {
+            versions.retain(|version| version.batch > committed);
+            !versions.is_empty()
+        });
+    }
+
+    fn commit_ready(&mut self) -> Result<()> {
+        while self.closing.front().is_some_and(|batch| batch.blocks == 0) {
+            let Some(batch) = self.closing.pop_front() else { break };
+            self.commit(batch)?;
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, mut batch: Batch) -> Result<()> {
+        let first_seq = self.next_seq;
+        let count = batch.entries.len() + batch.studies.len();
+        if count > 0 {
+            self.journal.append_commit(first_seq, &batch.entries, &batch.studies)?;
+            self.next_seq += count as u64;
+        }
+        let instances: Vec<_> = (first_seq..)
+            .zip(std::mem::take(&mut batch.entries))
+            .map(|(seq, (entry, manifest))| Committed { seq, entry, manifest })
+            .collect();
+        let studies = (first_seq + instances.len() as u64..)
+            .zip(std::mem::take(&mut batch.studies))
+            .collect();
+        let archive = self.pipeline.config.acknowledge == Acknowledge::Archive;
+        let seal = batch.seal || archive || self.journal.is_full();
+        let Some(mut job) = self.journal.job(seal)? else {
+            // Nothing was ever written: nobody can be waiting for more than that.
+            return self.answer_empty(batch);
+        };
+        job.instances = instances;
+        job.studies = studies;
+        job.all_recorded = batch.all_recorded;
+        job.acks = batch.acks;
+        job.notify = batch.notify;
+        job.batch = Some(batch.no);
+        self.send(job)
+    }
+
+    /// No pack is open, so nothing has to be synced: a job without a pack would have no file.
+    fn answer_empty(&self, batch: Batch) -> Result<()> {
+        let mut job = self.journal.barrier();
+        job.all_recorded = batch.all_recorded;
+        job.acks = batch.acks;
+        job.notify = batch.notify;
+        self.send(job)
+    }
+
+    /// The pack is full in the middle of a batch: it ends here, and what it holds is named.
+    fn rotate(&mut self) -> Result<()> {
+        match self.journal.job(true)? {
+            Some(job) => self.send(job),
+            None => Ok(()),
+        }
+    }
+
+    fn send(&self, job: CommitJob) -> Result<()> {
+        if job.batch.is_some() {
+            self.pipeline.commits_under_way.fetch_add(1, Ordering::SeqCst);
+        }
+        self.committer.send(job).map_err(|_| Error::Internal("the commit thread is gone"))
+    }
+}
+
+/// Small blocks of one study are put together, series by series: a block costs a header and a
+/// compression window, and two series of one study are much alike.
+fn merged(builders: HashMap<BlockKey, BlockBuilder>) -> Vec<BlockBuilder> {
+    let mut sorted: Vec<_> = builders.into_iter().collect();
+    sorted.sort_by(|((a, _, a_of), _), ((b, _, b_of), _)| (a, a_of).cmp(&(b, b_of)));
+    let mut out: Vec<(BlockKey, BlockBuilder)> = Vec::new();
+    for (key, builder) in sorted {
+        let joins = |(other, last): &(BlockKey, BlockBuilder)| {
+            other.0.study == key.0.study
+                && other.1 == key.1
+                && other.2 == key.2
+                && last.plain_bytes() + builder.plain_bytes() <= BLOCK_MERGE_BYTES
+        };
+        match out.last_mut().filter(|last| joins(last)) {
+            Some((_, last)) => last.append(&builder),
+            None => out.push((key, builder)),
+        }
+    }
+    out.into_iter().map(|(_, builder)| builder).collect()
+}

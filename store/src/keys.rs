@@ -1,0 +1,289 @@
+//! Keys at rest: the site key, pack keys, record keys.
+//!
+//! The site key file holds two secrets. `wrap` wraps each pack's random data key, so rotation rewraps
+//! keys and never touches packs. `name` keys the names under which chunks stand in packs, so that who
+//! steals a bucket cannot ask it "do you hold this image?"; it outlives rotations.
+
+use std::fmt;
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use cairn_chunker::id::ChunkId;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::error::{Error, Result};
+use crate::pack::PackId;
+
+const CONTEXT_WRAP: &str = "cairn 2026-11 v1 pack key wrap";
+const CONTEXT_RECORD: &str = "cairn 2026-11 v1 record key";
+const CONTEXT_SITE: &str = "cairn 2026-11 v1 site fingerprint";
+const CONTEXT_CHECK: &str = "cairn 2026-11 v1 record check";
+const KEY_FILE_TAG: &str = "cairn-site-key-v1";
+
+/// Bytes of a GCM nonce.
+pub const NONCE_BYTES: usize = 12;
+/// Bytes of a GCM tag.
+pub const TAG_BYTES: usize = 16;
+/// Bytes of a wrapped pack key: nonce, key, tag.
+pub const WRAPPED_BYTES: usize = NONCE_BYTES + 32 + TAG_BYTES;
+
+/// The secrets of a site. Never printed, wiped when dropped.
+#[derive(Zeroize, ZeroizeOnDrop, Clone)]
+pub struct SiteKey {
+    wrap: [u8; 32],
+    name: [u8; 32],
+}
+
+impl fmt::Debug for SiteKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SiteKey")
+    }
+}
+
+/// A chunk's name inside packs and the catalog: keyed, so that it tells nothing without the site key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StoredId(pub [u8; 32]);
+
+impl fmt::Debug for StoredId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+fn random(into: &mut [u8]) -> Result<()> {
+    aws_lc_rs::rand::fill(into).map_err(|_| Error::Internal("the system has no random bytes"))
+}
+
+impl SiteKey {
+    /// Draws a new one.
+    pub fn generate() -> Result<Self> {
+        let mut key = Self { wrap: [0; 32], name: [0; 32] };
+        random(&mut key.wrap)?;
+        random(&mut key.name)?;
+        Ok(key)
+    }
+
+    /// Reads the key file.
+    pub fn load(path: &Path) -> Result<Self> {
+        let fault = |why: &str| Error::Key { path: path.to_owned(), why: why.to_owned() };
+        let mut text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        let mode = std::fs::metadata(path).map_err(Error::io("read", path))?.permissions().mode();
+        if mode & 0o077 != 0 {
+            text.zeroize();
+            return Err(fault("others can read it; run: chmod 600 on it"));
+        }
+        let line = text.lines().find(|line| !line.starts_with('#') && !line.trim().is_empty());
+        let mut words = line.unwrap_or_default().split_whitespace();
+        let key = (words.next() == Some(KEY_FILE_TAG)).then(|| {
+            let wrap = ChunkId::from_hex(words.next()?)?.0;
+            let name = ChunkId::from_hex(words.next()?)?.0;
+            Some(Self { wrap, name })
+        });
+        text.zeroize();
+        key.flatten().ok_or_else(|| fault("it is not a site key file of this version"))
+    }
+
+    /// Writes a new key file, readable by the owner alone; never replaces one.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
+        }
+        let mut text = String::from(
+            "# Cairn site key. Without this file nothing in the bucket can ever be read again.\n\
+             # Keep a copy in a safe place away from this machine. Show it to nobody.\n",
+        );
+        text.push_str(KEY_FILE_TAG);
+        for secret in [&self.wrap, &self.name] {
+            text.push(' ');
+            text.push_str(&hex::encode(secret));
+        }
+        text.push('\n');
+        let written = write_private(path, text.as_bytes());
+        text.zeroize();
+        written.map_err(Error::io("create", path))
+    }
+
+    /// A public value that tells whether two key files belong to one site.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        hex::encode(&blake3::derive_key(CONTEXT_SITE, &self.name)[..16])
+    }
+
+    /// The name of a chunk at rest.
+    #[must_use]
+    pub fn stored_id(&self, chunk: &ChunkId) -> StoredId {
+        StoredId(*blake3::keyed_hash(&self.name, chunk.as_bytes()).as_bytes())
+    }
+
+    fn wrapping(&self) -> Result<LessSafeKey> {
+        let mut key = blake3::derive_key(CONTEXT_WRAP, &self.wrap);
+        let made = gcm(&key);
+        key.zeroize();
+        made
+    }
+
+    /// Wraps a pack's key; bound to the pack, so it opens no other.
+    pub fn wrap(&self, pack: PackId, key: &PackKey) -> Result<[u8; WRAPPED_BYTES]> {
+        let mut out = [0; WRAPPED_BYTES];
+        let (nonce, rest) = out.split_at_mut(NONCE_BYTES);
+        random(nonce)?;
+        let nonce = nonce_of(nonce)?;
+        let (body, tag) = rest.split_at_mut(32);
+        body.copy_from_slice(&key.0);
+        let made = self
+            .wrapping()?
+            .seal_in_place_separate_tag(nonce, Aad::from(pack.0), body)
+            .map_err(|_| Error::Internal("a pack key cannot be wrapped"))?;
+        tag.copy_from_slice(made.as_ref());
+        Ok(out)
+    }
+
+    /// Opens a wrapped pack key; `None` if it is damaged or wrapped by another site.
+    #[must_use]
+    pub fn unwrap(&self, pack: PackId, wrapped: &[u8]) -> Option<PackKey> {
+        let (nonce, body) = wrapped.split_at_checked(NONCE_BYTES)?;
+        let mut body = <[u8; 32 + TAG_BYTES]>::try_from(body).ok()?;
+        let key = self.wrapping().ok()?;
+        let plain = key.open_in_place(nonce_of(nonce).ok()?, Aad::from(pack.0), &mut body).ok()?;
+        let key = <[u8; 32]>::try_from(&*plain).ok().map(PackKey);
+        body.zeroize();
+        key
+    }
+}
+
+/// The random data key of one pack.
+#[derive(Zeroize, ZeroizeOnDrop, Clone)]
+pub struct PackKey([u8; 32]);
+
+impl fmt::Debug for PackKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PackKey")
+    }
+}
+
+impl PackKey {
+    /// Draws a new one.
+    pub fn generate() -> Result<Self> {
+        let mut key = Self([0; 32]);
+        random(&mut key.0)?;
+        Ok(key)
+    }
+
+    /// Key of one record: `KDF(pack key, stored id)`.
+    fn record(&self, id: &StoredId) -> Result<LessSafeKey> {
+        let mut input = [0; 64];
+        input[..32].copy_from_slice(&self.0);
+        input[32..].copy_from_slice(&id.0);
+        let mut key = blake3::derive_key(CONTEXT_RECORD, &input);
+        input.zeroize();
+        let made = gcm(&key);
+        key.zeroize();
+        made
+    }
+
+    /// Encrypts `payload` in place; returns nonce and tag.
+    pub fn seal(
+        &self,
+        id: &StoredId,
+        aad: &[u8],
+        payload: &mut [u8],
+    ) -> Result<([u8; NONCE_BYTES], [u8; TAG_BYTES])> {
+        let mut nonce = [0; NONCE_BYTES];
+        random(&mut nonce)?;
+        let tag = self
+            .record(id)?
+            .seal_in_place_separate_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(aad),
+                payload,
+            )
+            .map_err(|_| Error::Internal("a record cannot be encrypted"))?;
+        let tag = tag.as_ref().try_into().map_err(|_| Error::Internal("a tag is short"))?;
+        Ok((nonce, tag))
+    }
+
+    /// Decrypts `payload_and_tag` in place and returns the payload's length; `None` if a bit is wrong.
+    #[must_use]
+    pub fn open(
+        &self,
+        id: &StoredId,
+        nonce: [u8; NONCE_BYTES],
+        aad: &[u8],
+        payload_and_tag: &mut [u8],
+    ) -> Option<usize> {
+        let key = self.record(id).ok()?;
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        key.open_in_place(nonce, Aad::from(aad), payload_and_tag).ok().map(|plain| plain.len())
+    }
+}
+
+/// Detects damage where encryption is off; keeps no secret.
+#[must_use]
+pub fn check_tag(aad: &[u8], payload: &[u8]) -> [u8; TAG_BYTES] {
+    let mut hasher = blake3::Hasher::new_derive_key(CONTEXT_CHECK);
+    hasher.update(&(aad.len() as u64).to_le_bytes()).update(aad).update(payload);
+    let mut tag = [0; TAG_BYTES];
+    tag.copy_from_slice(&hasher.finalize().as_bytes()[..TAG_BYTES]);
+    tag
+}
+
+fn gcm(key: &[u8; 32]) -> Result<LessSafeKey> {
+    UnboundKey::new(&AES_256_GCM, key)
+        .map(LessSafeKey::new)
+        .map_err(|_| Error::Internal("AES-256-GCM is not to be had"))
+}
+
+fn nonce_of(bytes: &[u8]) -> Result<Nonce> {
+    Nonce::try_assume_unique_for_key(bytes).map_err(|_| Error::Internal("a nonce is short"))
+}
+
+/// Creates `path` with mode 0600 and makes it durable.
+fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    match path.parent() {
+        Some(parent) => std::fs::File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_key_file_is_private_and_never_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("keys/site.key");
+        let key = SiteKey::generate().unwrap();
+        key.save(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let loaded = SiteKey::load(&path).unwrap();
+        assert_eq!((loaded.wrap, loaded.name), (key.wrap, key.name));
+        assert!(SiteKey::generate().unwrap().save(&path).is_err());
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(SiteKey::load(&path).unwrap_err().to_string().contains("chmod 600"));
+    }
+
+    #[test]
+    fn a_wrapped_key_opens_for_its_pack_and_site_only() {
+        let site = SiteKey::generate().unwrap();
+        let (pack, other) = (PackId::generate().unwrap(), PackId::generate().unwrap());
+        let key = PackKey::generate().unwrap();
+        let wrapped = site.wrap(pack, &key).unwrap();
+        assert_eq!(site.unwrap(pack, &wrapped).unwrap().0, key.0);
+        assert!(site.unwrap(other, &wrapped).is_none());
+        assert!(SiteKey::generate().unwrap().unwrap(pack, &wrapped).is_none());
+        for at in 0..wrapped.len() {
+            let mut damaged = wrapped;
+            damaged[at] ^= 1;
+            assert!(site.unwrap(pack, &damaged).is_none());
+        }
+        assert!(site.unwrap(pack, &wrapped[..20]).is_none());
+    }
+}

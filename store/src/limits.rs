@@ -1,0 +1,50 @@
+//! Sizes and counts that bound memory and files, each with its reason.
+
+/// A pack is sealed once it is this long: large enough that an object store's per-object cost
+/// vanishes, small enough to be rewritten by compaction in a second.
+pub const PACK_BYTES_TARGET: u64 = 64 << 20;
+
+/// Longest pack that is read back; a hostile one must not be.
+pub const PACK_BYTES_MAX: u64 = 1 << 30;
+
+/// Longest payload of one record: a manifest of 64 MiB and its overhead.
+pub const PAYLOAD_BYTES_MAX: usize = 65 << 20;
+
+/// Chunks up to this length go into solid blocks rather than records of their own.
+pub const SMALL_BYTES_MAX: usize = 64 << 10;
+
+/// A block of headers is closed at this plain length: one header is then read in about 2 ms.
+pub const TEXT_BLOCK_BYTES: usize = 1 << 20;
+
+/// A block of small frames is closed at this plain length: pixels are read more often one by one.
+pub const PIXEL_BLOCK_BYTES: usize = 256 << 10;
+
+/// Blocks of one study shorter than this at a commit are put together.
+pub const BLOCK_MERGE_BYTES: usize = 256 << 10;
+
+/// One buffer into which a large object is read.
+pub const SLAB_BYTES: usize = 4 << 20;
+
+/// Objects of unknown length begin with a buffer of this length.
+pub const FIRST_BUFFER_BYTES: usize = 256 << 10;
+
+/// Plain bytes of new chunks after which a batch is committed even while nobody waits.
+pub const BATCH_NEW_BYTES: u64 = 64 << 20;
+
+/// Plain bytes of small chunks after which a batch is committed: they are held in memory until then.
+pub const BATCH_SMALL_BYTES: u64 = 32 << 20;
+
+/// Instances after which a batch is committed.
+pub const BATCH_INSTANCES: usize = 4096;
+
+/// Decoded blocks kept for reading, in bytes.
+pub const BLOCK_CACHE_BYTES: u64 = 48 << 20;
+
+/// What is read at once from a remote pack, so that the chunks of a study come in few requests.
+pub const REMOTE_READ_BYTES: u64 = 4 << 20;
+
+/// Remote segments kept, in bytes.
+pub const REMOTE_CACHE_BYTES: u64 = 64 << 20;
+
+/// Open pack files kept for reading.
+pub const OPEN_PACKS_MAX: usize = 64;

@@ -1,0 +1,212 @@
+//! Giving content back, verified.
+//!
+//! Catalog → one range read → decrypt → decode → compare with the name → hand out. Nothing that does
+//! not have its name ever leaves here. Packs are read with positioned reads rather than maps: a bad
+//! sector or a file cut short under a map would end the process instead of one request.
+
+mod packs;
+
+use std::io::Write;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cairn_chunker::codec;
+use cairn_chunker::id::ChunkId;
+use cairn_chunker::manifest::{ChunkRef, Envelope, Manifest};
+use cairn_dicom::object::Identity;
+use moka::sync::Cache;
+
+use crate::catalog::{Catalog, Location, PackNo, VersionRow};
+use crate::error::{Damage, Error, Result};
+use crate::limits::BLOCK_CACHE_BYTES;
+use crate::pack::{OpenedBlock, RecordKind, open_block};
+use crate::store::Shared;
+
+use packs::Packs;
+
+/// Reads chunks, manifests and instances.
+#[derive(Debug)]
+pub struct Reader {
+    shared: Arc<Shared>,
+    packs: Packs,
+    blocks: Cache<(PackNo, u64), Arc<OpenedBlock>>,
+}
+
+impl Reader {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        let blocks = Cache::builder()
+            .max_capacity(BLOCK_CACHE_BYTES)
+            .weigher(|_, block: &Arc<OpenedBlock>| block.plain.len() as u32)
+            .build();
+        Self { packs: Packs::new(Arc::clone(&shared)), shared, blocks }
+    }
+
+    /// Where a chunk lies.
+    pub fn locate(&self, id: &ChunkId) -> Result<Location> {
+        let stored = self.shared.site.stored_id(id);
+        self.shared
+            .catalog
+            .locate(&stored)?
+            .ok_or_else(|| Error::NotFound { what: "chunk", name: id.to_string() })
+    }
+
+    /// The bytes of a chunk, which have its name.
+    pub fn chunk(&self, id: &ChunkId) -> Result<Bytes> {
+        let place = self.locate(id)?;
+        let bytes = match place.inner {
+            None => self.whole_record(place)?,
+            Some(inner) => {
+                let block = self.block(place)?;
+                let range = inner as usize..inner as usize + place.bytes as usize;
+                if range.end > block.plain.len() {
+                    return Err(self.damaged(place, "the block is shorter than the catalog says"));
+                }
+                block.plain.slice(range)
+            }
+        };
+        if ChunkId::of(&bytes) != *id {
+            return Err(self.damaged(place, "the bytes do not have the chunk's name"));
+        }
+        Ok(bytes)
+    }
+
+    fn whole_record(&self, place: Location) -> Result<Bytes> {
+        let (header, payload) = self.packs.record(place)?;
+        if header.kind != RecordKind::Chunk {
+            return Err(self.damaged(place, "the record is no chunk"));
+        }
+        let plain = if header.codec == codec::Codec::Stored {
+            payload
+        } else {
+            codec::decode(header.codec, &payload, header.plain_bytes as usize)
+                .map_err(|_| self.damaged(place, "the chunk cannot be decoded"))?
+        };
+        Ok(plain.into())
+    }
+
+    fn block(&self, place: Location) -> Result<Arc<OpenedBlock>> {
+        let key = (place.pack, place.offset);
+        if let Some(block) = self.blocks.get(&key) {
+            return Ok(block);
+        }
+        let (header, payload) = self.packs.record(place)?;
+        if header.kind != RecordKind::Block {
+            return Err(self.damaged(place, "the record is no block"));
+        }
+        let block = open_block(header.codec, &payload, header.plain_bytes)
+            .map_err(|why| self.damaged(place, why))?;
+        let block = Arc::new(block);
+        self.blocks.insert(key, Arc::clone(&block));
+        Ok(block)
+    }
+
+    pub(crate) fn damaged(&self, place: Location, why: &str) -> Error {
+        match self.shared.pack(place.pack) {
+            Ok(pack) => Damage { pack: pack.id, offset: place.offset, why: why.into() }.into(),
+            Err(error) => error,
+        }
+    }
+
+    /// A manifest by the name under which it is stored.
+    pub fn manifest(&self, id: &ChunkId) -> Result<Manifest> {
+        Ok(Manifest::decode(&self.chunk(id)?)?)
+    }
+
+    /// Writes an instance as the file it came as, or, if it came without envelope, as the Part 10
+    /// file that it makes. The whole is checked against the data set's hash: an error after bytes
+    /// were written means that those bytes must not be used.
+    pub fn write_instance(&self, version: &VersionRow, out: &mut dyn Write) -> Result<u64> {
+        let manifest = self.manifest(&version.manifest)?;
+        self.write_manifest(&manifest, version, out)
+    }
+
+    fn write_manifest(
+        &self,
+        manifest: &Manifest,
+        version: &VersionRow,
+        out: &mut dyn Write,
+    ) -> Result<u64> {
+        let mut sink = Sink { out, written: 0 };
+        match &manifest.envelope {
+            Envelope::Inline(bytes) => sink.write(bytes)?,
+            Envelope::Chunked(chunks) => {
+                for chunk in chunks {
+                    sink.write(&self.chunk_of(chunk)?)?;
+                }
+            }
+            Envelope::Absent => sink.write(&cairn_dicom::envelope::synthesize(&Identity {
+                study_uid: version.study_uid.clone(),
+                series_uid: version.series_uid.clone(),
+                sop_instance_uid: manifest.sop_instance_uid.clone(),
+                sop_class_uid: manifest.sop_class_uid.clone(),
+                transfer_syntax_uid: manifest.transfer_syntax_uid.clone(),
+            }))?,
+        }
+        self.write_dataset(manifest, version, &mut sink)?;
+        Ok(sink.written)
+    }
+
+    fn write_dataset(
+        &self,
+        manifest: &Manifest,
+        version: &VersionRow,
+        sink: &mut Sink<'_>,
+    ) -> Result<()> {
+        let mut hasher = blake3::Hasher::new();
+        for chunk in &manifest.chunks {
+            let bytes = self.chunk_of(chunk)?;
+            hasher.update(&bytes);
+            sink.write(&bytes)?;
+        }
+        let whole = *hasher.finalize().as_bytes();
+        if whole != version.dataset_hash.0 || manifest.dataset_hash != version.dataset_hash {
+            let place = self.locate(&version.manifest)?;
+            return Err(self.damaged(place, "the data set does not have its hash"));
+        }
+        Ok(())
+    }
+
+    fn chunk_of(&self, chunk: &ChunkRef) -> Result<Bytes> {
+        let bytes = self.chunk(&chunk.id)?;
+        if bytes.len() == chunk.bytes as usize {
+            return Ok(bytes);
+        }
+        Err(self.damaged(self.locate(&chunk.id)?, "the chunk has another length"))
+    }
+
+    /// Reads all of an instance and checks it, without handing it out.
+    pub fn check_instance(&self, version: &VersionRow) -> Result<u64> {
+        let manifest = self.manifest(&version.manifest)?;
+        if manifest.leaf() != version.leaf() {
+            let place = self.locate(&version.manifest)?;
+            return Err(self.damaged(place, "the manifest is of another instance"));
+        }
+        self.write_manifest(&manifest, version, &mut std::io::sink())
+    }
+
+    /// Reads the raw bytes of a whole pack.
+    pub(crate) fn whole_pack(&self, no: PackNo) -> Result<Vec<u8>> {
+        self.packs.whole(no)
+    }
+
+    /// Forgets what was decoded; for measuring.
+    pub fn forget(&self) {
+        self.blocks.invalidate_all();
+        self.packs.forget();
+    }
+}
+
+struct Sink<'a> {
+    out: &'a mut dyn Write,
+    written: u64,
+}
+
+impl Sink<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.out
+            .write_all(bytes)
+            .map_err(Error::io("write", std::path::Path::new("the export")))?;
+        self.written += bytes.len() as u64;
+        Ok(())
+    }
+}

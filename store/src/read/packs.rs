@@ -1,0 +1,168 @@
+//! Packs as files or objects to read ranges of.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use moka::sync::Cache;
+
+use crate::catalog::{Location, PackNo, PackState};
+use crate::error::{Damage, Error, Result};
+use crate::layout::pack_object;
+use crate::limits::{OPEN_PACKS_MAX, PACK_BYTES_MAX, REMOTE_CACHE_BYTES, REMOTE_READ_BYTES};
+use crate::pack::{Cipher, PackId, RecordHeader, open_record};
+use crate::store::Shared;
+
+/// One pack, ready to be read.
+struct OpenedPack {
+    id: PackId,
+    cipher: Cipher,
+    /// The file, in the journal or a bucket that is a directory. It stays readable when a pack is
+    /// sealed, renamed or uploaded meanwhile.
+    file: Option<File>,
+    /// Length on record: for remote reads.
+    bytes: u64,
+}
+
+/// Opens packs, and keeps some of them open.
+pub(super) struct Packs {
+    shared: Arc<Shared>,
+    open: Mutex<HashMap<PackNo, Arc<OpenedPack>>>,
+    segments: Cache<(PackNo, u64), Bytes>,
+}
+
+impl std::fmt::Debug for Packs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Packs")
+    }
+}
+
+impl Packs {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        let segments = Cache::builder()
+            .max_capacity(REMOTE_CACHE_BYTES)
+            .weigher(|_, segment: &Bytes| segment.len() as u32)
+            .build();
+        Self { shared, open: Mutex::default(), segments }
+    }
+
+    pub(super) fn forget(&self) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.segments.invalidate_all();
+    }
+
+    fn pack(&self, no: PackNo) -> Result<Arc<OpenedPack>> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pack) = open.get(&no) {
+            return Ok(Arc::clone(pack));
+        }
+        let row = self.shared.pack(no)?;
+        let in_bucket = || self.shared.bucket.directory().map(|top| top.join(pack_object(row.id)));
+        let journal = self.shared.layout.journal_pack(row.id);
+        // A pack may move between the look at its row and the look at the disk: try both places.
+        let candidates = match row.state {
+            PackState::Stored => [in_bucket(), None],
+            PackState::Open | PackState::Sealed => [Some(journal), in_bucket()],
+        };
+        let mut file = None;
+        for path in candidates.into_iter().flatten() {
+            match File::open(&path) {
+                Ok(opened) => {
+                    file = Some(opened);
+                    break;
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(Error::io("open", &path)(error)),
+            }
+        }
+        if file.is_none() && self.shared.bucket.directory().is_some() {
+            return Err(
+                Damage { pack: row.id, offset: 0, why: "the pack is missing".into() }.into()
+            );
+        }
+        let cipher = self.shared.cipher(row.id)?;
+        let pack = Arc::new(OpenedPack { id: row.id, cipher, file, bytes: row.bytes });
+        if open.len() >= OPEN_PACKS_MAX
+            && let Some(any) = open.keys().next().copied()
+        {
+            open.remove(&any);
+        }
+        open.insert(no, Arc::clone(&pack));
+        Ok(pack)
+    }
+
+    /// Reads, checks and decrypts a record.
+    pub(super) fn record(&self, place: Location) -> Result<(RecordHeader, Vec<u8>)> {
+        let pack = self.pack(place.pack)?;
+        let damaged =
+            |why: &str| Damage { pack: pack.id, offset: place.offset, why: why.to_owned() };
+        let bytes = match &pack.file {
+            Some(file) => {
+                let mut bytes = vec![0; place.record_bytes as usize];
+                file.read_exact_at(&mut bytes, place.offset)
+                    .map_err(|error| damaged(&format!("it cannot be read: {error}")))?;
+                bytes.into()
+            }
+            None => self.remote(place.pack, &pack, place.offset, place.record_bytes)?,
+        };
+        open_record(&pack.cipher, pack.id, place.offset, &bytes).map_err(|why| damaged(why).into())
+    }
+
+    /// Reads a range in whole segments, which neighbours will want next.
+    fn remote(&self, no: PackNo, pack: &OpenedPack, offset: u64, bytes: u32) -> Result<Bytes> {
+        let end = offset + u64::from(bytes);
+        let first = offset / REMOTE_READ_BYTES;
+        let last = (end - 1) / REMOTE_READ_BYTES;
+        let mut joined = Vec::new();
+        for segment in first..=last {
+            let start = segment * REMOTE_READ_BYTES;
+            let part = match self.segments.get(&(no, segment)) {
+                Some(part) => part,
+                None => {
+                    let stop = (start + REMOTE_READ_BYTES).min(pack.bytes.max(end));
+                    let part = self.shared.bucket.get_range(&pack_object(pack.id), start..stop)?;
+                    self.segments.insert((no, segment), part.clone());
+                    part
+                }
+            };
+            let from = offset.saturating_sub(start).min(part.len() as u64) as usize;
+            let to = (end - start).min(part.len() as u64) as usize;
+            if first == last {
+                return Ok(part.slice(from..to));
+            }
+            joined.extend_from_slice(&part[from..to]);
+        }
+        Ok(joined.into())
+    }
+
+    pub(super) fn whole(&self, no: PackNo) -> Result<Vec<u8>> {
+        let pack = self.pack(no)?;
+        if pack.bytes > PACK_BYTES_MAX {
+            return Err(Damage { pack: pack.id, offset: 0, why: "it is too long".into() }.into());
+        }
+        match &pack.file {
+            Some(file) => {
+                let length = file.metadata().map_err(Error::io("read", "pack".as_ref()))?.len();
+                let mut bytes = vec![0; length.min(PACK_BYTES_MAX) as usize];
+                file.read_exact_at(&mut bytes, 0).map_err(|error| Damage {
+                    pack: pack.id,
+                    offset: 0,
+                    why: format!("it cannot be read: {error}"),
+                })?;
+                Ok(bytes)
+            }
+            None => Ok(self
+                .shared
+                .bucket
+                .get(&pack_object(pack.id))?
+                .ok_or_else(|| Damage {
+                    pack: pack.id,
+                    offset: 0,
+                    why: "the pack is missing".into(),
+                })?
+                .to_vec()),
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Figures about an archive.
+
+use std::path::Path;
+
+use crate::Store;
+use crate::catalog::Totals;
+use crate::error::{Error, Result};
+
+/// Sums over an archive and what it takes at rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stats {
+    /// Sums over the catalog.
+    pub totals: Totals,
+    /// Length of the catalog's files.
+    pub catalog_bytes: u64,
+    /// Length of what is in the journal.
+    pub journal_bytes: u64,
+    /// Length of all objects in the bucket.
+    pub bucket_bytes: u64,
+}
+
+/// Adds up.
+pub fn stats(store: &Store) -> Result<Stats> {
+    let layout = store.layout();
+    let catalog = layout.catalog();
+    let mut catalog_bytes = 0;
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = catalog.clone().into_os_string();
+        name.push(suffix);
+        catalog_bytes += std::fs::metadata(name).map_or(0, |meta| meta.len());
+    }
+    Ok(Stats {
+        totals: store.catalog().totals()?,
+        catalog_bytes,
+        journal_bytes: directory_bytes(&layout.journal())?,
+        bucket_bytes: store.bucket().list("")?.iter().map(|(_, bytes)| bytes).sum(),
+    })
+}
+
+fn directory_bytes(directory: &Path) -> Result<u64> {
+    let mut sum = 0;
+    for entry in std::fs::read_dir(directory).map_err(Error::io("list", directory))? {
+        // A pack may leave for the bucket while it is looked at.
+        sum += entry.and_then(|entry| entry.metadata()).map_or(0, |meta| meta.len());
+    }
+    Ok(sum)
+}
