@@ -12,6 +12,12 @@ const TEXT: u8 = 3;
 const ARRAY: u8 = 4;
 const NULL: u8 = 0xf6;
 
+/// Additional information in a head (RFC 8949 §3): the value follows in 1, 2, 4 or 8 bytes.
+const IN_1: u8 = 24;
+const IN_2: u8 = 25;
+const IN_4: u8 = 26;
+const IN_8: u8 = 27;
+
 /// Writes one value after the other.
 #[derive(Default, Debug)]
 pub struct Writer(Vec<u8>);
@@ -33,17 +39,17 @@ impl Writer {
         let major = major << 5;
         match value {
             0..=23 => self.0.push(major | value as u8),
-            24..=0xff => self.0.extend([major | 24, value as u8]),
+            24..=0xff => self.0.extend([major | IN_1, value as u8]),
             0x100..=0xffff => {
-                self.0.push(major | 25);
+                self.0.push(major | IN_2);
                 self.0.extend((value as u16).to_be_bytes());
             }
             0x1_0000..=0xffff_ffff => {
-                self.0.push(major | 26);
+                self.0.push(major | IN_4);
                 self.0.extend((value as u32).to_be_bytes());
             }
             _ => {
-                self.0.push(major | 27);
+                self.0.push(major | IN_8);
                 self.0.extend(value.to_be_bytes());
             }
         }
@@ -121,10 +127,10 @@ impl<'a> Reader<'a> {
         }
         let (value, least) = match first & 31 {
             small @ 0..=23 => return Ok(u64::from(small)),
-            24 => (u64::from(u8::from_be_bytes(self.fixed()?)), 24),
-            25 => (u64::from(u16::from_be_bytes(self.fixed()?)), 0x100),
-            26 => (u64::from(u32::from_be_bytes(self.fixed()?)), 0x1_0000),
-            27 => (u64::from_be_bytes(self.fixed()?), 0x1_0000_0000),
+            IN_1 => (u64::from(u8::from_be_bytes(self.fixed()?)), 24),
+            IN_2 => (u64::from(u16::from_be_bytes(self.fixed()?)), 0x100),
+            IN_4 => (u64::from(u32::from_be_bytes(self.fixed()?)), 0x1_0000),
+            IN_8 => (u64::from_be_bytes(self.fixed()?), 0x1_0000_0000),
             _ => return Err(self.fault("a length is indefinite")),
         };
         if value < least {
@@ -173,10 +179,10 @@ impl<'a> Reader<'a> {
 
     /// The head of an array of exactly `count` values.
     pub fn array_of(&mut self, count: usize) -> Result<()> {
-        match self.array()? == count {
-            true => Ok(()),
-            false => Err(self.fault("an array has another length")),
+        if self.array()? != count {
+            return Err(self.fault("an array has another length"));
         }
+        Ok(())
     }
 
     /// Takes a `null` if one stands here.

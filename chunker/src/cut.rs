@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn headers_are_one_chunk_unless_huge() {
-        assert_eq!(lengths(SpanKind::Header, &[1; 20_000]), [20_000]);
+        assert_eq!(lengths(SpanKind::Header, &vec![1; 20_000]), [20_000]);
         assert!(lengths(SpanKind::Header, &vec![1; 1_500_000]).len() > 3);
     }
 

@@ -195,11 +195,7 @@ fn is_unsafe(c: char) -> bool {
 /// A DICOM date for people: `2024-05-17`; what is none as it is.
 pub(crate) fn date(value: &str) -> String {
     let digits = value.len() == 8 && value.bytes().all(|b| b.is_ascii_digit());
-    if digits {
-        format!("{}-{}-{}", &value[..4], &value[4..6], &value[6..])
-    } else {
-        clean(value)
-    }
+    if digits { format!("{}-{}-{}", &value[..4], &value[4..6], &value[6..]) } else { clean(value) }
 }
 
 /// A time for people, in UTC.

@@ -35,8 +35,8 @@ impl Progress {
             bar.set_prefix(what);
             bar
         });
-        let line = (bar.is_none() && output.verbose > 0 && !output.quiet)
-            .then(|| Mutex::new(begun));
+        let line =
+            (bar.is_none() && output.verbose > 0 && !output.quiet).then(|| Mutex::new(begun));
         Self { what, begun, bar, line }
     }
 
@@ -68,11 +68,10 @@ impl Progress {
         );
     }
 
-    /// Writes a line above the bar, or just a line.
-    pub(crate) fn say(&self, line: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+    /// All is read, and something is still to be done.
+    pub(crate) fn finishing(&self, message: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(message.to_owned());
         }
     }
 }

@@ -10,14 +10,14 @@ use std::sync::Arc;
 use crate::catalog::{Catalog, PackRow, PackState};
 use crate::commit::Commit;
 use crate::config::StoreConfig;
-use crate::error::{Damage, Error, Result};
+use crate::error::{Damage, Result};
 use crate::layout::{PACKS_PREFIX, pack_object, pack_of};
 use crate::pack::{
     Cipher, FooterEntry, PACK_HEADER_BYTES, PackHeader, RecordKind, ScannedRecord, TRAILER_BYTES,
     decode_trailer, open_record, read_footer, scan,
 };
 use crate::read::Reader;
-use crate::replay::{PackContent, apply_commits};
+use crate::replay::{PackContent, apply_commit};
 use crate::store::{Shared, Store};
 
 /// What came back.
@@ -40,7 +40,7 @@ pub fn rebuild(config: &StoreConfig, progress: &dyn Fn(u64, u64)) -> Result<Rebu
     let fresh = Store::open_to_rebuild(config)?;
     let shared = Arc::clone(fresh.shared());
     let mut report = RebuildReport::default();
-    let mut commits: Vec<(PackRow, Commit)> = Vec::new();
+    let mut commits: Vec<(PackRow, (u64, Commit))> = Vec::new();
     let packs = shared.bucket.list(PACKS_PREFIX)?;
     let total = packs.len() as u64;
     for (done, (object, bytes)) in packs.iter().enumerate() {
@@ -62,22 +62,10 @@ pub fn rebuild(config: &StoreConfig, progress: &dyn Fn(u64, u64)) -> Result<Rebu
         shared.catalog.seal_stored(no, *bytes)?;
     }
     progress(total, total);
-    commits.sort_by_key(|(_, commit)| commit.first_seq);
+    commits.sort_by_key(|(_, (_, commit))| commit.first_seq);
     let reader = Reader::new(Arc::clone(&shared));
     for (row, commit) in &commits {
-        if let Err(error) =
-            apply_commits(&shared, &reader, row, row.bytes, std::slice::from_ref(commit))
-        {
-            match error {
-                Error::Damaged(damage) => report.damage.push(damage),
-                Error::NotFound { .. } => report.damage.push(Damage {
-                    pack: row.id,
-                    offset: 0,
-                    why: format!("commit {} names a manifest that is missing", commit.first_seq),
-                }),
-                other => return Err(other),
-            }
-        }
+        report.damage.extend(apply_commit(&shared, &reader, row, row.bytes, commit)?);
     }
     drop(reader);
     drop(shared);

@@ -26,7 +26,8 @@ use crate::store::Shared;
 pub(crate) struct PackContent {
     pub(crate) records: Vec<FooterEntry>,
     pub(crate) locations: Vec<(StoredId, Location)>,
-    pub(crate) commits: Vec<Commit>,
+    /// Each with the offset of its record.
+    pub(crate) commits: Vec<(u64, Commit)>,
 }
 
 impl PackContent {
@@ -61,7 +62,7 @@ impl PackContent {
             RecordKind::Commit => {
                 let plain = codec::decode(entry.codec, &record.payload, entry.plain_bytes as usize)
                     .map_err(|_| damaged("the commit cannot be decoded"))?;
-                self.commits.push(Commit::decode(&plain)?);
+                self.commits.push((entry.offset, Commit::decode(&plain)?));
             }
             RecordKind::Footer => return Ok(()),
         }
@@ -82,39 +83,46 @@ impl PackContent {
     }
 }
 
-/// Applies commits whose chunks are indexed already.
-pub(crate) fn apply_commits(
+/// Applies a commit whose chunks are indexed already. Returns what it names and cannot be read: those
+/// instances are left out, the others are named.
+pub(crate) fn apply_commit(
     shared: &Shared,
     reader: &Reader,
     pack: &PackRow,
     pack_bytes: u64,
-    commits: &[Commit],
-) -> Result<()> {
-    for commit in commits {
-        let mut manifests = Vec::new();
-        let mut studies: Vec<(u64, StudyEntry)> = Vec::new();
-        for (seq, entry) in (commit.first_seq..).zip(&commit.entries) {
-            match entry {
-                Entry::Instance(entry) => {
-                    manifests.push((seq, &**entry, reader.manifest(&entry.manifest)?));
-                }
-                Entry::Study(entry) => studies.push((seq, entry.clone())),
-            }
+    (offset, commit): &(u64, Commit),
+) -> Result<Vec<Damage>> {
+    let mut damage = Vec::new();
+    let mut manifests = Vec::new();
+    let mut studies: Vec<(u64, StudyEntry)> = Vec::new();
+    for (seq, entry) in (commit.first_seq..).zip(&commit.entries) {
+        match entry {
+            Entry::Instance(entry) => match reader.manifest(&entry.manifest) {
+                Ok(manifest) => manifests.push((seq, &**entry, manifest)),
+                Err(Error::Damaged(found)) => damage.push(found),
+                Err(Error::NotFound { .. } | Error::Format(_)) => damage.push(Damage {
+                    pack: pack.id,
+                    offset: *offset,
+                    why: format!("entry {seq} names a manifest that is gone"),
+                }),
+                Err(error) => return Err(error),
+            },
+            Entry::Study(entry) => studies.push((seq, entry.clone())),
         }
-        let instances: Vec<_> = manifests
-            .iter()
-            .map(|(seq, entry, manifest)| NewInstance { seq: *seq, entry, manifest })
-            .collect();
-        shared.catalog.commit(&Batch {
-            pack: pack.no,
-            pack_bytes,
-            locations: &[],
-            instances: &instances,
-            studies: &studies,
-            all_recorded: false,
-        })?;
     }
-    Ok(())
+    let instances: Vec<_> = manifests
+        .iter()
+        .map(|(seq, entry, manifest)| NewInstance { seq: *seq, entry, manifest })
+        .collect();
+    shared.catalog.commit(&Batch {
+        pack: pack.no,
+        pack_bytes,
+        locations: &[],
+        instances: &instances,
+        studies: &studies,
+        all_recorded: false,
+    })?;
+    Ok(damage)
 }
 
 /// Replays every pack in the journal.
@@ -179,6 +187,7 @@ fn replay_pack(
     if found.sound_bytes >= row.bytes {
         content.records.retain(|record| record.offset < keep);
         content.locations.retain(|(_, place)| place.offset < keep);
+        content.commits.retain(|(offset, _)| *offset < keep);
     }
     if content.records.is_empty() && row.bytes == 0 {
         return discard(shared, &row, path);
@@ -203,7 +212,13 @@ fn seal(
     let (length, checksum) = open.finish()?;
     open.syncer()?.sync().map_err(Error::io("sync", path))?;
     content.index(shared, row, kept)?;
-    apply_commits(shared, reader, row, kept, &content.commits)?;
+    for commit in &content.commits {
+        for damage in apply_commit(shared, reader, row, kept, commit)? {
+            // Only acknowledged bytes that went bad since: the catalog names them still, and `verify`
+            // tells whom it harms.
+            tracing::error!(%damage, "the journal is damaged");
+        }
+    }
     shared.catalog.seal_pack(row.no, length, checksum)
 }
 

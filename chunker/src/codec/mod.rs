@@ -227,7 +227,9 @@ mod tests {
     #[test]
     fn smooth_sixteen_bit_images_gain_from_the_filter() {
         let plain: Vec<u8> = (0..256u32 * 256)
-            .flat_map(|i| ((i % 256) * 7 + (i / 256) * 5 + (i * 2_654_435_761 >> 30)).to_le_bytes())
+            .flat_map(|i| {
+                ((i % 256) * 7 + (i / 256) * 5 + ((i * 2_654_435_761) >> 30)).to_le_bytes()
+            })
             .collect::<Vec<_>>()
             .chunks(4)
             .flat_map(|c| [c[0], c[1]])

@@ -124,22 +124,22 @@ macro_rules! med_for {
 med_for!(med_wide, u16);
 med_for!(med_narrow, u8);
 
-#[inline(always)]
+#[inline]
 fn zigzag_wide(difference: u16) -> u16 {
-    (difference << 1) ^ ((difference as i16 >> 15) as u16)
+    (difference << 1) ^ (difference.cast_signed() >> 15).cast_unsigned()
 }
 
-#[inline(always)]
+#[inline]
 fn unzigzag_wide(code: u16) -> u16 {
     (code >> 1) ^ (code & 1).wrapping_neg()
 }
 
-#[inline(always)]
+#[inline]
 fn zigzag_narrow(difference: u8) -> u8 {
-    (difference << 1) ^ ((difference as i8 >> 7) as u8)
+    (difference << 1) ^ (difference.cast_signed() >> 7).cast_unsigned()
 }
 
-#[inline(always)]
+#[inline]
 fn unzigzag_narrow(code: u8) -> u8 {
     (code >> 1) ^ (code & 1).wrapping_neg()
 }

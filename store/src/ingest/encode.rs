@@ -48,32 +48,43 @@ fn work(assembly: &Assembly, cuts: Vec<Cut>) -> Result<()> {
         let id = ChunkId::of(&cut.bytes);
         named.push((cut.place, id));
         let bytes = cut.bytes.len() as u64;
-        if is_new(pipeline, id, &mut depends)? {
+        let met = meet(pipeline, id)?;
+        if met == Met::New {
             Counters::add(&pipeline.counters.new_bytes, bytes);
             ready.push(encode(pipeline, id, cut));
         } else {
             Counters::add(&pipeline.counters.duplicate_bytes, bytes);
+        }
+        match met {
+            Met::New | Met::UnderWay => depends.push(id),
+            Met::Known => ready.push(ReadyChunk { id, plain: Bytes::new(), form: Form::Known }),
         }
     }
     assembly.named(&named, &depends, ready);
     Ok(())
 }
 
-/// Has nobody stored this chunk, and is nobody about to? Then the caller has to.
-pub(super) fn is_new(pipeline: &Pipeline, id: ChunkId, depends: &mut Vec<ChunkId>) -> Result<bool> {
+/// What is known of a chunk at the moment when an instance needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Met {
+    /// Nobody has it: the caller claimed it and has to store it.
+    New,
+    /// Somebody is storing it.
+    UnderWay,
+    /// The catalog names it. The caller claimed it to be sure, and has to give the claim back.
+    Known,
+}
+
+/// Looked up after claiming: a claim ends only when the catalog names the chunk, so it cannot be
+/// missed between the two. The claim on a known chunk is given back by the writer, not here: in the
+/// meantime an instance that needs the chunk may have begun to wait for it, and the writer knows.
+pub(super) fn meet(pipeline: &Pipeline, id: ChunkId) -> Result<Met> {
     if !pipeline.claims.claim(id) {
-        depends.push(id);
-        return Ok(false);
+        return Ok(Met::UnderWay);
     }
-    // Looked up after claiming: a claim ends only when the catalog names the chunk, so it cannot be
-    // missed between the two.
     let stored = pipeline.shared.site.stored_id(&id);
-    if pipeline.shared.catalog.locate(&stored)?.is_some() {
-        pipeline.claims.release(&id);
-        return Ok(false);
-    }
-    depends.push(id);
-    Ok(true)
+    let known = pipeline.shared.catalog.locate(&stored)?.is_some();
+    Ok(if known { Met::Known } else { Met::New })
 }
 
 fn encode(pipeline: &Pipeline, id: ChunkId, cut: Cut) -> ReadyChunk {

@@ -34,16 +34,27 @@ pub struct Receipt {
     pub dataset_bytes: u64,
 }
 
-/// Tells the sender, exactly once: dropped unanswered, it answers that ingest stopped.
-pub(super) struct Ack(Option<Box<dyn FnOnce(Result<Receipt>) + Send>>);
+/// Tells the sender. From [`Ack::owed`] on exactly once: dropped unanswered, it answers that ingest
+/// stopped.
+pub(super) struct Ack {
+    done: Option<Box<dyn FnOnce(Result<Receipt>) + Send>>,
+    owed: bool,
+}
 
 impl Ack {
+    /// Not owed yet: dropped, it says nothing.
     pub(super) fn new(done: impl FnOnce(Result<Receipt>) + Send + 'static) -> Self {
-        Self(Some(Box::new(done)))
+        Self { done: Some(Box::new(done)), owed: false }
+    }
+
+    /// The object was taken: the sender will be told.
+    pub(super) fn owed(mut self) -> Self {
+        self.owed = true;
+        self
     }
 
     pub(super) fn answer(mut self, result: Result<Receipt>) {
-        if let Some(done) = self.0.take() {
+        if let Some(done) = self.done.take() {
             done(result);
         }
     }
@@ -51,7 +62,7 @@ impl Ack {
 
 impl Drop for Ack {
     fn drop(&mut self) {
-        if let Some(done) = self.0.take() {
+        if let Some(done) = self.done.take().filter(|_| self.owed) {
             done(Err(Error::Internal("ingest ended before the object was durable")));
         }
     }
@@ -77,6 +88,8 @@ pub(super) enum Form {
     Record(Encoded),
     /// In a block with others.
     Member(Content),
+    /// Not at all: it is there. Whoever waits for it goes on, and its claim ends.
+    Known,
 }
 
 /// An instance, all of whose chunks are named.

@@ -215,7 +215,7 @@ fn receive_whole(
         dataset_hash,
         source,
         received_ms: now_ms(),
-        ack,
+        ack: ack.owed(),
     });
     Ok(())
 }
@@ -291,7 +291,7 @@ impl Stream<'_> {
             dataset_hash,
             source,
             received_ms: now_ms(),
-            ack,
+            ack: ack.owed(),
         });
         Ok(())
     }

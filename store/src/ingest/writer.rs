@@ -16,7 +16,7 @@ use cairn_chunker::id::{ChunkId, DatasetHash, PixelDigest};
 
 use super::Pipeline;
 use super::claims::Claim;
-use super::encode::{encode_checked, is_new};
+use super::encode::{Met, encode_checked, meet};
 use super::journal::Journal;
 use super::message::{
     Ack, Assembled, CommitJob, Committed, Form, Group, Message, ReadyChunk, Receipt,
@@ -190,10 +190,14 @@ impl Writer<'_> {
 
     fn chunk(&mut self, group: &Group, chunk: ReadyChunk) -> Result<()> {
         let ReadyChunk { id, plain, form } = chunk;
-        let bytes = plain.len() as u64;
-        self.open.touch().new_bytes += bytes;
         match form {
+            Form::Known => {
+                self.wake(id)?;
+                self.pipeline.claims.release(&id);
+                return Ok(());
+            }
             Form::Record(coded) => {
+                self.open.touch().new_bytes += plain.len() as u64;
                 let payload = coded.payload(&plain);
                 self.journal.append_chunk(id, coded.codec, payload, plain.len() as u32)?;
                 if self.journal.is_full() {
@@ -211,6 +215,7 @@ impl Writer<'_> {
         let content = key.1;
         let batch = self.open.touch();
         batch.small_bytes += plain.len() as u64;
+        batch.new_bytes += plain.len() as u64;
         let builder =
             batch.builders.entry(key.clone()).or_insert_with(|| BlockBuilder::new(content));
         builder.push(id, plain);
@@ -249,6 +254,10 @@ impl Writer<'_> {
     /// A chunk is certain to stand before the next commit: instances that waited for it go on.
     fn placed(&mut self, id: ChunkId) -> Result<()> {
         self.pipeline.claims.place(id);
+        self.wake(id)
+    }
+
+    fn wake(&mut self, id: ChunkId) -> Result<()> {
         for key in self.waiters.remove(&id).unwrap_or_default() {
             let Some((_, left)) = self.waiting.get_mut(&key) else { continue };
             *left -= 1;
@@ -381,8 +390,13 @@ impl Writer<'_> {
     }
 
     fn place_manifest(&mut self, group: &Group, id: ChunkId, encoded: &bytes::Bytes) -> Result<()> {
-        if !is_new(self.pipeline, id, &mut Vec::new())? {
-            return Ok(());
+        match meet(self.pipeline, id)? {
+            Met::New => {}
+            Met::UnderWay => return Ok(()),
+            Met::Known => {
+                self.pipeline.claims.release(&id);
+                return Ok(());
+            }
         }
         if encoded.len() <= SMALL_BYTES_MAX {
             self.member((group.clone(), Content::Text, BlockOf::Manifests), id, encoded);

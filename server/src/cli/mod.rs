@@ -1,0 +1,204 @@
+//! The command line: global flags, one file for each command, and what they share.
+
+mod demo;
+mod export;
+mod import;
+mod ls;
+mod proof;
+mod rebuild;
+mod show;
+mod stats;
+mod verify;
+
+use std::path::{Path, PathBuf};
+
+use cairn_store::layout::Layout;
+use cairn_store::{Access, Store, StoreConfig};
+use clap::{ArgAction, Args, Parser, Subcommand};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::interrupt::EXIT_INTERRUPTED;
+use crate::output::Output;
+
+const ABOUT: &str = "\
+A content-addressed archive for medical images: every DICOM file comes back byte for byte, identical \
+pixels are stored once, and every study has a name that proves its content.";
+
+const AFTER_HELP: &str = "\
+Settings: DIR/cairn.toml or --config FILE; every key is also a variable, as CAIRN_INGEST__READERS for \
+readers in [ingest].
+
+Exit codes: 0 all is well; 1 something failed or is damaged; 2 wrong usage or settings; 130 interrupted.
+
+Examples:
+  cairn demo
+  cairn --data /srv/cairn import /mnt/cd
+  cairn --data /srv/cairn export 1.2.840.113619.2.5 out/";
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(name = "cairn", version, about = ABOUT, after_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+struct Global {
+    /// Data directory: catalog, keys and open packs
+    #[arg(long, global = true, env = "CAIRN_DATA", value_name = "DIR")]
+    #[arg(default_value = "./cairn-data")]
+    data: PathBuf,
+    /// Where packs are kept: a directory or s3://bucket/prefix, az://…, gs://… [default: DIR/bucket]
+    #[arg(long, global = true, env = "CAIRN_STORE", value_name = "URL", hide_env_values = true)]
+    store: Option<String>,
+    /// Settings [default: cairn.toml in the data directory, if it is there]
+    #[arg(long, global = true, env = "CAIRN_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print JSON: one object, or one a line for lists; sizes in bytes, times in seconds
+    #[arg(long, global = true)]
+    json: bool,
+    /// No progress, notes or summaries; errors and asked-for data only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Say more; twice for even more
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Import(import::ImportArgs),
+    Export(export::ExportArgs),
+    Ls(ls::LsArgs),
+    Show(show::ShowArgs),
+    Verify(verify::VerifyArgs),
+    Stats(stats::StatsArgs),
+    Rebuild(rebuild::RebuildArgs),
+    Demo(demo::DemoArgs),
+}
+
+/// How a command that could do its work ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Everything is as it should be.
+    Good,
+    /// Something failed or is damaged; the output names it.
+    Bad,
+    /// Somebody asked it to end early.
+    Interrupted,
+}
+
+impl Exit {
+    /// [`Exit::Good`] if `good`, else [`Exit::Bad`].
+    pub(crate) fn good_if(good: bool) -> Self {
+        if good { Self::Good } else { Self::Bad }
+    }
+
+    /// The exit code of the process.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Good => 0,
+            Self::Bad => 1,
+            Self::Interrupted => EXIT_INTERRUPTED,
+        }
+    }
+}
+
+/// What a command works with.
+pub(crate) struct Session {
+    /// The data directory.
+    pub(crate) data: PathBuf,
+    /// Where it prints.
+    pub(crate) output: Output,
+    store_url: Option<String>,
+    config_file: Option<PathBuf>,
+}
+
+/// Runs what was asked for.
+pub(crate) fn run(cli: &Cli) -> Result<Exit> {
+    let global = &cli.global;
+    log_to_stderr(global);
+    let session = Session {
+        data: global.data.clone(),
+        output: Output::new(global.json, global.quiet, global.verbose),
+        store_url: global.store.clone(),
+        config_file: global.config.clone(),
+    };
+    let exit = match &cli.command {
+        Command::Import(args) => import::run(&session, args),
+        Command::Export(args) => export::run(&session, args),
+        Command::Ls(args) => ls::run(&session, args),
+        Command::Show(args) => show::run(&session, args),
+        Command::Verify(args) => verify::run(&session, args),
+        Command::Stats(args) => stats::run(&session, args),
+        Command::Rebuild(args) => rebuild::run(&session, args),
+        Command::Demo(args) => demo::run(&session, args),
+    };
+    session.output.flush()?;
+    exit
+}
+
+/// Warnings always, more with `-v`; of other crates, warnings only.
+fn log_to_stderr(global: &Global) {
+    use tracing::Level;
+    use tracing_subscriber::filter::Targets;
+    let level = match (global.quiet, global.verbose) {
+        (true, _) => Level::ERROR,
+        (false, 0) => Level::WARN,
+        (false, 1) => Level::INFO,
+        (false, _) => Level::DEBUG,
+    };
+    let ours = ["cairn", "cairn_store", "cairn_dicom", "cairn_chunker"];
+    let targets = Targets::new()
+        .with_default(level.min(Level::WARN))
+        .with_targets(ours.map(|target| (target, level)));
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_target(global.verbose > 1);
+    // Fails only if a subscriber is set already, which then serves.
+    let _ = tracing_subscriber::registry().with(targets).with(lines).try_init();
+}
+
+impl Session {
+    /// The settings.
+    pub(crate) fn config(&self) -> Result<Config> {
+        Config::load(self.config_file.as_deref(), &self.data, variables())
+    }
+
+    /// Where the archive lives.
+    pub(crate) fn store_config(&self) -> Result<StoreConfig> {
+        Ok(self.config()?.store_config(&self.data, self.store_url.as_deref()))
+    }
+
+    /// Opens an archive that is there. Never makes one: a wrong `--data` shall not leave a trace.
+    pub(crate) fn open_to_read(&self) -> Result<Store> {
+        let config = self.store_config()?;
+        require_archive(&self.data)?;
+        Ok(Store::open(&config, Access::Read)?)
+    }
+}
+
+/// Variables that are text; others cannot be ours.
+fn variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// Is there an archive, or what is left of one? Which of its parts are missing is for the store to say.
+fn require_archive(data: &Path) -> Result<()> {
+    let layout = Layout { data: data.to_owned() };
+    let traces = [layout.catalog(), data.join("bucket"), data.join("keys")];
+    if traces.iter().any(|trace| trace.exists()) {
+        return Ok(());
+    }
+    Err(Error::NoArchive { path: data.to_owned() })
+}

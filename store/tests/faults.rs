@@ -1,0 +1,325 @@
+//! Disks that fail: at every single operation, in every way, nothing acknowledged is lost and nothing
+//! half there is seen.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use cairn_dicom::phantom;
+use cairn_store::disk::{Disk, DiskFile, DiskSync, OsDisk};
+use cairn_store::ingest::Arrival;
+use cairn_store::verify::{Scope, verify};
+use cairn_store::{Acknowledge, Error, IngestConfig};
+use support::{Answers, Archive, bytes_of, export_all, hand_in, quick};
+
+/// How an operation fails.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fault {
+    /// The disk has an error: nothing happens.
+    Error,
+    /// Half of the bytes are written, then the disk has an error.
+    Short,
+    /// From now on nothing can be written: the disk is full.
+    Full,
+}
+
+/// The operating system's disk, which fails at one operation and remembers what was synced.
+#[derive(Debug)]
+struct FaultyDisk {
+    fault: Fault,
+    at: u64,
+    done: AtomicU64,
+    /// Length of each file as of its last sync: what a power cut leaves for certain.
+    synced: Mutex<HashMap<PathBuf, u64>>,
+}
+
+impl FaultyDisk {
+    fn new(fault: Fault, at: u64) -> Arc<Self> {
+        Arc::new(Self { fault, at, done: AtomicU64::new(0), synced: Mutex::default() })
+    }
+
+    /// Counts an operation and says whether it fails.
+    fn fails(&self) -> bool {
+        let no = self.done.fetch_add(1, Ordering::SeqCst);
+        no == self.at || (self.fault == Fault::Full && no > self.at)
+    }
+
+    fn error(&self) -> io::Error {
+        match self.fault {
+            Fault::Full => io::Error::from(io::ErrorKind::StorageFull),
+            Fault::Error | Fault::Short => io::Error::other("injected"),
+        }
+    }
+
+    fn operation<T>(&self, job: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        if self.fails() { Err(self.error()) } else { job() }
+    }
+}
+
+/// A handle that every file keeps on its disk.
+#[derive(Debug, Clone)]
+struct Handle(Arc<FaultyDisk>);
+
+struct FaultyFile {
+    disk: Handle,
+    path: PathBuf,
+    inner: Box<dyn DiskFile>,
+}
+
+impl DiskFile for FaultyFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if !self.disk.0.fails() {
+            return self.inner.append(bytes);
+        }
+        if self.disk.0.fault != Fault::Error {
+            self.inner.append(&bytes[..bytes.len() / 2])?;
+        }
+        Err(self.disk.0.error())
+    }
+
+    fn syncer(&self) -> io::Result<Box<dyn DiskSync>> {
+        let inner = self.inner.syncer()?;
+        Ok(Box::new(FaultySync { disk: self.disk.clone(), path: self.path.clone(), inner }))
+    }
+}
+
+struct FaultySync {
+    disk: Handle,
+    path: PathBuf,
+    inner: Box<dyn DiskSync>,
+}
+
+impl DiskSync for FaultySync {
+    fn sync(&self) -> io::Result<()> {
+        let length = std::fs::metadata(&self.path)?.len();
+        // A full disk still syncs what it took.
+        if self.disk.0.fault != Fault::Full {
+            self.disk.0.operation(|| self.inner.sync())?;
+        }
+        self.disk.0.synced.lock().unwrap().insert(self.path.clone(), length);
+        Ok(())
+    }
+}
+
+impl Disk for Handle {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let inner = self.0.operation(|| OsDisk.create(path))?;
+        Ok(Box::new(FaultyFile { disk: self.clone(), path: path.to_owned(), inner }))
+    }
+
+    fn open_append(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let inner = self.0.operation(|| OsDisk.open_append(path))?;
+        Ok(Box::new(FaultyFile { disk: self.clone(), path: path.to_owned(), inner }))
+    }
+
+    fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()> {
+        self.0.operation(|| OsDisk.truncate(path, bytes))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if self.0.fault == Fault::Full {
+            return OsDisk.rename(from, to);
+        }
+        self.0.operation(|| OsDisk.rename(from, to))
+    }
+
+    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
+        if self.0.fault == Fault::Full {
+            return OsDisk.sync_directory(directory);
+        }
+        self.0.operation(|| OsDisk.sync_directory(directory))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        if self.0.fault == Fault::Full {
+            return OsDisk.remove(path);
+        }
+        self.0.operation(|| OsDisk.remove(path))
+    }
+}
+
+fn small_objects() -> Vec<Vec<u8>> {
+    let mut objects = bytes_of(phantom::ct(5, 8, 128));
+    objects.extend(bytes_of(phantom::many_small(5, 12)));
+    objects
+}
+
+fn config() -> IngestConfig {
+    IngestConfig { pack_bytes: 100 << 10, ..quick() }
+}
+
+/// Imports on a failing disk. Returns how many operations there were and which objects were
+/// acknowledged.
+fn import_on(
+    archive: &Archive,
+    disk: &Arc<FaultyDisk>,
+    objects: &[Vec<u8>],
+    config: IngestConfig,
+) -> Vec<(usize, String)> {
+    let answers = Answers::default();
+    let run = || -> Result<(), Error> {
+        let store = archive.open_on(Arc::new(Handle(Arc::clone(disk))))?;
+        let ingest = store.ingest(config)?;
+        for (no, object) in objects.iter().enumerate() {
+            hand_in(&ingest, no, object, Arrival::File, &answers);
+            if no % 3 == 0 {
+                ingest.drain()?;
+            }
+        }
+        ingest.finish()?;
+        Ok(())
+    };
+    let outcome = run();
+    if disk.done.load(Ordering::SeqCst) > disk.at && disk.fault == Fault::Error {
+        let error = outcome.expect_err("a failed operation was passed over in silence");
+        assert!(!error.to_string().is_empty());
+    }
+    let answers = answers.lock().unwrap();
+    answers
+        .iter()
+        .filter_map(|(no, answer)| Some((*no, answer.as_ref().ok()?.sop_instance_uid.clone())))
+        .collect()
+}
+
+/// Everything acknowledged is there, equal; whatever else is there is whole.
+fn assert_nothing_lost(archive: &Archive, objects: &[Vec<u8>], kept: &[(usize, String)]) {
+    let store = archive.open();
+    let out = export_all(&store);
+    for (no, uid) in kept {
+        assert!(out.get(uid) == Some(&objects[*no]), "object {no} was acknowledged and is lost");
+    }
+    assert!(out.values().all(|bytes| objects.contains(bytes)));
+    assert_eq!(verify(&store, &Scope::All, 1, &|_| {}).unwrap().findings, []);
+    // And the archive takes the rest afterwards.
+    let (answers, _) = support::import(&store, quick(), objects);
+    assert!(answers.iter().all(Result::is_ok));
+    assert_eq!(export_all(&store).len(), objects.len());
+}
+
+fn at_every_operation(fault: Fault) {
+    let objects = small_objects();
+    let sound = Archive::new();
+    let disk = FaultyDisk::new(fault, u64::MAX);
+    assert_eq!(import_on(&sound, &disk, &objects, config()).len(), objects.len());
+    let operations = disk.done.load(Ordering::SeqCst);
+    assert!(operations > 40, "{operations} operations only");
+    let mut acknowledged = 0;
+    for at in 0..operations {
+        let archive = Archive::new();
+        let disk = FaultyDisk::new(fault, at);
+        let kept = import_on(&archive, &disk, &objects, config());
+        acknowledged += kept.len();
+        assert_nothing_lost(&archive, &objects, &kept);
+    }
+    // The runs must have got somewhere, or the test shows nothing.
+    assert!(acknowledged as u64 > operations * 3);
+}
+
+#[test]
+fn a_disk_error_at_any_operation_loses_nothing() {
+    at_every_operation(Fault::Error);
+}
+
+#[test]
+fn a_short_write_at_any_operation_loses_nothing() {
+    at_every_operation(Fault::Short);
+}
+
+#[test]
+fn a_disk_that_fills_up_at_any_operation_loses_nothing() {
+    at_every_operation(Fault::Full);
+}
+
+/// The power goes: what was written but not synced is there in part. Whole pages of it may be garbage.
+#[test]
+fn a_power_cut_at_any_operation_loses_nothing() {
+    let objects = small_objects();
+    for at in (5..120).step_by(3) {
+        for garbage in [false, true] {
+            let archive = Archive::new();
+            let disk = FaultyDisk::new(Fault::Error, at);
+            let kept = import_on(&archive, &disk, &objects, config());
+            for (path, synced) in &*disk.synced.lock().unwrap() {
+                let Ok(bytes) = std::fs::read(path) else { continue };
+                let synced = *synced as usize;
+                let left = synced + (bytes.len() - synced) * (at as usize % 7) / 7;
+                let mut image = bytes[..left].to_vec();
+                if garbage {
+                    image[synced..].fill(0);
+                    image.extend_from_slice(&bytes[left..]);
+                }
+                std::fs::write(path, image).unwrap();
+            }
+            assert_nothing_lost(&archive, &objects, &kept);
+        }
+    }
+}
+
+/// Acknowledged late, an object is in the bucket when its sender hears of it: the journal may be lost.
+#[test]
+fn with_archive_acknowledgement_the_journal_can_be_lost() {
+    let objects = small_objects();
+    for at in (5..100).step_by(9) {
+        let archive = Archive::new();
+        let disk = FaultyDisk::new(Fault::Error, at);
+        let late = IngestConfig { acknowledge: Acknowledge::Archive, ..config() };
+        let kept = import_on(&archive, &disk, &objects, late);
+        let journal = archive.dir.path().join("data/journal");
+        for entry in std::fs::read_dir(&journal).unwrap() {
+            std::fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+        cairn_store::rebuild::rebuild(&archive.config, &|_, _| {}).unwrap();
+        let store = archive.open();
+        let out = export_all(&store);
+        for (no, uid) in kept {
+            assert!(out.get(&uid) == Some(&objects[no]), "object {no} was not in the bucket");
+        }
+    }
+}
+
+#[test]
+fn a_source_that_breaks_off_leaves_nothing_and_stops_nobody() {
+    struct Broken<'a>(&'a [u8]);
+    impl io::Read for Broken<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            match self.0 {
+                [] => Err(io::Error::other("cable pulled")),
+                rest => {
+                    let take = rest.len().min(into.len());
+                    into[..take].copy_from_slice(&rest[..take]);
+                    self.0 = &rest[take..];
+                    Ok(take)
+                }
+            }
+        }
+    }
+    let archive = Archive::new();
+    let store = archive.open();
+    let ingest = store.ingest(quick()).unwrap();
+    let cine = phantom::ultrasound_cine(2, 60, 320).bytes;
+    assert!(cine.len() > 10_000_000);
+    for left in [0, 100, 5_000, 4_300_000, cine.len() - 1] {
+        let taken = ingest.receive(
+            cairn_store::ingest::Incoming {
+                reader: &mut Broken(&cine[..left]),
+                bytes: None,
+                source: cairn_store::commit::Source::Import,
+                arrival: Arrival::File,
+            },
+            |_| panic!("an object that broke off was answered"),
+        );
+        assert!(taken.unwrap_err().to_string().contains("cable pulled"));
+    }
+    // The same chunks, whole this time: they are not held up by the broken ones' claims.
+    let answers = Answers::default();
+    hand_in(&ingest, 0, &cine, Arrival::File, &answers);
+    ingest.finish().unwrap();
+    assert!(answers.lock().unwrap()[&0].is_ok());
+    assert_eq!(store.catalog().totals().unwrap().versions, 1);
+    assert!(export_all(&store).values().all(|out| *out == cine));
+}
