@@ -39,7 +39,8 @@ pub(crate) enum Error {
     Usage(&'static str),
     /// There is nothing to read.
     #[error(
-        "there is no archive in {}; `cairn import` makes one, `--data DIR` names another place",
+        "there is no archive in {}; `cairn import` makes one, `--data DIR` and `--store URL` name another \
+         place",
         path.display()
     )]
     NoArchive {

@@ -179,10 +179,12 @@ impl Session {
         Ok(self.config()?.store_config(&self.data, self.store_url.as_deref()))
     }
 
-    /// Opens an archive that is there. Never makes one: a wrong `--data` shall not leave a trace.
+    /// Opens an archive that is there. Never makes one: a wrong `--data` or `--store` shall not leave a
+    /// trace.
     pub(crate) fn open_to_read(&self) -> Result<Store> {
         let config = self.store_config()?;
         require_archive(&self.data)?;
+        require_bucket(&config)?;
         Ok(Store::open(&config, Access::Read)?)
     }
 }
@@ -201,4 +203,14 @@ fn require_archive(data: &Path) -> Result<()> {
         return Ok(());
     }
     Err(Error::NoArchive { path: data.to_owned() })
+}
+
+/// A bucket that is a directory has to be there; of any other the store learns soon enough.
+fn require_bucket(config: &StoreConfig) -> Result<()> {
+    let Some(bucket) = &config.bucket else { return Ok(()) };
+    let path = Path::new(bucket.strip_prefix("file://").unwrap_or(bucket));
+    if bucket.contains("://") && !bucket.starts_with("file://") || path.is_dir() {
+        return Ok(());
+    }
+    Err(Error::NoArchive { path: path.to_owned() })
 }

@@ -8,7 +8,7 @@ use cairn_store::rebuild::{RebuildReport, rebuild};
 use clap::Args;
 use serde::Serialize;
 
-use super::{Exit, Session, require_archive};
+use super::{Exit, Session, require_archive, require_bucket};
 use crate::error::Result;
 use crate::output::{count, counted, pairs, round};
 
@@ -87,6 +87,7 @@ pub(super) fn run(session: &Session, _: &RebuildArgs) -> Result<Exit> {
     if config.bucket.is_none() {
         require_archive(&layout.data)?;
     }
+    require_bucket(&config)?;
     let begun = Instant::now();
     let shows = session.output.shows_progress();
     let report = rebuild(&config, &|done, total| {

@@ -21,7 +21,11 @@ pub type Answers = Arc<Mutex<BTreeMap<usize, Result<Receipt, String>>>>;
 impl Archive {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let config = StoreConfig::new(dir.path().join("data"));
+        let mut config = StoreConfig::new(dir.path().join("data"));
+        if let Some((bucket, endpoint)) = remote_bucket(&dir) {
+            config.bucket = Some(bucket);
+            config.bucket_options.push(("aws_endpoint".into(), endpoint));
+        }
         Self { dir, config }
     }
 
@@ -32,6 +36,19 @@ impl Archive {
     pub fn open_on(&self, disk: Arc<dyn Disk>) -> Result<Store, Error> {
         Store::open_on(&self.config, Access::Write, disk)
     }
+}
+
+/// With `CAIRN_TEST_STORE=s3` the same tests run against an S3 server, each archive under a prefix of
+/// its own; `.ci/s3-server.sh` starts one and prints the environment.
+fn remote_bucket(dir: &tempfile::TempDir) -> Option<(String, String)> {
+    if std::env::var("CAIRN_TEST_STORE").as_deref() != Ok("s3") {
+        return None;
+    }
+    let bucket = std::env::var("CAIRN_TEST_S3_BUCKET").unwrap();
+    let endpoint = std::env::var("CAIRN_TEST_S3_ENDPOINT").unwrap();
+    let process = std::process::id();
+    let name = dir.path().file_name().unwrap().to_str().unwrap().trim_start_matches('.');
+    Some((format!("s3://{bucket}/test-{process}-{name}"), endpoint))
 }
 
 pub fn quick() -> IngestConfig {

@@ -1,0 +1,144 @@
+//! Flipped bits and lost files: found, named, never handed out.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use cairn_dicom::phantom;
+use cairn_store::verify::{Finding, Scope, verify};
+use cairn_store::{Access, Store};
+use support::{Archive, bytes_of, import, quick};
+
+/// A small generator, so that a failing bit can be named and tried again.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+fn packs(archive: &Archive) -> Vec<PathBuf> {
+    let top = archive.dir.path().join("data/bucket/packs");
+    let mut out = Vec::new();
+    for directory in std::fs::read_dir(top).unwrap() {
+        for file in std::fs::read_dir(directory.unwrap().path()).unwrap() {
+            out.push(file.unwrap().path());
+        }
+    }
+    out.sort();
+    out
+}
+
+/// What an export gives for each instance: its bytes, or why not.
+fn read_all(store: &Store) -> BTreeMap<String, Result<Vec<u8>, String>> {
+    let mut out = BTreeMap::new();
+    let mut studies = Vec::new();
+    store.catalog().studies(None, &mut |study| {
+        studies.push(study.study_uid);
+        Ok(())
+    })
+    .unwrap();
+    for study in studies {
+        store
+            .catalog()
+            .study_versions(&study, true, &mut |version| {
+                let mut bytes = Vec::new();
+                let read = store.reader().write_instance(&version, &mut bytes);
+                let read = read.map(|_| bytes).map_err(|error| error.to_string());
+                out.insert(format!("{}/{}", version.sop_instance_uid, version.seq), read);
+                Ok(())
+            })
+            .unwrap();
+    }
+    out
+}
+
+fn findings(store: &Store) -> Vec<Finding> {
+    verify(store, &Scope::All, 1, &|_| {}).unwrap().findings
+}
+
+fn filled(encrypt: bool) -> Archive {
+    let mut archive = Archive::new();
+    archive.config.bucket = None;
+    archive.config.encrypt = encrypt;
+    let mut objects = bytes_of(phantom::ct(5, 6, 128));
+    objects.push(phantom::structured_report(5).bytes);
+    objects.extend(bytes_of(phantom::many_small(5, 5)));
+    objects.push(phantom::ct(6, 1, 512).next().unwrap().bytes);
+    import(&archive.open(), quick(), &objects);
+    archive
+}
+
+#[test]
+fn every_flipped_bit_is_found_named_and_never_handed_out() {
+    for encrypt in [true, false] {
+        let archive = filled(encrypt);
+        let sound = read_all(&Store::open(&archive.config, Access::Read).unwrap());
+        let mut dice = Dice(42);
+        let mut harmed = 0;
+        for path in packs(&archive) {
+            let good = std::fs::read(&path).unwrap();
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            for _ in 0..150 {
+                let bit = dice.below(good.len() as u64 * 8);
+                let mut bad = good.clone();
+                bad[bit as usize / 8] ^= 1 << (bit % 8);
+                std::fs::write(&path, &bad).unwrap();
+                let store = Store::open(&archive.config, Access::Read).unwrap();
+                let found = findings(&store);
+                let pack = |finding: &&Finding| finding.pack.map(|id| id.to_string());
+                let at = found.iter().find(|finding| pack(finding).as_ref() == Some(&name));
+                let at = at.unwrap_or_else(|| panic!("bit {bit} was not found: {found:?}"));
+                let offset = at.offset.unwrap();
+                assert!(offset * 8 <= bit, "bit {bit} was placed at byte {offset}");
+                for (uid, read) in read_all(&store) {
+                    match read {
+                        Ok(bytes) => assert!(Ok(&bytes) == sound[&uid].as_ref(), "bit {bit}"),
+                        Err(_) => {
+                            harmed += 1;
+                            let sop = uid.split('/').next().map(str::to_owned);
+                            assert!(
+                                found.iter().any(|f| f.sop_instance_uid == sop),
+                                "bit {bit} harms an instance that is not named"
+                            );
+                        }
+                    }
+                }
+            }
+            std::fs::write(&path, &good).unwrap();
+        }
+        assert!(harmed > 100, "{harmed} instances harmed: the bits hit nothing");
+        assert_eq!(findings(&Store::open(&archive.config, Access::Read).unwrap()), []);
+    }
+}
+
+#[test]
+fn a_pack_cut_short_or_lost_is_found() {
+    let archive = filled(true);
+    let path = packs(&archive).remove(0);
+    let good = std::fs::read(&path).unwrap();
+    for length in [0, 10, 64, 100, good.len() / 2, good.len() - 1] {
+        std::fs::write(&path, &good[..length]).unwrap();
+        let store = Store::open(&archive.config, Access::Read).unwrap();
+        assert!(!findings(&store).is_empty(), "cut at {length}");
+    }
+    std::fs::remove_file(&path).unwrap();
+    let store = Store::open(&archive.config, Access::Read).unwrap();
+    let found = findings(&store);
+    assert!(found.iter().all(|finding| finding.why.contains("missing")), "{found:?}");
+    assert!(found.iter().any(|finding| finding.sop_instance_uid.is_some()));
+}
+
+#[test]
+fn a_shredded_pack_cannot_be_read_by_anybody() {
+    let archive = filled(true);
+    let keys = archive.dir.path().join("data/bucket/keys");
+    std::fs::remove_dir_all(keys).unwrap();
+    let store = Store::open(&archive.config, Access::Read).unwrap();
+    assert!(read_all(&store).values().all(Result::is_err));
+    assert!(findings(&store).iter().any(|finding| finding.why.contains("shredded")));
+}
