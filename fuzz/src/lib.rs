@@ -5,3 +5,4 @@
 
 pub mod arrival;
 pub mod input;
+pub mod packs;

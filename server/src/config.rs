@@ -1,8 +1,8 @@
 //! Settings: built-in defaults, then `cairn.toml`, then the environment, then flags.
 //!
 //! One typed struct; what it does not know is refused, wherever it stands. A variable
-//! `CAIRN_SECTION__KEY` sets `key` in `[section]`, and `CAIRN_STORE__OPTIONS__NAME` an option of the
-//! object store's client.
+//! `CAIRN_SECTION__KEY` sets `key` in `[section]`, and `CAIRN_STORE__OPTIONS__NAME` an option of
+//! the object store's client.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -39,8 +39,8 @@ pub(crate) enum Error {
     Usage(&'static str),
     /// There is nothing to read.
     #[error(
-        "there is no archive in {}; `cairn import` makes one, `--data DIR` and `--store URL` name another \
-         place",
+        "there is no archive in {}; `cairn import` makes one, `--data DIR` and `--store URL` name \
+        another  place",
         path.display()
     )]
     NoArchive {
@@ -77,7 +77,8 @@ impl Error {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Config { .. } | Self::Usage(_) => 2,
-            // As a shell reports a program that SIGPIPE ended: `cairn ls | head` is no failure of ours.
+            // As a shell reports a program that SIGPIPE ended: `cairn ls | head` is no failure of
+            // ours.
             Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe => 141,
             _ => 1,
         }

@@ -14,7 +14,8 @@ pub(crate) fn asked() -> bool {
     ASKED.load(Ordering::Relaxed)
 }
 
-/// Listens from now on. Without a listener (no thread, no signals) Ctrl-C ends the process, as ever.
+/// Listens from now on. Without a listener (no thread, no signals) Ctrl-C ends the process, as
+/// ever.
 pub(crate) fn listen() {
     let listener = std::thread::Builder::new().name("cairn-signals".into());
     let started = listener.spawn(|| {

@@ -1,8 +1,8 @@
 //! The `cairn` binary: a content-addressed archive for medical images.
 //!
 //! One command, one file under [`cli`]; settings in [`config`]. Nothing here decides how bytes are
-//! stored or read: that is `cairn-store`'s. Patient data reaches standard output where a command asks
-//! for it, and nothing else: no log, no error text.
+//! stored or read: that is `cairn-store`'s. Patient data reaches standard output where a command
+//! asks for it, and nothing else: no log, no error text.
 //!
 //! Exit codes: 0 all is well, 1 something failed or is damaged, 2 wrong usage or settings, 130
 //! interrupted.

@@ -188,8 +188,8 @@ pub(crate) fn clean(text: &str) -> String {
 
 /// Control characters, and those that reorder or hide what follows.
 fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
+    let steers = matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}');
+    steers || c.is_control() || matches!(c, '\u{2066}'..='\u{2069}' | '\u{FEFF}')
 }
 
 /// A DICOM date for people: `2024-05-17`; what is none as it is.

@@ -12,8 +12,8 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 /// How often whoever reports should do so.
 pub(crate) const TICK: Duration = Duration::from_millis(200);
 
-const TEMPLATE: &str = "{prefix} {bar:24} {decimal_bytes}/{decimal_total_bytes} \
-                        {decimal_bytes_per_sec}  {msg}  ETA {eta}";
+const TEMPLATE: &str = "{prefix} {bar:16} {decimal_bytes}/{decimal_total_bytes} \
+                        {decimal_bytes_per_sec}, {eta} left  {wide_msg}";
 
 /// See the [module](self). Bytes are the measure.
 pub(crate) struct Progress {

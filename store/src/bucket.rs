@@ -101,7 +101,7 @@ impl Bucket {
     }
 
     fn path(&self, object: &str) -> ObjectPath {
-        object.split('/').fold(self.prefix.clone(), |path, part| path.join(part))
+        object.split('/').fold(self.prefix.clone(), ObjectPath::join)
     }
 
     /// Puts a small object unless it is there; `false` if it was.

@@ -239,12 +239,20 @@ fn nonce_of(bytes: &[u8]) -> Result<Nonce> {
     Nonce::try_assume_unique_for_key(bytes).map_err(|_| Error::Internal("a nonce is short"))
 }
 
-/// Creates `path` with mode 0600 and makes it durable.
+/// Creates `path` with mode 0600, whole or not at all, and makes it durable. Fails if it is there.
 fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let unfinished = path.with_extension("unfinished");
+    match std::fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {} // what a crash left of an earlier try
+    }
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.write(true).create_new(true).mode(0o600).open(&unfinished)?;
     file.write_all(bytes)?;
     file.sync_all()?;
+    // Unlike a rename, a link never replaces a key that is there.
+    std::fs::hard_link(&unfinished, path)?;
+    std::fs::remove_file(&unfinished)?;
     match path.parent() {
         Some(parent) => std::fs::File::open(parent)?.sync_all(),
         None => Ok(()),

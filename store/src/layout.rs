@@ -77,7 +77,8 @@ impl Layout {
     }
 
     /// The default site key file.
-    pub(crate) fn default_key(&self) -> PathBuf {
+    #[must_use]
+    pub fn default_key(&self) -> PathBuf {
         self.data.join("keys").join("site.key")
     }
 }

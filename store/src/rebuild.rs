@@ -83,38 +83,35 @@ pub fn rebuild(config: &StoreConfig, progress: &dyn Fn(u64, u64)) -> Result<Rebu
 fn read_pack(shared: &Shared, row: &PackRow, damage: &mut Vec<Damage>) -> Result<PackContent> {
     let cipher = shared.cipher(row.id)?;
     let mut content = PackContent::default();
-    match footer(shared, row, &cipher)? {
-        Some(entries) => {
-            for entry in entries {
-                let payload = match entry.kind {
-                    RecordKind::Block | RecordKind::Commit => {
-                        match fetch(shared, row, &cipher, &entry)? {
-                            Ok(payload) => payload,
-                            Err(found) => {
-                                damage.push(found);
-                                continue;
-                            }
+    if let Some(entries) = footer(shared, row, &cipher)? {
+        for entry in entries {
+            let payload = match entry.kind {
+                RecordKind::Block | RecordKind::Commit => {
+                    match fetch(shared, row, &cipher, &entry)? {
+                        Ok(payload) => payload,
+                        Err(found) => {
+                            damage.push(found);
+                            continue;
                         }
                     }
-                    RecordKind::Chunk | RecordKind::Footer => Vec::new(),
-                };
-                content.add(shared, row, &ScannedRecord { entry, payload })?;
-            }
+                }
+                RecordKind::Chunk | RecordKind::Footer => Vec::new(),
+            };
+            content.add(shared, row, &ScannedRecord { entry, payload })?;
         }
-        None => {
-            let object = pack_object(row.id);
-            let bytes = shared.bucket.get(&object)?.unwrap_or_default();
-            let mut records = Vec::new();
-            let found = scan(&cipher, row.id, &bytes, |record| records.push(record));
-            for record in &records {
-                content.add(shared, row, record)?;
-            }
-            damage.extend(found.damage.into_iter().map(|(offset, why)| Damage {
-                pack: row.id,
-                offset,
-                why: why.into(),
-            }));
+    } else {
+        let object = pack_object(row.id);
+        let bytes = shared.bucket.get(&object)?.unwrap_or_default();
+        let mut records = Vec::new();
+        let found = scan(&cipher, row.id, &bytes, |record| records.push(record));
+        for record in &records {
+            content.add(shared, row, record)?;
         }
+        damage.extend(found.damage.into_iter().map(|(offset, why)| Damage {
+            pack: row.id,
+            offset,
+            why: why.into(),
+        }));
     }
     Ok(content)
 }

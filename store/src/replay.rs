@@ -4,7 +4,7 @@
 //! acknowledged and is cut off; everything before is named by the catalog, again or for the first
 //! time; then the pack is sealed. Doing it twice changes nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use cairn_chunker::codec;
@@ -262,7 +262,7 @@ fn remove_lone_keys(shared: &Shared, journal: &Path) -> Result<()> {
     Ok(())
 }
 
-fn is_known(shared: &Shared, key: &PathBuf) -> bool {
+fn is_known(shared: &Shared, key: &Path) -> bool {
     let pack = key.file_stem().and_then(|stem| stem.to_str()).and_then(PackId::parse);
     let packs = shared.catalog.packs().unwrap_or_default();
     pack.is_some_and(|pack| {

@@ -140,16 +140,31 @@ impl Store {
     /// [`Store::open`] on another file system; for tests.
     pub fn open_on(config: &StoreConfig, access: Access, disk: Arc<dyn Disk>) -> Result<Self> {
         let layout = Layout { data: config.data.clone() };
-        for directory in [&layout.data, &layout.journal()] {
-            std::fs::create_dir_all(directory).map_err(Error::io("create", directory))?;
+        if access == Access::Read && !layout.catalog().exists() && !layout.data.exists() {
+            return Err(Error::NotFound {
+                what: "archive",
+                name: layout.data.display().to_string(),
+            });
+        }
+        if access == Access::Write {
+            for directory in [&layout.data, &layout.journal()] {
+                std::fs::create_dir_all(directory).map_err(Error::io("create", directory))?;
+            }
         }
         let lock = lock(&layout, access)?;
-        let (shared, created_key, runtime) = share(config, layout, disk, |layout, bucket| {
-            require_catalog(layout, bucket)?;
-            SqliteCatalog::open(&layout.catalog())
-        })?;
+        let (shared, created_key, runtime) =
+            share(config, access, layout, disk, |layout, bucket| {
+                require_catalog(layout, bucket)?;
+                SqliteCatalog::open(&layout.catalog())
+            })?;
         if lock.is_some() {
-            replay::replay(&shared)?;
+            match replay::replay(&shared) {
+                // Who only reads can do without: on a full disk, what the catalog names is still there.
+                Err(error) if access == Access::Read => {
+                    tracing::warn!(%error, "the journal could not be replayed; reading without");
+                }
+                other => other?,
+            }
         }
         let lock = lock.filter(|_| access == Access::Write);
         let reader = Arc::new(Reader::new(Arc::clone(&shared)));
@@ -163,7 +178,7 @@ impl Store {
         std::fs::create_dir_all(&journal).map_err(Error::io("create", &journal))?;
         let lock = lock(&layout, Access::Write)?;
         let (shared, created_key, runtime) =
-            share(config, layout, Arc::new(OsDisk), |layout, _| {
+            share(config, Access::Write, layout, Arc::new(OsDisk), |layout, _| {
                 let path = layout.rebuilt_catalog();
                 remove_catalog(&path)?;
                 SqliteCatalog::open(&path)
@@ -256,6 +271,7 @@ impl Drop for Store {
 /// Opens everything that an archive rests on.
 fn share(
     config: &StoreConfig,
+    access: Access,
     layout: Layout,
     disk: Arc<dyn Disk>,
     open_catalog: impl FnOnce(&Layout, &Bucket) -> Result<SqliteCatalog>,
@@ -272,9 +288,14 @@ fn share(
     };
     let bucket = Bucket::open(&location, &config.bucket_options, runtime.handle().clone())?;
     let key_file = config.key_file.clone().unwrap_or_else(|| layout.default_key());
-    let (site, created_key) = site_key(&key_file, &bucket)?;
-    mark(&bucket, &site, &key_file, config.encrypt)?;
+    let (site, created_key) = site_key(&key_file, &bucket, access)?;
+    let id = mark(&bucket, &site, &key_file, config.encrypt, access)?;
     let catalog = open_catalog(&layout, &bucket)?;
+    if let Some(known) = catalog.bind_bucket(&id)? {
+        let why =
+            format!("{} is not the bucket of this data directory, which is {known}", bucket.url());
+        return Err(Error::Url { why });
+    }
     let shared = Arc::new(Shared {
         layout,
         disk,
@@ -328,37 +349,49 @@ fn lock(layout: &Layout, access: Access) -> Result<Option<File>> {
 }
 
 /// Loads the site key, or makes one for a new archive.
-fn site_key(path: &Path, bucket: &Bucket) -> Result<(SiteKey, bool)> {
+fn site_key(path: &Path, bucket: &Bucket, access: Access) -> Result<(SiteKey, bool)> {
     if path.exists() {
         return Ok((SiteKey::load(path)?, false));
     }
+    let fault = |why: &str| Error::Key { path: path.to_owned(), why: why.into() };
     if bucket.get(MARKER_OBJECT)?.is_some() {
-        return Err(Error::Key {
-            path: path.to_owned(),
-            why: "it is missing, and the bucket was written under it; bring it back from its \
-                  safe copy"
-                .into(),
-        });
+        return Err(fault(
+            "it is missing, and the bucket was written under it; bring it back from its safe copy",
+        ));
+    }
+    if access == Access::Read {
+        return Err(fault("it is missing"));
     }
     let key = SiteKey::generate()?;
     key.save(path)?;
     Ok((key, true))
 }
 
-/// Marks a new bucket, or checks that an old one is this site's.
-fn mark(bucket: &Bucket, site: &SiteKey, key_file: &Path, encrypt: bool) -> Result<()> {
+/// Marks a new bucket, or checks that an old one is this site's. Returns the bucket's own name, by
+/// which a catalog knows it again.
+fn mark(
+    bucket: &Bucket,
+    site: &SiteKey,
+    key_file: &Path,
+    encrypt: bool,
+    access: Access,
+) -> Result<String> {
     let marker = serde_json::json!({
         "format": FORMAT_VERSION,
         "site": site.fingerprint(),
+        "bucket": PackId::generate()?.to_string(),
         "encrypted": encrypt,
     });
     let fault = |why: String| Error::Key { path: key_file.to_owned(), why };
-    let found = match bucket.get(MARKER_OBJECT)? {
-        Some(bytes) => bytes,
-        None if bucket.put_new(MARKER_OBJECT, marker.to_string().as_bytes())? => return Ok(()),
-        None => bucket.get(MARKER_OBJECT)?.unwrap_or_default(),
-    };
-    let found: serde_json::Value = serde_json::from_slice(&found)
+    let mut found = bucket.get(MARKER_OBJECT)?;
+    if found.is_none() {
+        if access == Access::Read {
+            return Err(Error::NotFound { what: "archive", name: bucket.url().to_owned() });
+        }
+        bucket.put_new(MARKER_OBJECT, marker.to_string().as_bytes())?;
+        found = bucket.get(MARKER_OBJECT)?;
+    }
+    let found: serde_json::Value = serde_json::from_slice(&found.unwrap_or_default())
         .map_err(|_| fault(format!("{} has a marker that cannot be read", bucket.url())))?;
     for (field, is) in [
         ("format", "of another format version"),
@@ -369,7 +402,7 @@ fn mark(bucket: &Bucket, site: &SiteKey, key_file: &Path, encrypt: bool) -> Resu
             return Err(fault(format!("the bucket {} is {is}", bucket.url())));
         }
     }
-    Ok(())
+    Ok(found["bucket"].as_str().unwrap_or_default().to_owned())
 }
 
 /// An archive whose catalog is gone must be rebuilt, not begun anew over its packs.

@@ -280,3 +280,22 @@ fn a_stolen_bucket_tells_nothing() {
         assert!(manifest.chunks.iter().all(|chunk| !finds(&chunk.id.0)));
     }
 }
+
+#[test]
+fn a_data_directory_keeps_to_its_bucket() {
+    let mut archive = Archive::new();
+    import(&archive.open(), quick(), &sample()[..2]);
+    // Another bucket of the same site: its marker fits the key, but the packs are elsewhere.
+    let other = archive.dir.path().join("other");
+    archive.config.bucket = Some(other.display().to_string());
+    let refused = Store::open(&archive.config, cairn_store::Access::Write).unwrap_err();
+    assert!(refused.to_string().contains("not the bucket"), "{refused}");
+}
+
+#[test]
+fn reading_leaves_no_trace_where_nothing_is() {
+    let archive = Archive::new();
+    let refused = Store::open(&archive.config, cairn_store::Access::Read).unwrap_err();
+    assert!(refused.to_string().contains("no archive"), "{refused}");
+    assert!(!archive.config.data.exists());
+}

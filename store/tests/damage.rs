@@ -16,7 +16,8 @@ struct Dice(u64);
 
 impl Dice {
     fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % bound
     }
 }
@@ -37,11 +38,13 @@ fn packs(archive: &Archive) -> Vec<PathBuf> {
 fn read_all(store: &Store) -> BTreeMap<String, Result<Vec<u8>, String>> {
     let mut out = BTreeMap::new();
     let mut studies = Vec::new();
-    store.catalog().studies(None, &mut |study| {
-        studies.push(study.study_uid);
-        Ok(())
-    })
-    .unwrap();
+    store
+        .catalog()
+        .studies(None, &mut |study| {
+            studies.push(study.study_uid);
+            Ok(())
+        })
+        .unwrap();
     for study in studies {
         store
             .catalog()

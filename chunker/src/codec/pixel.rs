@@ -1,7 +1,7 @@
 //! The first pixel filter: MED prediction, zigzag, byte planes, Zstandard.
 //!
 //! Samples are predicted from their left, upper and upper-left neighbours as JPEG-LS does (ISO/IEC
-//! 14495-1 A.4.1). Neighbours are found by distance alone, so rows need not be whole: a band that
+//! 14495-1 A.4.1). Rows are counted from the start of the chunk, whatever stands there: a band that
 //! starts in the middle of a row, a frame with lying dimensions or a short tail all come back exactly;
 //! wrong geometry costs compression only. Residuals wrap at the sample's width, are zigzagged so that
 //! small ones of either sign are small numbers, and for 16 bit are parted into a plane of low and one
@@ -19,8 +19,15 @@ const FLAG_WIDE: u8 = 1;
 const FLAG_BIG_ENDIAN: u8 = 2;
 
 thread_local! {
-    /// Residual planes and samples of the chunk in work, reused from chunk to chunk.
-    static SCRATCH: RefCell<(Vec<u8>, Vec<u16>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+    /// Of the chunk in work, reused from chunk to chunk.
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+#[derive(Default)]
+struct Scratch {
+    planes: Vec<u8>,
+    samples: Vec<u16>,
+    residues: Vec<u16>,
 }
 
 /// Codes `plain`; `None` where the filter does not apply.
@@ -35,18 +42,21 @@ pub(super) fn encode(plain: &[u8], geometry: Geometry, level: i32) -> Option<Vec
     let flags =
         if wide { FLAG_WIDE } else { 0 } | if geometry.big_endian { FLAG_BIG_ENDIAN } else { 0 };
 
-    let coded = SCRATCH.with_borrow_mut(|(planes, samples)| {
+    let coded = SCRATCH.with_borrow_mut(|Scratch { planes, samples, residues }| {
         planes.clear();
         planes.resize(plain.len(), 0);
         if wide {
             load_wide(plain, geometry.big_endian, samples);
+            residues.clear();
+            residues.resize(samples.len(), 0);
+            wide::residuals(samples, left, above, residues);
             let (low, high) = planes.split_at_mut(samples.len());
-            residuals_wide(samples, left, above, low, high);
+            part(residues, low, high);
             if let Some(odd) = plain.get(samples.len() * 2) {
                 planes[plain.len() - 1] = *odd;
             }
         } else {
-            residuals_narrow(plain, left, above, planes);
+            narrow::residuals(plain, left, above, planes);
         }
         zstandard::compress(planes, level)
     })?;
@@ -73,13 +83,14 @@ pub(super) fn decode(coded: &[u8], plain_bytes: usize) -> Result<Vec<u8>> {
     }
     let mut planes = zstandard::decompress(Codec::PixelMed, body, plain_bytes)?;
     if flags & FLAG_WIDE == 0 {
-        restore_narrow(&mut planes, left, above);
+        narrow::restore(&mut planes, left, above);
         return Ok(planes);
     }
     let count = plain_bytes / 2;
     let (low, high) = planes.split_at(count);
-    let mut plain = SCRATCH.with_borrow_mut(|(_, samples)| {
-        restore_wide(low, &high[..count], left, above, samples);
+    let mut plain = SCRATCH.with_borrow_mut(|Scratch { samples, .. }| {
+        join(low, &high[..count], samples);
+        wide::restore(samples, left, above);
         store_wide(samples, flags & FLAG_BIG_ENDIAN != 0)
     });
     if plain_bytes % 2 == 1 {
@@ -108,136 +119,157 @@ fn store_wide(samples: &[u16], big_endian: bool) -> Vec<u8> {
     plain
 }
 
-macro_rules! med_for {
-    ($name:ident, $sample:ty) => {
-        /// The median edge detector: the smaller neighbour above an edge, the larger below it, the
-        /// plane through all three elsewhere.
-        #[inline(always)]
-        fn $name(w: $sample, n: $sample, nw: $sample) -> $sample {
-            let (low, high) = if w < n { (w, n) } else { (n, w) };
-            let plane = w.wrapping_add(n).wrapping_sub(nw);
-            let below = if nw <= low { high } else { plane };
-            if nw >= high { low } else { below }
+/// Parts numbers into a plane of low and one of high bytes.
+fn part(numbers: &[u16], low: &mut [u8], high: &mut [u8]) {
+    for ((number, low), high) in numbers.iter().zip(low).zip(high) {
+        [*low, *high] = number.to_le_bytes();
+    }
+}
+
+/// Joins planes into numbers.
+fn join(low: &[u8], high: &[u8], numbers: &mut Vec<u16>) {
+    numbers.clear();
+    numbers.extend(low.iter().zip(high).map(|(low, high)| u16::from_le_bytes([*low, *high])));
+}
+
+macro_rules! filter_for {
+    ($module:ident, $sample:ty, $signed:ty) => {
+        mod $module {
+            /// Residuals of `samples`, zigzagged, handed to `put` by position.
+            ///
+            /// The first row is predicted from the left, the first value of every other row from
+            /// above: a row does not depend on the end of the one before it, so that several can be
+            /// restored at once.
+            pub(super) fn residuals(
+                samples: &[$sample],
+                left: usize,
+                above: usize,
+                out: &mut [$sample],
+            ) {
+                let first = above.min(samples.len());
+                for i in 0..first {
+                    let predicted = if i >= left { samples[i - left] } else { 0 };
+                    out[i] = zigzag(samples[i].wrapping_sub(predicted));
+                }
+                for start in (above..samples.len()).step_by(above) {
+                    let row = &samples[start..samples.len().min(start + above)];
+                    let north = &samples[start - above..][..row.len()];
+                    let out = &mut out[start..][..row.len()];
+                    let edge = left.min(row.len());
+                    for i in 0..edge {
+                        out[i] = zigzag(row[i].wrapping_sub(north[i]));
+                    }
+                    let inner = row.len() - edge;
+                    let here = &row[edge..];
+                    let west = &row[..inner];
+                    let north_west = &north[..inner];
+                    let north = &north[edge..];
+                    let out = &mut out[edge..];
+                    for i in 0..inner {
+                        let predicted = med(west[i], north[i], north_west[i]);
+                        out[i] = zigzag(here[i].wrapping_sub(predicted));
+                    }
+                }
+            }
+
+            /// Turns zigzagged residuals back into samples, in place.
+            pub(super) fn restore(samples: &mut [$sample], left: usize, above: usize) {
+                for sample in samples.iter_mut() {
+                    *sample = unzigzag(*sample);
+                }
+                let first = above.min(samples.len());
+                for i in left.min(first)..first {
+                    samples[i] = samples[i].wrapping_add(samples[i - left]);
+                }
+                let mut at = first;
+                while at < samples.len() {
+                    let (done, rest) = samples.split_at_mut(at);
+                    let north = &done[at - above..];
+                    if left == 1 && above >= 8 && rest.len() >= 4 * above {
+                        restore_four_rows(north, &mut rest[..4 * above]);
+                        at += 4 * above;
+                    } else {
+                        let length = rest.len().min(above);
+                        restore_row(&north[..length], &mut rest[..length], left);
+                        at += length;
+                    }
+                }
+            }
+
+            fn restore_row(north: &[$sample], row: &mut [$sample], left: usize) {
+                for i in 0..left.min(row.len()) {
+                    row[i] = row[i].wrapping_add(north[i]);
+                }
+                for i in left..row.len() {
+                    let predicted = med(row[i - left], north[i], north[i - left]);
+                    row[i] = row[i].wrapping_add(predicted);
+                }
+            }
+
+            /// Each value needs its left neighbour first, a chain that leaves most of a core idle.
+            /// Four rows, each a column behind the one above it, are four such chains at once.
+            fn restore_four_rows(north: &[$sample], rows: &mut [$sample]) {
+                let width = rows.len() / 4;
+                let (a, rows) = rows.split_at_mut(width);
+                let (b, rows) = rows.split_at_mut(width);
+                let (c, d) = rows.split_at_mut(width);
+                // The corner in which not all rows have begun.
+                restore_row(&north[..4], &mut a[..4], 1);
+                restore_row(&a[..3], &mut b[..3], 1);
+                restore_row(&b[..2], &mut c[..2], 1);
+                restore_row(&c[..1], &mut d[..1], 1);
+                // The last two values of each row: its own next left neighbour, and what the row below
+                // has above and above left.
+                let (mut a1, mut b1, mut c1, mut d1) = (a[3], b[2], c[1], d[0]);
+                let (mut a2, mut b2, mut c2) = (a[2], b[1], c[0]);
+                let inner = width - 4;
+                let values = a[4..].iter_mut().zip(&mut b[3..][..inner]);
+                let values = values.zip(c[2..][..inner].iter_mut().zip(&mut d[1..][..inner]));
+                for (((a, b), (c, d)), above) in values.zip(north[3..].windows(2)) {
+                    let a0 = a.wrapping_add(med(a1, above[1], above[0]));
+                    let b0 = b.wrapping_add(med(b1, a1, a2));
+                    let c0 = c.wrapping_add(med(c1, b1, b2));
+                    let d0 = d.wrapping_add(med(d1, c1, c2));
+                    (*a, *b, *c, *d) = (a0, b0, c0, d0);
+                    (a2, b2, c2) = (a1, b1, c1);
+                    (a1, b1, c1, d1) = (a0, b0, c0, d0);
+                }
+                // The corner in which some rows have ended.
+                finish_row(a, b, width - 1);
+                finish_row(b, c, width - 2);
+                finish_row(c, d, width - 3);
+            }
+
+            fn finish_row(north: &[$sample], row: &mut [$sample], from: usize) {
+                for i in from..row.len() {
+                    row[i] = row[i].wrapping_add(med(row[i - 1], north[i], north[i - 1]));
+                }
+            }
+
+            /// The median edge detector: the smaller neighbour above an edge, the larger below it,
+            /// the plane through all three elsewhere.
+            #[inline]
+            pub(super) fn med(w: $sample, n: $sample, nw: $sample) -> $sample {
+                let (low, high) = if w < n { (w, n) } else { (n, w) };
+                let plane = w.wrapping_add(n).wrapping_sub(nw);
+                let below = if nw <= low { high } else { plane };
+                if nw >= high { low } else { below }
+            }
+
+            #[inline]
+            pub(super) fn zigzag(difference: $sample) -> $sample {
+                (difference << 1) ^ ((difference as $signed >> (<$sample>::BITS - 1)) as $sample)
+            }
+
+            #[inline]
+            pub(super) fn unzigzag(code: $sample) -> $sample {
+                (code >> 1) ^ (code & 1).wrapping_neg()
+            }
         }
     };
 }
-med_for!(med_wide, u16);
-med_for!(med_narrow, u8);
-
-#[inline]
-fn zigzag_wide(difference: u16) -> u16 {
-    (difference << 1) ^ (difference.cast_signed() >> 15).cast_unsigned()
-}
-
-#[inline]
-fn unzigzag_wide(code: u16) -> u16 {
-    (code >> 1) ^ (code & 1).wrapping_neg()
-}
-
-#[inline]
-fn zigzag_narrow(difference: u8) -> u8 {
-    (difference << 1) ^ (difference.cast_signed() >> 7).cast_unsigned()
-}
-
-#[inline]
-fn unzigzag_narrow(code: u8) -> u8 {
-    (code >> 1) ^ (code & 1).wrapping_neg()
-}
-
-/// The first samples have no neighbour above: they are predicted from the left alone.
-fn residuals_wide(samples: &[u16], left: usize, above: usize, low: &mut [u8], high: &mut [u8]) {
-    let count = samples.len();
-    let start = (above + left).min(count);
-    let mut put = |i: usize, code: u16| [low[i], high[i]] = code.to_le_bytes();
-    for i in 0..start {
-        let predicted = if i >= left { samples[i - left] } else { 0 };
-        put(i, zigzag_wide(samples[i].wrapping_sub(predicted)));
-    }
-    let rest = count - start;
-    let here = &samples[start..];
-    let west = &samples[start - left.min(start)..][..rest];
-    let north = &samples[start - above.min(start)..][..rest];
-    let north_west = &samples[..rest];
-    let (low, high) = (&mut low[start..][..rest], &mut high[start..][..rest]);
-    for i in 0..rest {
-        let predicted = med_wide(west[i], north[i], north_west[i]);
-        let code = zigzag_wide(here[i].wrapping_sub(predicted));
-        low[i] = code as u8;
-        high[i] = (code >> 8) as u8;
-    }
-}
-
-fn residuals_narrow(samples: &[u8], left: usize, above: usize, out: &mut [u8]) {
-    let count = samples.len();
-    let start = (above + left).min(count);
-    for i in 0..start {
-        let predicted = if i >= left { samples[i - left] } else { 0 };
-        out[i] = zigzag_narrow(samples[i].wrapping_sub(predicted));
-    }
-    let rest = count - start;
-    let here = &samples[start..];
-    let west = &samples[start - left.min(start)..][..rest];
-    let north = &samples[start - above.min(start)..][..rest];
-    let north_west = &samples[..rest];
-    let out = &mut out[start..][..rest];
-    for i in 0..rest {
-        let predicted = med_narrow(west[i], north[i], north_west[i]);
-        out[i] = zigzag_narrow(here[i].wrapping_sub(predicted));
-    }
-}
-
-fn restore_wide(low: &[u8], high: &[u8], left: usize, above: usize, samples: &mut Vec<u16>) {
-    samples.clear();
-    samples.extend(
-        low.iter().zip(high).map(|(low, high)| unzigzag_wide(u16::from_le_bytes([*low, *high]))),
-    );
-    let count = samples.len();
-    let start = (above + left).min(count);
-    for i in left.min(start)..start {
-        samples[i] = samples[i].wrapping_add(samples[i - left]);
-    }
-    if left == 1 && start < count {
-        return restore_wide_grey(samples, above, start);
-    }
-    for i in start..count {
-        let predicted = med_wide(samples[i - left], samples[i - above], samples[i - above - left]);
-        samples[i] = samples[i].wrapping_add(predicted);
-    }
-}
-
-/// The common case: the left neighbour is the sample just restored and stays in a register; rows are
-/// parted so that the compiler sees that reads and writes do not overlap.
-fn restore_wide_grey(samples: &mut [u16], above: usize, start: usize) {
-    let mut at = start;
-    while at < samples.len() {
-        let end = (at + above).min(samples.len());
-        let (done, row) = samples.split_at_mut(at);
-        let mut w = done[at - 1];
-        let mut nw = done[at - above - 1];
-        for (sample, n) in row[..end - at].iter_mut().zip(&done[at - above..]) {
-            w = sample.wrapping_add(med_wide(w, *n, nw));
-            *sample = w;
-            nw = *n;
-        }
-        at = end;
-    }
-}
-
-fn restore_narrow(samples: &mut [u8], left: usize, above: usize) {
-    for sample in samples.iter_mut() {
-        *sample = unzigzag_narrow(*sample);
-    }
-    let count = samples.len();
-    let start = (above + left).min(count);
-    for i in left.min(start)..start {
-        samples[i] = samples[i].wrapping_add(samples[i - left]);
-    }
-    for i in start..count {
-        let predicted =
-            med_narrow(samples[i - left], samples[i - above], samples[i - above - left]);
-        samples[i] = samples[i].wrapping_add(predicted);
-    }
-}
+filter_for!(wide, u16, i16);
+filter_for!(narrow, u8, i8);
 
 #[cfg(test)]
 mod tests {
@@ -261,8 +293,8 @@ mod tests {
             for b in 0..256 {
                 for c in (0..256).step_by(3) {
                     let expected = med_by_the_book(a, b, c);
-                    assert_eq!(i32::from(med_narrow(a as u8, b as u8, c as u8)), expected);
-                    assert_eq!(i32::from(med_wide(a as u16, b as u16, c as u16)), expected);
+                    assert_eq!(i32::from(narrow::med(a as u8, b as u8, c as u8)), expected);
+                    assert_eq!(i32::from(wide::med(a as u16, b as u16, c as u16)), expected);
                 }
             }
         }
@@ -271,19 +303,26 @@ mod tests {
     #[test]
     fn zigzag_is_invertible() {
         for value in 0..=u16::MAX {
-            assert_eq!(unzigzag_wide(zigzag_wide(value)), value);
-            assert_eq!(unzigzag_narrow(zigzag_narrow(value as u8)), value as u8);
+            assert_eq!(wide::unzigzag(wide::zigzag(value)), value);
+            assert_eq!(narrow::unzigzag(narrow::zigzag(value as u8)), value as u8);
         }
-        assert_eq!([0u16, 0xffff, 1, 0xfffe].map(zigzag_wide), [0, 1, 2, 3]);
+        assert_eq!([0u16, 0xffff, 1, 0xfffe].map(wide::zigzag), [0, 1, 2, 3]);
     }
 
     #[test]
     fn odd_shapes_come_back() {
         for length in [0, 1, 2, 3, 7, 64, 129, 1001] {
             let plain: Vec<u8> = (0..length).map(|i| (i * 37 + i / 5) as u8).collect();
-            for (sample_bytes, left, above) in
-                [(1, 1, 1), (1, 3, 30), (2, 1, 1), (2, 1, 8), (2, 3, 9), (2, 200, 3), (1, 1, 5000)]
-            {
+            for (sample_bytes, left, above) in [
+                (1, 1, 1),
+                (1, 3, 30),
+                (2, 1, 1),
+                (2, 1, 8),
+                (2, 3, 9),
+                (2, 200, 3),
+                (1, 1, 5000),
+                (2, 1, 13),
+            ] {
                 for big_endian in [false, true] {
                     let geometry = Geometry { sample_bytes, big_endian, left, above };
                     let coded = encode(&plain, geometry, 1).unwrap();

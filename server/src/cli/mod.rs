@@ -24,14 +24,15 @@ use crate::interrupt::EXIT_INTERRUPTED;
 use crate::output::Output;
 
 const ABOUT: &str = "\
-A content-addressed archive for medical images: every DICOM file comes back byte for byte, identical \
-pixels are stored once, and every study has a name that proves its content.";
+A content-addressed archive for medical images: every DICOM file comes back byte for byte, \
+identical pixels are stored once, and every study has a name that proves its content.";
 
 const AFTER_HELP: &str = "\
-Settings: DIR/cairn.toml or --config FILE; every key is also a variable, as CAIRN_INGEST__READERS for \
-readers in [ingest].
+Settings: DIR/cairn.toml or --config FILE; every key is also a variable, as CAIRN_INGEST__READERS \
+for readers in [ingest].
 
-Exit codes: 0 all is well; 1 something failed or is damaged; 2 wrong usage or settings; 130 interrupted.
+Exit codes: 0 all is well; 1 something failed or is damaged; 2 wrong usage or settings; 130 \
+interrupted.
 
 Examples:
   cairn demo
@@ -56,7 +57,7 @@ struct Global {
     #[arg(long, global = true, env = "CAIRN_DATA", value_name = "DIR")]
     #[arg(default_value = "./cairn-data")]
     data: PathBuf,
-    /// Where packs are kept: a directory or s3://bucket/prefix, az://…, gs://… [default: DIR/bucket]
+    /// Where packs are: a directory or s3://bucket/prefix, az://…, gs://… [default: DIR/bucket]
     #[arg(long, global = true, env = "CAIRN_STORE", value_name = "URL", hide_env_values = true)]
     store: Option<String>,
     /// Settings [default: cairn.toml in the data directory, if it is there]
@@ -179,8 +180,8 @@ impl Session {
         Ok(self.config()?.store_config(&self.data, self.store_url.as_deref()))
     }
 
-    /// Opens an archive that is there. Never makes one: a wrong `--data` or `--store` shall not leave a
-    /// trace.
+    /// Opens an archive that is there. Never makes one: a wrong `--data` or `--store` shall not
+    /// leave a trace.
     pub(crate) fn open_to_read(&self) -> Result<Store> {
         let config = self.store_config()?;
         require_archive(&self.data)?;
@@ -195,7 +196,8 @@ fn variables() -> impl Iterator<Item = (String, String)> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
-/// Is there an archive, or what is left of one? Which of its parts are missing is for the store to say.
+/// Is there an archive, or what is left of one? Which of its parts are missing is for the store to
+/// say.
 fn require_archive(data: &Path) -> Result<()> {
     let layout = Layout { data: data.to_owned() };
     let traces = [layout.catalog(), data.join("bucket"), data.join("keys")];

@@ -55,8 +55,8 @@ pub(crate) struct Checked {
     why: Vec<String>,
 }
 
-/// Checks the proof in `file`, against a `root` and a DICOM file `dataset` if they are given. Touches
-/// nothing else.
+/// Checks the proof in `file`, against a `root` and a DICOM file `dataset` if they are given.
+/// Touches nothing else.
 pub(crate) fn check(
     file: &Path,
     root: Option<StudyRoot>,

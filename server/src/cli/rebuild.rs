@@ -15,9 +15,9 @@ use crate::output::{count, counted, pairs, round};
 /// Make the catalog anew from the packs, which hold all that it says
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Needs the packs and the site key, nothing else. The catalog that was there is kept beside the new one \
-as catalog.sqlite.before-rebuild. Nothing in the bucket is changed. What cannot be read in the packs is \
-named, and missing from the new catalog.
+Needs the packs and the site key, nothing else. The catalog that was there is kept beside the new \
+one as catalog.sqlite.before-rebuild. Nothing in the bucket is changed. What cannot be read in the \
+packs is named, and missing from the new catalog.
 
 Exit codes: 0 all of it is back; 1 some packs are damaged, or the catalog could not be made.
 

@@ -19,9 +19,9 @@ use crate::progress::Progress;
 /// Read everything back and check it, or check a proof file offline
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Every chunk is compared with its name, every instance with the hash of its data set, every study with \
-its recorded root; with --all also every byte of every pack. What is damaged is named by study, \
-instance, pack and offset.
+Every chunk is compared with its name, every instance with the hash of its data set, every study \
+with its recorded root; with --all also every byte of every pack. What is damaged is named by \
+study, instance, pack and offset.
 
 With --proof nothing but the named files is read: no archive is needed, none is made.
 

@@ -93,6 +93,8 @@ CREATE TABLE counter (
     name  TEXT PRIMARY KEY,
     value INTEGER NOT NULL
 ) WITHOUT ROWID;
+-- The bucket whose packs this catalog knows.
+CREATE TABLE bucket (id TEXT NOT NULL);
 -- Every study's content has a record as of this sequence number.
 INSERT INTO counter VALUES ('next_seq', 1), ('recorded_seq', 1);
 ";

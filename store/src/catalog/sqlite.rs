@@ -65,6 +65,21 @@ impl SqliteCatalog {
         Ok(Self { path: path.to_owned(), writer: Mutex::new(writer), readers: Mutex::default() })
     }
 
+    /// Remembers the bucket at the first opening. Returns the one remembered if it is another.
+    pub(crate) fn bind_bucket(&self, id: &str) -> Result<Option<String>> {
+        let connection = self.write();
+        let known: Option<String> = connection
+            .query_row("SELECT id FROM bucket", [], |row| row.get(0))
+            .optional()
+            .map_err(fault("read its bucket"))?;
+        if known.is_none() {
+            connection
+                .execute("INSERT INTO bucket VALUES (?1)", [id])
+                .map_err(fault("note its bucket"))?;
+        }
+        Ok(known.filter(|known| known != id))
+    }
+
     pub(super) fn write(&self) -> MutexGuard<'_, Connection> {
         // A panic while holding the lock leaves an open transaction at worst, which SQLite rolls back
         // when the next one begins: the connection itself stays sound.
@@ -74,14 +89,13 @@ impl SqliteCatalog {
     /// Runs `job` on a reading connection of its own.
     pub(super) fn read<T>(&self, job: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let pooled = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let connection = match pooled {
-            Some(connection) => connection,
-            None => {
-                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-                let made = Connection::open_with_flags(&self.path, flags).map_err(fault("open"))?;
-                prepare(&made)?;
-                made
-            }
+        let connection = if let Some(connection) = pooled {
+            connection
+        } else {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let made = Connection::open_with_flags(&self.path, flags).map_err(fault("open"))?;
+            prepare(&made)?;
+            made
         };
         let result = job(&connection);
         self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
@@ -110,7 +124,7 @@ impl SqliteCatalog {
         (|| {
             connection.execute(
                 "INSERT OR IGNORE INTO pack (id, state, bytes, created) VALUES (?1, 0, 0, ?2)",
-                params![id.0, created_ms as i64],
+                params![id.0, created_ms.cast_signed()],
             )?;
             connection.query_row("SELECT no FROM pack WHERE id = ?1", [id.0], |row| {
                 row.get(0).map(PackNo)
@@ -134,7 +148,7 @@ impl SqliteCatalog {
             if let Some(last) = last.chain(batch.studies.iter().map(|(seq, _)| *seq)).max() {
                 transaction.execute(
                     "UPDATE counter SET value = max(value, ?1) WHERE name = 'next_seq'",
-                    [last as i64 + 1],
+                    [last.cast_signed() + 1],
                 )?;
             }
             if batch.all_recorded {
@@ -147,7 +161,7 @@ impl SqliteCatalog {
             }
             transaction.execute(
                 "UPDATE pack SET bytes = max(bytes, ?2) WHERE no = ?1 AND state = 0",
-                params![batch.pack.0, batch.pack_bytes as i64],
+                params![batch.pack.0, batch.pack_bytes.cast_signed()],
             )?;
             transaction.commit()
         })()
@@ -182,7 +196,7 @@ fn write_locations(transaction: &Transaction<'_>, batch: &Batch<'_>) -> rusqlite
         insert.execute(params![
             id.0,
             place.pack.0,
-            place.offset as i64,
+            place.offset.cast_signed(),
             place.record_bytes,
             place.inner,
             place.bytes
@@ -291,28 +305,27 @@ fn write_instance(transaction: &Transaction<'_>, new: &NewInstance<'_>) -> rusql
         .prepare_cached("SELECT no FROM instance WHERE uid = ?1 AND series = ?2")?
         .query_row(params![manifest.sop_instance_uid, series], |row| row.get(0))
         .optional()?;
-    let instance = match known {
-        Some(no) => no,
-        None => {
-            transaction
-                .prepare_cached(
-                    "INSERT INTO instance (series, uid, number, visible) VALUES (?1, ?2, ?3, ?4)",
-                )?
-                .execute(params![
-                    series,
-                    manifest.sop_instance_uid,
-                    text(attributes, 0x0020_0013),
-                    seq as i64
-                ])?;
-            transaction.last_insert_rowid()
-        }
+    let instance = if let Some(no) = known {
+        no
+    } else {
+        transaction
+            .prepare_cached(
+                "INSERT INTO instance (series, uid, number, visible) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![
+                series,
+                manifest.sop_instance_uid,
+                text(attributes, 0x0020_0013),
+                seq.cast_signed()
+            ])?;
+        transaction.last_insert_rowid()
     };
     if known.is_some() && entry.visible {
         transaction
             .prepare_cached(
                 "UPDATE instance SET visible = max(visible, ?2), number = ?3 WHERE no = ?1",
             )?
-            .execute(params![instance, seq as i64, text(attributes, 0x0020_0013)])?;
+            .execute(params![instance, seq.cast_signed(), text(attributes, 0x0020_0013)])?;
     }
     let class = term_no(transaction, &manifest.sop_class_uid)?;
     let syntax = term_no(transaction, &manifest.transfer_syntax_uid)?;
@@ -324,17 +337,17 @@ fn write_instance(transaction: &Transaction<'_>, new: &NewInstance<'_>) -> rusql
         )?
         .execute(params![
             instance,
-            seq as i64,
+            seq.cast_signed(),
             class,
             syntax,
             entry.manifest.0,
             manifest.dataset_hash.0,
-            manifest.dataset_bytes as i64,
+            manifest.dataset_bytes.cast_signed(),
             manifest.pixel_digest().0,
-            manifest.frames.count() as i64,
+            manifest.frames.count().cast_signed(),
             entry.flags,
             entry.outcome as u8,
-            entry.received_ms as i64,
+            entry.received_ms.cast_signed(),
         ])?;
     Ok(())
 }
@@ -352,13 +365,13 @@ fn write_study_record(
         )?
         .execute(params![
             entry.study_uid,
-            entry.version as i64,
-            seq as i64,
+            entry.version.cast_signed(),
+            seq.cast_signed(),
             entry.root.0,
             entry.previous.map(|root| root.0),
-            entry.instances as i64,
-            entry.bytes as i64,
-            entry.created_ms as i64,
+            entry.instances.cast_signed(),
+            entry.bytes.cast_signed(),
+            entry.created_ms.cast_signed(),
         ])?;
     Ok(())
 }

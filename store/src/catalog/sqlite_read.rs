@@ -109,7 +109,7 @@ impl Catalog for SqliteCatalog {
             transaction
                 .execute(
                     "UPDATE pack SET state = max(state, 1), bytes = ?2, checksum = ?3 WHERE no = ?1",
-                    params![no.0, bytes as i64, checksum],
+                    params![no.0, bytes.cast_signed(), checksum],
                 )
                 .map(|_| ())
         })
@@ -126,7 +126,7 @@ impl Catalog for SqliteCatalog {
             transaction
                 .execute(
                     "UPDATE pack SET state = 2, bytes = ?2 WHERE no = ?1",
-                    params![no.0, bytes as i64],
+                    params![no.0, bytes.cast_signed()],
                 )
                 .map(|_| ())
         })
@@ -292,7 +292,7 @@ impl Catalog for SqliteCatalog {
             HAVING max(v.seq) > coalesce(
                 (SELECT max(seq) FROM study_record r WHERE r.study = study.no), 0)
             ORDER BY study.uid";
-        let next = self.next_seq()? as i64;
+        let next = self.next_seq()?.cast_signed();
         self.read(|connection| {
             let recorded: i64 =
                 connection.query_row(recorded, [], |row| row.get(0)).map_err(fault(FAULT))?;

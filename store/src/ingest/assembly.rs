@@ -98,31 +98,31 @@ impl Assembly {
             }
         }
         parts.depends.extend_from_slice(depends);
-        let now = match &self.group {
-            Some(group) => Some((group.clone(), ready)),
+        let (group, ready) = match &self.group {
+            Some(group) => (group.clone(), ready),
             None => Self::hold(&mut parts, ready),
         };
         drop(parts);
-        if let Some((group, ready)) = now.filter(|(_, ready)| !ready.is_empty()) {
+        if !ready.is_empty() {
             self.send(Message::Chunks(group, ready));
         }
         self.closed(named.len());
     }
 
     /// Keeps small chunks until the study is known; records go on at once.
-    fn hold(parts: &mut Parts, ready: Vec<ReadyChunk>) -> Option<(Group, Vec<ReadyChunk>)> {
+    fn hold(parts: &mut Parts, ready: Vec<ReadyChunk>) -> (Group, Vec<ReadyChunk>) {
         let anonymous = Group { study: "".into(), series: "".into() };
         let (members, records): (Vec<_>, Vec<_>) =
-            ready.into_iter().partition(|chunk| chunk.is_member());
+            ready.into_iter().partition(ReadyChunk::is_member);
         if parts.held.len() + members.len() > HELD_MAX {
             let mut all = std::mem::take(&mut parts.held);
             all.extend(members);
             all.extend(records);
-            return Some((anonymous, all));
+            return (anonymous, all);
         }
         // A small chunk is copied out of its buffer, which would be held back with it otherwise.
         parts.held.extend(members.into_iter().map(ReadyChunk::detached));
-        Some((anonymous, records))
+        (anonymous, records)
     }
 
     /// All bytes were received.

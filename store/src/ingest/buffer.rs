@@ -60,10 +60,12 @@ impl Pool {
 
     /// A buffer of at least `want` bytes (at most [`SLAB_BYTES`]); waits while the budget is spent.
     pub(super) fn acquire(self: &Arc<Self>, want: usize) -> Buffer {
-        let bytes = match want {
-            0..=HEAP_BYTES_MAX => want.max(1),
-            ..=MIDDLE_BYTES => MIDDLE_BYTES,
-            _ => SLAB_BYTES,
+        let bytes = if want <= HEAP_BYTES_MAX {
+            want.max(1)
+        } else if want <= MIDDLE_BYTES {
+            MIDDLE_BYTES
+        } else {
+            SLAB_BYTES
         };
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         while free.in_use + bytes > self.budget {

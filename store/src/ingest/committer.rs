@@ -20,7 +20,7 @@ pub(super) fn run(
         let acks = std::mem::take(&mut job.acks);
         let notify = std::mem::take(&mut job.notify);
         let batch = job.batch;
-        let done = pipeline.check().and_then(|()| commit(pipeline, job, uploads, acks, notify));
+        let done = pipeline.check().and_then(|()| commit(pipeline, &job, uploads, acks, notify));
         if let Some(batch) = batch {
             pipeline.commits_under_way.fetch_sub(1, Ordering::SeqCst);
             pipeline.committed_batch.fetch_max(batch, Ordering::SeqCst);
@@ -37,7 +37,7 @@ pub(super) fn run(
 
 fn commit(
     pipeline: &Pipeline,
-    job: CommitJob,
+    job: &CommitJob,
     uploads: &Sender<StoreJob>,
     acks: Vec<(Ack, Receipt)>,
     notify: Vec<Sender<()>>,

@@ -79,7 +79,7 @@ pub(super) fn receive(
     Counters::add(&pipeline.counters.objects, 1);
     if input.ended {
         Counters::add(&pipeline.counters.bytes_in, input.window.len() as u64);
-        return receive_whole(pipeline, messages, splitter, boundaries, input.window, source, ack);
+        return receive_whole(pipeline, messages, splitter, boundaries, &input.window, source, ack);
     }
     Stream {
         pipeline,
@@ -170,7 +170,7 @@ fn receive_whole(
     messages: &SyncSender<Message>,
     splitter: Splitter,
     boundaries: Vec<Boundary>,
-    bytes: Bytes,
+    bytes: &Bytes,
     source: Source,
     ack: Ack,
 ) -> Result<()> {
@@ -194,7 +194,7 @@ fn receive_whole(
     let mut job = Vec::new();
     let mut from = 0;
     let total = bytes.len() as u64;
-    while let Some((kind, to)) = cuts.next(&bytes, 0, total, true) {
+    while let Some((kind, to)) = cuts.next(bytes, 0, total, true) {
         let chunk = bytes.slice(from as usize..to as usize);
         from = to;
         if kind == SpanKind::Envelope && inline {

@@ -205,13 +205,13 @@ impl Writer<'_> {
                 }
             }
             Form::Member(content) => {
-                self.member((group.clone(), content, BlockOf::Chunks), id, &plain);
+                self.member(&(group.clone(), content, BlockOf::Chunks), id, &plain);
             }
         }
         self.placed(id)
     }
 
-    fn member(&mut self, key: BlockKey, id: ChunkId, plain: &bytes::Bytes) {
+    fn member(&mut self, key: &BlockKey, id: ChunkId, plain: &bytes::Bytes) {
         let content = key.1;
         let batch = self.open.touch();
         batch.small_bytes += plain.len() as u64;
@@ -220,7 +220,7 @@ impl Writer<'_> {
             batch.builders.entry(key.clone()).or_insert_with(|| BlockBuilder::new(content));
         builder.push(id, plain);
         if builder.is_full()
-            && let Some(full) = batch.builders.remove(&key)
+            && let Some(full) = batch.builders.remove(key)
         {
             batch.blocks += 1;
             let no = batch.no;
@@ -399,7 +399,7 @@ impl Writer<'_> {
             }
         }
         if encoded.len() <= SMALL_BYTES_MAX {
-            self.member((group.clone(), Content::Text, BlockOf::Manifests), id, encoded);
+            self.member(&(group.clone(), Content::Text, BlockOf::Manifests), id, encoded);
         } else {
             let coded = encode_checked(self.pipeline, encoded, Content::Text);
             let payload = coded.payload(encoded);

@@ -118,14 +118,13 @@ impl Packs {
         let mut joined = Vec::new();
         for segment in first..=last {
             let start = segment * REMOTE_READ_BYTES;
-            let part = match self.segments.get(&(no, segment)) {
-                Some(part) => part,
-                None => {
-                    let stop = (start + REMOTE_READ_BYTES).min(pack.bytes.max(end));
-                    let part = self.shared.bucket.get_range(&pack_object(pack.id), start..stop)?;
-                    self.segments.insert((no, segment), part.clone());
-                    part
-                }
+            let part = if let Some(part) = self.segments.get(&(no, segment)) {
+                part
+            } else {
+                let stop = (start + REMOTE_READ_BYTES).min(pack.bytes.max(end));
+                let part = self.shared.bucket.get_range(&pack_object(pack.id), start..stop)?;
+                self.segments.insert((no, segment), part.clone());
+                part
             };
             let from = offset.saturating_sub(start).min(part.len() as u64) as usize;
             let to = (end - start).min(part.len() as u64) as usize;

@@ -15,7 +15,8 @@ pub(super) struct Flipped {
 }
 
 /// Copies the archive in `data` to `copy`, and flips a bit in the middle of its longest pack. Packs
-/// are never written again, so all but that one are linked rather than copied where that is possible.
+/// are never written again, so all but that one are linked rather than copied where that is
+/// possible.
 pub(super) fn copy_and_flip(data: &Path, copy: &Path) -> Result<Flipped> {
     let mut longest: Option<(u64, PathBuf)> = None;
     for entry in WalkDir::new(data) {

@@ -1,5 +1,5 @@
-//! `cairn demo`: the whole story in a temporary folder, with the figures that a storage engineer asks
-//! for, on synthetic studies or on somebody's own files.
+//! `cairn demo`: the whole story in a temporary folder, with the figures that a storage engineer
+//! asks for, on synthetic studies or on somebody's own files.
 //!
 //! Every step says what it claims and whether that held. Nothing outside the folder is written.
 
@@ -21,15 +21,15 @@ use crate::output::round;
 use steps::Demo;
 use table::{Row, heading};
 
-/// Show in a temporary folder what the archive does: import, re-import, correct, export, verify, rebuild
+/// Show in a temporary folder what the archive does, from import to rebuild
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without PATH it makes synthetic studies of one patient: CT, MR, an ultrasound cine, mammography and a \
-report. With PATH it takes your files, which are read and never written. Settings and --data are not \
-looked at: everything happens in a temporary folder, which is removed unless --keep names one.
+Without PATH it makes synthetic studies of one patient: CT, MR, an ultrasound cine, mammography \
+and a report. With PATH it takes your files, which are read and never written. Settings and --data \
+are not looked at: everything happens in a temporary folder, removed unless --keep names one.
 
-Columns: bytes in are what the step read; new stored is by how much catalog, keys, journal and bucket \
-grew together; growth is that in per cent of what the first import took.
+Columns: bytes in are what the step read; new stored is by how much catalog, keys, journal and \
+bucket grew together; growth is that in per cent of what the first import took.
 
 Exit codes: 0 every step held; 1 one did not; 2 wrong usage; 130 interrupted.
 

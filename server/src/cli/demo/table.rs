@@ -75,6 +75,7 @@ pub(super) fn heading() -> String {
 fn line(cells: &[String; 8]) -> String {
     let [step, files, bytes, stored, growth, seconds, rate, verdict] = cells;
     format!(
-        "{step:20} {files:>7} {bytes:>9} {stored:>10} {growth:>9} {seconds:>8} {rate:>6}  {verdict}\n"
+        "{step:20} {files:>7} {bytes:>9} {stored:>10} {growth:>9} {seconds:>8} {rate:>6}  \
+         {verdict}\n"
     )
 }

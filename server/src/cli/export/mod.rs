@@ -25,18 +25,17 @@ use write::{Written, write};
 
 /// Write a study's files, byte for byte as they were received
 #[derive(Debug, Args)]
-#[command(
-    override_usage = "cairn export [OPTIONS] <STUDY> <DIR>\n       cairn export [OPTIONS] --all <DIR>"
-)]
+#[command(override_usage = "cairn export [OPTIONS] <STUDY> <DIR>\n       \
+                      cairn export [OPTIONS] --all <DIR>")]
 #[command(after_help = "\
-Writes DIR/<SOP Instance UID>.dcm, with --all DIR/<Study Instance UID>/<SOP Instance UID>.dcm. Each \
-file gets its name only after all of its bytes were verified. Characters that do not belong into a UID \
-are percent-encoded; where two series share a SOP Instance UID the second file bears its series in \
-front. Files that are there with the same content stay; with other content they are not touched \
-without --force.
+Writes DIR/<SOP Instance UID>.dcm, with --all DIR/<Study Instance UID>/<SOP Instance UID>.dcm. \
+Each file gets its name only after all of its bytes were verified. Characters that do not belong \
+into a UID are percent-encoded; where two series share a SOP Instance UID the second file bears \
+its series in front. Files that are there with the same content stay; with other content they are \
+not touched without --force.
 
-Exit codes: 0 all are written; 1 some are damaged or could not be written (they are named, the others \
-are there); 2 wrong usage; 130 interrupted.
+Exit codes: 0 all are written; 1 some are damaged or could not be written (they are named, the \
+others are there); 2 wrong usage; 130 interrupted.
 
 Examples:
   cairn export 1.2.840.113619.2.5 out/
@@ -48,7 +47,7 @@ pub(crate) struct ExportArgs {
     /// Every study, each in a folder of its own
     #[arg(long)]
     all: bool,
-    /// Also the versions that are not shown, as <SOP Instance UID>.v<number>.dcm
+    /// Also the versions that are not shown, as UID.vNUMBER.dcm
     #[arg(long)]
     all_versions: bool,
     /// Replace files that have other content

@@ -52,8 +52,8 @@ impl Names {
         name
     }
 
-    /// `<SOP>.dcm` for what is shown, `<SOP>.v<seq>.dcm` for other versions; with the series in front
-    /// where that name is taken.
+    /// `<SOP>.dcm` for what is shown, `<SOP>.v<seq>.dcm` for other versions; with the series in
+    /// front where that name is taken.
     pub(crate) fn name(&mut self, version: &VersionRow) -> String {
         let sop = safe(&version.sop_instance_uid);
         let ending =

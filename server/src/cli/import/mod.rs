@@ -1,7 +1,7 @@
 //! `cairn import`: files into the archive.
 //!
-//! Every file is archived or named with the reason why not. One thread walks, several read, the store
-//! does the rest; a file counts as archived only when the store acknowledged it.
+//! Every file is archived or named with the reason why not. One thread walks, several read, the
+//! store does the rest; a file counts as archived only when the store acknowledged it.
 
 mod feed;
 mod summary;
@@ -29,15 +29,15 @@ use crate::interrupt;
 use crate::output::{factor, gb_per_second, round};
 use crate::progress::Progress;
 use feed::Feed;
-use tally::{NAMES_MAX, Tally};
+use tally::{NAMES_MAX, Tally, cause};
 
 /// Archive files, folders, and what is inside .zip files
 #[derive(Debug, Args)]
 #[command(after_help = "\
 What is DICOM in any part is archived byte for byte; what is odd about it (truncated, no preamble, \
-unknown transfer syntax) is kept as flags. What is not DICOM is left alone and named. Zip files are \
-read without unpacking them; links to folders are not followed. Importing the same files again stores \
-nothing.
+unknown transfer syntax) is kept as flags. What is not DICOM is left alone and named. Zip files \
+are read without unpacking them; links to folders are not followed. Importing the same files again \
+stores nothing.
 
 --report writes one JSON object a line for each file, as soon as it is durable or refused:
   {\"path\":…,\"status\":\"archived|duplicate|correction|conflict|left_alone|failed\",\"reason\":…,
@@ -128,8 +128,8 @@ fn tell(session: &Session, summary: &Summary, report_to_stdout: bool) -> Result<
     Ok(())
 }
 
-/// Imports, and says what became of it. An error means that it could not begin; what fails on the way
-/// is in the summary.
+/// Imports, and says what became of it. An error means that it could not begin; what fails on the
+/// way is in the summary.
 pub(crate) fn import(job: Job<'_>, progress: &Progress) -> Result<Summary> {
     let begun = Instant::now();
     let packs_before = pack_bytes(job.store)?;
@@ -183,7 +183,7 @@ fn end(ingest: Ingest, tally: &Tally) -> Summary {
     let studies = match drained.and_then(|()| ingest.finish()) {
         Ok(studies) => studies,
         Err(error) => {
-            tally.stop(error.to_string());
+            tally.stop(cause(&error));
             Vec::new()
         }
     };

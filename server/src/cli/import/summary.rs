@@ -136,13 +136,13 @@ impl Summary {
         if let Some(error) = &self.error {
             let _ = writeln!(
                 text,
-                "The import stopped: {error}.\n{acknowledged} files were acknowledged before and are \
-                 safe; importing again goes on from there."
+                "The import stopped: {error}.\n{acknowledged} files were acknowledged before and \
+                are  safe; importing again goes on from there."
             );
         } else if self.interrupted {
             let _ = writeln!(
                 text,
-                "Interrupted. {acknowledged} files are archived; importing again goes on from there."
+                "Interrupted: {acknowledged} files are archived; importing again goes on there."
             );
         }
         text

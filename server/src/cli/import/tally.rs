@@ -201,12 +201,12 @@ impl Tally {
             _ => Status::Failed,
         };
         if error.kind() != Kind::Input {
-            self.stop(error.to_string());
+            self.stop(cause(error));
         }
         // The words of the error without "not DICOM:", which the status says.
         let why = match error {
             StoreError::NotDicom(why) => why.to_string(),
-            other => other.to_string(),
+            other => cause(other),
         };
         self.odd(name, status, &why);
     }
@@ -252,6 +252,14 @@ impl Tally {
             // The writer's own error, told at the end, says more.
             self.stop("the report cannot be written".into());
         }
+    }
+}
+
+/// What stopped the store, without the words that it stopped.
+pub(super) fn cause(error: &StoreError) -> String {
+    match error {
+        StoreError::Stopped(cause) => cause.to_string(),
+        other => other.to_string(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which files there are: folders in order of names, and what is inside `.zip` files.
 //!
-//! Nothing is passed over in silence: what is no file, or cannot be looked at, is an item too. Links
-//! to files are followed, links to folders are not: a loop of them would never end.
+//! Nothing is passed over in silence: what is no file, or cannot be looked at, is an item too.
+//! Links to files are followed, links to folders are not: a loop of them would never end.
 
 use std::fs::{File, FileType};
 use std::io::Read;

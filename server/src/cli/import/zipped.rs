@@ -1,8 +1,8 @@
 //! Files inside a zip, read as they are inflated: nothing is unpacked to disk.
 //!
-//! The archive's directory is read once; every thread then reads its entry through a position of its
-//! own in the one open file. Names inside are labels only, never paths. A zip inside a zip is named
-//! and not entered: a few KiB of those can hold more than any archive.
+//! The archive's directory is read once; every thread then reads its entry through a position of
+//! its own in the one open file. Names inside are labels only, never paths. A zip inside a zip is
+//! named and not entered: a few KiB of those can hold more than any archive.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};

@@ -18,8 +18,8 @@ use crate::output::{clean, pairs};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 UID is a Study Instance UID or a SOP Instance UID. A study is shown with its root, which names its \
-content; an instance with all its versions. -v lists the instances of a study, and the chunks of an \
-instance. Shows patients: mind where the output goes.
+content; an instance with all its versions. -v lists the instances of a study, and the chunks of \
+an instance. Shows patients: mind where the output goes.
 
 A proof file says that an instance is part of the study with a given root. `cairn verify --proof` \
 checks it anywhere, with no archive at hand.

@@ -1,0 +1,204 @@
+//! Writes seeds for every target: `cargo run --release --example seed -- CORPUS [FOLDER]`.
+//!
+//! From phantoms, and from the files of at most 64 KiB under FOLDER: each file as it is for the
+//! splitter, and what Cairn makes of it (chunks, coded chunks, manifest, proof) for the others.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use cairn_chunker::codec::{Codec, Content, Effort, encode};
+use cairn_chunker::cut::Cutter;
+use cairn_chunker::id::{ChunkId, DatasetHash};
+use cairn_chunker::manifest::{ChunkRef, Class, Envelope, Manifest};
+use cairn_chunker::proof::InstanceProof;
+use cairn_chunker::span::{Boundary, SpanKind};
+use cairn_chunker::tree::{InstanceNode, SeriesTree, StudyTree};
+use cairn_dicom::phantom::{self, PhantomFile};
+use cairn_dicom::syntax::EXPLICIT_LE;
+use cairn_dicom::{Object, PROBE_BYTES, Splitter, probe};
+use cairn_fuzz::input;
+
+/// As long as `run.sh` lets the fuzzer's inputs become.
+const SEED_BYTES_MAX: u64 = 64 << 10;
+
+fn main() -> io::Result<()> {
+    let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
+    let corpus = arguments.next().unwrap_or_else(|| "corpus".into());
+    let mut files: Vec<Vec<u8>> = phantoms().map(|file| file.bytes).collect();
+    if let Some(folder) = arguments.next() {
+        collect(&folder, &mut files)?;
+    }
+    let seeds = Seeds { corpus };
+    for bytes in &files {
+        seeds.object(bytes)?;
+    }
+    seeds.cutting()?;
+    println!("seeds from {} files", files.len());
+    Ok(())
+}
+
+/// One of each kind that fits.
+fn phantoms() -> impl Iterator<Item = PhantomFile> {
+    let all = phantom::many_small(1, 12)
+        .chain(phantom::ct(1, 2, 64))
+        .chain(phantom::mr(1, 2, 64))
+        .chain(std::iter::once_with(|| phantom::structured_report(1)));
+    all.filter(|file| file.bytes.len() as u64 <= SEED_BYTES_MAX)
+}
+
+fn collect(folder: &Path, files: &mut Vec<Vec<u8>>) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            collect(&entry.path(), files)?;
+        } else if kind.is_file() && (1..=SEED_BYTES_MAX).contains(&entry.metadata()?.len()) {
+            files.push(std::fs::read(entry.path())?);
+        }
+    }
+    Ok(())
+}
+
+struct Seeds {
+    corpus: PathBuf,
+}
+
+impl Seeds {
+    /// Named by content, as libFuzzer does, so that the same seed is there once.
+    fn put(&self, target: &str, parts: &[&[u8]]) -> io::Result<()> {
+        let bytes = parts.concat();
+        let folder = self.corpus.join(target);
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join(ChunkId::of(&bytes).to_string()), bytes)
+    }
+
+    fn object(&self, bytes: &[u8]) -> io::Result<()> {
+        let windows = ChunkId::of(bytes).0[0];
+        self.put("splitter", &[&[0, windows], bytes])?;
+        let head = &bytes[..bytes.len().min(PROBE_BYTES)];
+        let Ok(framing) = probe(head, head.len() == bytes.len()) else { return Ok(()) };
+        let mut splitter = Splitter::new(framing);
+        let mut spans = Vec::new();
+        if splitter.advance(bytes, 0, true, &mut spans).is_err() {
+            return Ok(());
+        }
+        let object = splitter.finish();
+        let dataset = &bytes[object.envelope_bytes as usize..];
+        self.as_sent(&object, dataset, windows)?;
+        let chunks = self.chunks(bytes, &spans)?;
+        self.manifest(object, &bytes[..bytes.len() - dataset.len()], dataset, chunks)
+    }
+
+    /// The data set alone, as DIMSE brings it; and deflated.
+    fn as_sent(&self, object: &Object, dataset: &[u8], windows: u8) -> io::Result<()> {
+        let told = |syntax: &&str| *syntax == object.transfer_syntax;
+        if let Some(index) = input::SYNTAXES.iter().position(|syntax| told(&syntax)) {
+            self.put("splitter", &[&[input::dataset_control(index), windows], dataset])?;
+        }
+        if object.transfer_syntax == EXPLICIT_LE {
+            let level = flate2::Compression::default();
+            let mut stream = flate2::write::DeflateEncoder::new(Vec::new(), level);
+            stream.write_all(dataset)?;
+            self.put("splitter", &[&[input::dataset_control(3), windows], &stream.finish()?])?;
+        }
+        Ok(())
+    }
+
+    /// Cuts the object; each chunk is a seed for the codecs.
+    fn chunks(&self, bytes: &[u8], spans: &[Boundary]) -> io::Result<Vec<ChunkRef>> {
+        let mut chunks = Vec::new();
+        let ends = spans.iter().skip(1).map(|span| span.at as usize).chain([bytes.len()]);
+        for (span, end) in spans.iter().zip(ends) {
+            let mut cutter = Cutter::new(span.kind);
+            let mut rest = &bytes[span.at as usize..end];
+            while let Some(length) = cutter.next(rest, true) {
+                let (chunk, after) = rest.split_at(length);
+                rest = after;
+                self.codec(span.kind, chunk)?;
+                if span.kind != SpanKind::Envelope {
+                    let class = Class::of(span.kind);
+                    let bytes = chunk.len() as u32;
+                    chunks.push(ChunkRef { id: ChunkId::of(chunk), bytes, class });
+                }
+            }
+        }
+        Ok(chunks)
+    }
+
+    fn codec(&self, kind: SpanKind, chunk: &[u8]) -> io::Result<()> {
+        let content = match kind {
+            SpanKind::Pixels { geometry: Some(geometry), .. } => Content::Pixels(geometry),
+            _ => Content::Text,
+        };
+        let coded = encode(chunk, content, Effort::default());
+        let [a, b, c, _] = (chunk.len() as u32).to_le_bytes();
+        self.put("codec_decode", &[&[coded.codec.id(), a, b, c], coded.payload(chunk)])?;
+        if coded.codec == Codec::Stored {
+            return Ok(());
+        }
+        let control = match content {
+            Content::Pixels(geometry) => {
+                let [a, b, c, d] = geometry.above.to_le_bytes();
+                let shape = geometry.sample_bytes | u8::from(geometry.big_endian) << 2;
+                [2, shape, geometry.left, a, b, c, d, 0b1100]
+            }
+            Content::Text | Content::Dense => [0, 0, 0, 0, 0, 0, 0, 0b100],
+        };
+        self.put("codec_roundtrip", &[&control, chunk])
+    }
+
+    fn manifest(
+        &self,
+        object: Object,
+        envelope: &[u8],
+        dataset: &[u8],
+        chunks: Vec<ChunkRef>,
+    ) -> io::Result<()> {
+        let dataset_hash = DatasetHash::of(dataset);
+        let identity = object.identity(&dataset_hash.0);
+        let manifest = Manifest {
+            sop_instance_uid: identity.sop_instance_uid,
+            sop_class_uid: identity.sop_class_uid,
+            transfer_syntax_uid: identity.transfer_syntax_uid,
+            dataset_bytes: dataset.len() as u64,
+            dataset_hash,
+            envelope: Envelope::Inline(envelope.to_vec()),
+            chunks,
+            frames: object.frames,
+        };
+        self.put("manifest", &[&manifest.encode()])?;
+        let node = |extra: usize| InstanceNode {
+            sop_instance_uid: format!("{}{}", manifest.sop_instance_uid, ".1".repeat(extra)),
+            leaf: manifest.leaf_hash(),
+            dataset_bytes: manifest.dataset_bytes,
+        };
+        let instances = 1 + dataset.len() % 9;
+        let series = SeriesTree::new(identity.series_uid, (0..instances).map(node).collect());
+        let name = series.series_uid.clone();
+        let others =
+            (0..dataset.len() % 3).map(|i| SeriesTree::new(format!("1.{i}"), vec![node(0)]));
+        let study = StudyTree::new(identity.study_uid, others.chain([series]).collect());
+        match InstanceProof::new(&study, &name, &manifest.leaf()) {
+            Some(proof) => self.put("manifest", &[&proof.encode()]),
+            None => Ok(()),
+        }
+    }
+
+    /// Each kind of span with a length on each side of every bound.
+    fn cutting(&self) -> io::Result<()> {
+        for kind in 0..9u8 {
+            for (frame, span) in [
+                (1000u32, 70_000u32),
+                (300_000, 1 << 20),
+                (1 << 21, (2 << 20) + 64),
+                (7, 3_000_000),
+            ] {
+                let [a, b, c, d] = frame.to_le_bytes();
+                let [l, m, n, _] = span.to_le_bytes();
+                let control = [kind, a, b, c, d, l, m, n, kind, 1];
+                self.put("cutter", &[&control, b"\0\x01some words that are stretched"])?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,197 @@
+//! `kill -9` at random instants of an import: everything acknowledged is there and equal, nothing
+//! half is seen, and the archive goes on.
+//!
+//! `CAIRN_KILLS` sets how many kills (16 unless set), `CAIRN_TEST_STORE=s3` with the environment that
+//! `.ci/s3-server.sh` prints runs them on an S3 server.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant, SystemTime};
+
+use cairn_dicom::phantom;
+use serde_json::Value;
+use support::Site;
+
+/// Small packs and quick commits, so that a second of import passes every step many times.
+const SETTINGS: &str = "
+[ingest]
+commit_interval_ms = 3
+pack_bytes = 1500000
+";
+
+fn dice(state: &mut u64) -> u64 {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    *state >> 33
+}
+
+/// Some three hundred objects of 25 MB: large frames, small ones, many tiny, and a large object.
+fn write_objects(site: &Site) -> PathBuf {
+    let files = phantom::ct(1, 24, 512)
+        .chain(phantom::mr(1, 30, 192))
+        .chain(phantom::many_small(1, 240))
+        .chain([phantom::ultrasound_cine(1, 40, 240), phantom::structured_report(1)]);
+    for file in files {
+        site.put(&format!("objects/{}", file.name), &file.bytes);
+    }
+    site.path("objects")
+}
+
+struct Bed {
+    site: Site,
+    objects: PathBuf,
+    config: String,
+    store: Option<String>,
+    archive: u64,
+}
+
+impl Bed {
+    fn new() -> Self {
+        let site = Site::new();
+        let objects = write_objects(&site);
+        let mut settings = SETTINGS.to_owned();
+        let mut store = None;
+        if std::env::var("CAIRN_TEST_STORE").as_deref() == Ok("s3") {
+            let bucket = std::env::var("CAIRN_TEST_S3_BUCKET").unwrap();
+            let endpoint = std::env::var("CAIRN_TEST_S3_ENDPOINT").unwrap();
+            settings += &format!("[store.options]\naws_endpoint = \"{endpoint}\"\n");
+            store = Some(format!("s3://{bucket}/crash-{}", std::process::id()));
+        }
+        let config = site.put("cairn.toml", settings.as_bytes()).display().to_string();
+        Self { site, objects, config, store, archive: 0 }
+    }
+
+    /// Another, empty archive.
+    fn next_archive(&mut self) {
+        let _ = std::fs::remove_dir_all(self.site.data());
+        self.archive += 1;
+    }
+
+    fn arguments(&self, own: &[&str]) -> Vec<String> {
+        let mut all = vec!["--config".to_owned(), self.config.clone()];
+        if let Some(store) = &self.store {
+            all.extend(["--store".to_owned(), format!("{store}-{}", self.archive)]);
+        }
+        all.extend(own.iter().map(|&word| word.to_owned()));
+        all
+    }
+
+    fn good(&self, own: &[&str]) -> support::Ran {
+        let all = self.arguments(own);
+        self.site.good(&all.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// Imports; kills the process after `patience`. Returns what was acknowledged by then, as path by
+    /// SOP Instance UID, and whether the import came to its end.
+    fn import(&self, patience: Duration) -> (BTreeMap<String, PathBuf>, bool) {
+        let objects = self.objects.display().to_string();
+        let all = self.arguments(&["import", &objects, "--report", "-"]);
+        let arguments: Vec<_> = all.iter().map(String::as_str).collect();
+        let mut child = self
+            .site
+            .command(&arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let reader = std::thread::spawn(move || {
+            let mut acknowledged = BTreeMap::new();
+            // A line that the kill cut short was not read by anybody: it does not count.
+            for line in lines.map_while(Result::ok) {
+                let Ok(line) = serde_json::from_str::<Value>(&line) else { break };
+                let taken = ["archived", "duplicate"].contains(&line["status"].as_str().unwrap());
+                assert!(taken, "{line}");
+                acknowledged.insert(
+                    line["sop_instance_uid"].as_str().unwrap().to_owned(),
+                    PathBuf::from(line["path"].as_str().unwrap()),
+                );
+            }
+            acknowledged
+        });
+        let end = Instant::now() + patience;
+        let mut ended = None;
+        while ended.is_none() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(1));
+            ended = child.try_wait().unwrap();
+        }
+        let _ = child.kill(); // SIGKILL
+        child.wait().unwrap();
+        (reader.join().unwrap(), ended.is_some_and(|status| status.success()))
+    }
+
+    fn assert_sound(&self, acknowledged: &BTreeMap<String, PathBuf>) {
+        let out = self.site.path("out");
+        let _ = std::fs::remove_dir_all(&out);
+        if acknowledged.is_empty() && !self.site.data().join("catalog.sqlite").exists() {
+            return; // killed before there was an archive
+        }
+        self.good(&["verify", "--all"]);
+        self.good(&["export", "--all", &out.display().to_string()]);
+        let exported = files_under(&out);
+        for (uid, path) in acknowledged {
+            let found = exported.get(&format!("{uid}.dcm"));
+            let found = found.unwrap_or_else(|| panic!("{uid} was acknowledged and is lost"));
+            assert!(std::fs::read(found).unwrap() == std::fs::read(path).unwrap(), "{uid} differs");
+        }
+        // Whatever else is visible is whole: an export checks each data set against its hash.
+        assert!(exported.len() >= acknowledged.len());
+    }
+}
+
+fn files_under(top: &Path) -> BTreeMap<String, PathBuf> {
+    let mut out = BTreeMap::new();
+    let mut folders = vec![top.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+        for entry in entries {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                out.insert(path.file_name().unwrap().to_str().unwrap().to_owned(), path);
+            }
+        }
+    }
+    out
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_to_kill_9() {
+    let kills: u32 =
+        std::env::var("CAIRN_KILLS").ok().map_or(16, |text| text.parse().expect("CAIRN_KILLS"));
+    let mut bed = Bed::new();
+    let started = Instant::now();
+    let (all, ended) = bed.import(Duration::from_secs(120));
+    assert!(ended, "the import did not end by itself");
+    let whole = started.elapsed();
+    bed.assert_sound(&all);
+
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let mut state = now.as_nanos() as u64;
+    println!("one import takes {whole:?}; {kills} kills from seed {state}");
+    let (mut killed_midway, mut acknowledged_before_kill) = (0, 0);
+    for kill in 0..kills {
+        // Three kills in a row on one archive, so that replays are killed as well.
+        if kill % 3 == 0 {
+            bed.next_archive();
+        }
+        let patience = whole.mul_f64((dice(&mut state) % 1000) as f64 / 1000.0);
+        let (acknowledged, ended) = bed.import(patience);
+        killed_midway += u32::from(!ended);
+        acknowledged_before_kill += acknowledged.len();
+        bed.assert_sound(&acknowledged);
+    }
+    println!("{killed_midway} of {kills} killed midway, {acknowledged_before_kill} acknowledged");
+    assert!(killed_midway * 2 >= kills, "the kills came too late to show anything");
+    // And it goes on: the rest comes in, and everything is there.
+    let (last, ended) = bed.import(Duration::from_secs(120));
+    assert!(ended);
+    assert_eq!(last.len(), all.len());
+    bed.assert_sound(&last);
+}
