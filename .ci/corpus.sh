@@ -10,7 +10,7 @@ set -euo pipefail
 [ $# = 1 ] || { echo "usage: $0 DIR" >&2; exit 2; }
 mkdir -p "$1"
 out=$(cd "$1" && pwd)
-wheels=$out/wheels
+wheels=$out.wheels # beside the corpus: wheels are no test data
 mkdir -p "$wheels"
 
 fetch() { # package==version sha256 inner-folder set
@@ -45,4 +45,4 @@ fetch pydicom==3.0.2 abf971a5440f84dbaf42c4b6758e30e62480902584f8b270b9a5d146e27
   pydicom/data pydicom
 fetch pylinac==1.0.3 5ea30923e18f72c7d531d2dcfd2b70ecee3197f7e7bcefa9d8ad8a4eef3336d2 \
   pylinac/demo_files pylinac
-echo "corpus: $(find "$out" -type f ! -path "$wheels/*" | wc -l) files in $out" >&2
+echo "corpus: $(find "$out" -type f | wc -l) files in $out" >&2

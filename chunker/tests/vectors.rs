@@ -60,7 +60,7 @@ fn number<T: std::str::FromStr<Err: std::fmt::Debug>>(cell: &str) -> T {
 }
 
 fn holds(name: &str, is: &str, said: &str) {
-    if said.starts_with("?") { println!("FILL {said} {is}"); } else { assert_eq!(is, said, "{name}"); }
+    assert_eq!(is, said, "{name}");
 }
 
 /// BLAKE3 output of any length for the eight little-endian bytes of a seed.
@@ -524,30 +524,9 @@ fn proofs() {
         let (series, leaf) = instance(of);
         let proof = InstanceProof::new(&study, series, &leaf).unwrap();
         holds(of, &hex::encode(proof.encode()), said);
-        let said = &hex::encode(proof.encode());
         let read = InstanceProof::decode(&bytes(said)).unwrap();
         assert_eq!(read, proof);
         read.verify().unwrap();
         assert_eq!((read.root, read.leaf), (study.root(), leaf));
-    }
-}
-
-#[test]
-fn zz_codec_rows() {
-    let text = b"DERIVED\\PRIMARY\\AXIAL ".repeat(4);
-    let c = codec::encode(&text, codec::Content::Text, codec::Effort::default());
-    println!("ROW | zstd, header text | {} | `{}` | `{}` |", c.codec.id(), hex::encode(&c.bytes), hex::encode(&text));
-    for (name, bits, big, left, above, n) in [("pixel, 8 bit", 8, false, 1u8, 16u32, 256usize), ("pixel, 16 bit", 16, false, 1, 12, 288), ("pixel, 16 bit big-endian, odd tail", 16, true, 1, 12, 289), ("pixel, colour", 8, false, 3, 24, 240)] {
-        let per = bits / 8;
-        let mut plain = Vec::new();
-        for i in 0..n / per {
-            let (x, y, c) = ((i % above as usize) / left as usize, i / above as usize, i % left as usize);
-            let v = (x * 3 + y * 2 + c * 60 + (x * y) % 3) as u16 + if bits == 16 { 1000 } else { 0 };
-            if bits == 8 { plain.push(v as u8) } else if big { plain.extend(v.to_be_bytes()) } else { plain.extend(v.to_le_bytes()) }
-        }
-        if plain.len() < n { plain.push(0x55); }
-        let g = Geometry { sample_bytes: per as u8, big_endian: big, left, above };
-        let c = codec::encode(&plain, codec::Content::Pixels(g), codec::Effort::default());
-        println!("ROW | {name} | {} | `{}` | `{}` |", c.codec.id(), hex::encode(&c.bytes), hex::encode(&plain));
     }
 }

@@ -33,6 +33,11 @@ pub const INFLATE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// How much is inflated at a time.
 pub const INFLATE_STEP_BYTES: usize = 16 * 1024;
 
+/// How much of a deflated stream the inflater gets at a time, in bytes. It loses what it has decoded and
+/// not handed out when it meets damage, so pieces are short, and the same in whatever windows the
+/// stream comes.
+pub const INFLATE_PIECE_BYTES: usize = 512;
+
 /// The longest UID that PS3.5 §9.1 allows; longer ones get a local handle.
 pub const UID_BYTES_MAX: usize = 64;
 

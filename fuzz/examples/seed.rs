@@ -1,14 +1,16 @@
 //! Writes seeds for every target: `cargo run --release --example seed -- CORPUS [FOLDER]`.
 //!
 //! From phantoms, and from the files of at most 64 KiB under FOLDER: each file as it is for the
-//! splitter, and what Cairn makes of it (chunks, coded chunks, manifest, proof) for the others.
+//! splitter, and what Cairn makes of it (chunks, coded chunks, manifest, proof, commit, pack) for the
+//! others.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use cairn_chunker::codec::{Codec, Content, Effort, encode};
 use cairn_chunker::cut::Cutter;
-use cairn_chunker::id::{ChunkId, DatasetHash};
+use cairn_chunker::id::{ChunkId, DatasetHash, StudyRoot};
 use cairn_chunker::manifest::{ChunkRef, Class, Envelope, Manifest};
 use cairn_chunker::proof::InstanceProof;
 use cairn_chunker::span::{Boundary, SpanKind};
@@ -17,6 +19,9 @@ use cairn_dicom::phantom::{self, PhantomFile};
 use cairn_dicom::syntax::EXPLICIT_LE;
 use cairn_dicom::{Object, PROBE_BYTES, Splitter, probe};
 use cairn_fuzz::input;
+use cairn_fuzz::packs::pack_of;
+use cairn_store::commit::{Commit, Entry, InstanceEntry, Outcome, Source, StudyEntry};
+use cairn_store::pack::{BlockBuilder, RecordKind};
 
 /// As long as `run.sh` lets the fuzzer's inputs become.
 const SEED_BYTES_MAX: u64 = 64 << 10;
@@ -86,7 +91,7 @@ impl Seeds {
         let dataset = &bytes[object.envelope_bytes as usize..];
         self.as_sent(&object, dataset, windows)?;
         let chunks = self.chunks(bytes, &spans)?;
-        self.manifest(object, &bytes[..bytes.len() - dataset.len()], dataset, chunks)
+        self.manifest(&object, &bytes[..bytes.len() - dataset.len()], dataset, chunks)
     }
 
     /// The data set alone, as DIMSE brings it; and deflated.
@@ -149,7 +154,7 @@ impl Seeds {
 
     fn manifest(
         &self,
-        object: Object,
+        object: &Object,
         envelope: &[u8],
         dataset: &[u8],
         chunks: Vec<ChunkRef>,
@@ -164,9 +169,11 @@ impl Seeds {
             dataset_hash,
             envelope: Envelope::Inline(envelope.to_vec()),
             chunks,
-            frames: object.frames,
+            frames: object.frames.clone(),
         };
-        self.put("manifest", &[&manifest.encode()])?;
+        let encoded = manifest.encode();
+        self.put("manifest", &[&encoded])?;
+        self.recorded(&manifest, &encoded, &identity.study_uid, &identity.series_uid, object)?;
         let node = |extra: usize| InstanceNode {
             sop_instance_uid: format!("{}{}", manifest.sop_instance_uid, ".1".repeat(extra)),
             leaf: manifest.leaf_hash(),
@@ -184,6 +191,54 @@ impl Seeds {
         }
     }
 
+    /// The commit that names it, and a pack of both.
+    fn recorded(
+        &self,
+        manifest: &Manifest,
+        encoded: &[u8],
+        study_uid: &str,
+        series_uid: &str,
+        object: &Object,
+    ) -> io::Result<()> {
+        let instance = InstanceEntry {
+            manifest: ChunkId::of(encoded),
+            study_uid: study_uid.to_owned(),
+            series_uid: series_uid.to_owned(),
+            flags: object.flags.bits(),
+            received_ms: 1_700_000_000_000,
+            source: Source::Import,
+            outcome: Outcome::New,
+            visible: true,
+            attributes: object.attributes.clone(),
+        };
+        let study = StudyEntry {
+            study_uid: study_uid.to_owned(),
+            version: 1,
+            root: StudyRoot(manifest.leaf_hash().0),
+            previous: None,
+            instances: 1,
+            bytes: manifest.dataset_bytes,
+            created_ms: 1_700_000_000_000,
+        };
+        let entries = vec![Entry::Instance(Box::new(instance)), Entry::Study(study)];
+        let commit = Commit { first_seq: 1, entries }.encode();
+        self.put("commit", &[&commit])?;
+        let mut block = BlockBuilder::new(Content::Text);
+        for member in [encoded, &commit] {
+            block.push(ChunkId::of(member), &Bytes::copy_from_slice(member));
+        }
+        let plain_bytes = block.plain_bytes();
+        let block = block.finish(Effort::default(), false);
+        let pack = pack_of(&[
+            (RecordKind::Chunk, Codec::Stored, encoded, encoded.len()),
+            (RecordKind::Block, block.codec, &block.payload, plain_bytes),
+            (RecordKind::Commit, Codec::Stored, &commit, commit.len()),
+        ]);
+        // As they are; and with check values that are made right after every change.
+        self.put("pack_scan", &[&[0], &pack])?;
+        self.put("pack_scan", &[&[2], &pack])
+    }
+
     /// Each kind of span with a length on each side of every bound.
     fn cutting(&self) -> io::Result<()> {
         for kind in 0..9u8 {
@@ -195,7 +250,7 @@ impl Seeds {
             ] {
                 let [a, b, c, d] = frame.to_le_bytes();
                 let [l, m, n, _] = span.to_le_bytes();
-                let control = [kind, a, b, c, d, l, m, n, kind, 1];
+                let control = [kind, a, b, c, d, l, m, n, kind * 8, 1];
                 self.put("cutter", &[&control, b"\0\x01some words that are stretched"])?;
             }
         }

@@ -1,7 +1,7 @@
 //! How the control bytes of each target are read, and written for seeds.
 
 use cairn_chunker::codec::{Content, Effort};
-use cairn_chunker::limits::CHUNK_BYTES_MAX;
+use cairn_chunker::limits::{CHUNK_BYTES_MAX, GEAR_BYTES_MAX};
 use cairn_chunker::span::{Geometry, SpanKind};
 use cairn_dicom::Framing;
 use cairn_dicom::syntax::{DEFLATED, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, RLE};
@@ -72,7 +72,9 @@ impl Cutting {
             7 => SpanKind::Pixels { frame_bytes: frame % (3 << 20), geometry: None },
             _ => SpanKind::Pixels { frame_bytes: frame << 32 | frame, geometry: None },
         };
-        let span_bytes = u32::from_le_bytes([l0, l1, l2, 0]) as usize % (3 * CHUNK_BYTES_MAX);
+        // Mostly a few gear chunks, which are quick to cut; sometimes over the longest chunk.
+        let most = if a0 % 8 == 0 { 3 * CHUNK_BYTES_MAX } else { 3 * GEAR_BYTES_MAX };
+        let span_bytes = u32::from_le_bytes([l0, l1, l2, 0]) as usize % most;
         Self { kind, span_bytes, arrival: u64::from(u16::from_le_bytes([a0, a1])) }
     }
 }

@@ -4,10 +4,12 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use cairn_chunker::codec::Codec;
 use cairn_store::disk::{Disk, DiskFile, DiskSync};
-use cairn_store::keys::check_tag;
+use cairn_store::keys::{StoredId, check_tag};
 use cairn_store::pack::{
-    PACK_HEADER_BYTES, PackHeader, PackId, RECORD_HEADER_BYTES, RecordHeader, TRAILER_BYTES,
+    Cipher, OpenPack, PACK_HEADER_BYTES, PackHeader, PackId, RECORD_HEADER_BYTES, RecordHeader,
+    RecordKind, TRAILER_BYTES,
 };
 
 /// The pack that inputs pretend to be.
@@ -16,6 +18,27 @@ pub const PACK: PackId = PackId(*b"a pack to fuzz  ");
 /// First bytes of a record and of the trailer (store `FORMAT.md`).
 const RECORD_MAGIC: &[u8] = b"CREC";
 const TRAILER_MAGIC: &[u8] = b"CAIRNEND";
+
+/// Kind, codec, payload and plain length of a record.
+pub type Record<'a> = (RecordKind, Codec, &'a [u8], usize);
+
+/// A sealed plain pack of such records.
+///
+/// # Panics
+/// Never: memory does not fail, and no record here is over its bound.
+#[must_use]
+pub fn pack_of(records: &[Record<'_>]) -> Vec<u8> {
+    let disk = MemoryDisk::default();
+    let header = PackHeader { pack: PACK, cipher: 0, created_ms: 1 };
+    let path = Path::new("memory");
+    let mut pack = OpenPack::create(&disk, path, header, Cipher::Plain).expect("memory");
+    for (i, (kind, codec, payload, plain_bytes)) in records.iter().enumerate() {
+        let id = StoredId([i as u8; 32]);
+        pack.append(*kind, *codec, id, payload, *plain_bytes as u32).expect("memory");
+    }
+    pack.finish().expect("memory");
+    disk.content()
+}
 
 /// One file, whatever its name.
 #[derive(Clone, Debug, Default)]

@@ -59,7 +59,8 @@ impl Bed {
         if std::env::var("CAIRN_TEST_STORE").as_deref() == Ok("s3") {
             let bucket = std::env::var("CAIRN_TEST_S3_BUCKET").unwrap();
             let endpoint = std::env::var("CAIRN_TEST_S3_ENDPOINT").unwrap();
-            settings += &format!("[store.options]\naws_endpoint = \"{endpoint}\"\n");
+            settings =
+                [&settings, "[store.options]\naws_endpoint = \"", &endpoint, "\"\n"].concat();
             store = Some(format!("s3://{bucket}/crash-{}", std::process::id()));
         }
         let config = site.put("cairn.toml", settings.as_bytes()).display().to_string();

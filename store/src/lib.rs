@@ -26,6 +26,29 @@ pub mod stats;
 mod store;
 pub mod verify;
 
+/// What the fuzz targets reach beside the public interface. No promise is made about it.
+#[doc(hidden)]
+pub mod fuzzing {
+    use cairn_chunker::codec::Codec;
+
+    use crate::pack::{OpenedBlock, decode_trailer, open_block as open};
+
+    /// Reads a block's payload.
+    pub fn open_block(
+        codec: Codec,
+        payload: &[u8],
+        plain_bytes: u32,
+    ) -> Result<OpenedBlock, &'static str> {
+        open(codec, payload, plain_bytes)
+    }
+
+    /// Where the trailer says that the footer record lies: offset and length.
+    #[must_use]
+    pub fn trailer(bytes: &[u8]) -> Option<(u64, u32)> {
+        decode_trailer(bytes)
+    }
+}
+
 pub use config::{Acknowledge, DuplicatePolicy, IngestConfig, OnDuplicate, StoreConfig};
 pub use error::{Damage, Error, Kind, Result};
 pub use store::{Access, Store};

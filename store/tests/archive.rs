@@ -133,16 +133,13 @@ fn a_conflict_keeps_both_and_shows_the_first() {
         // One after the other: of two sent at once, either may be the first.
         import(&store, config.clone(), std::slice::from_ref(&first));
         let (answers, _) = import(&store, config, std::slice::from_ref(&other));
-        match expected {
-            Some(shown) => {
-                assert_eq!(answers[0].as_ref().unwrap().outcome, Outcome::Conflict);
-                assert_eq!(store.catalog().totals().unwrap().versions, 2);
-                assert!(export_all(&store).values().all(|out| out == shown));
-            }
-            None => {
-                assert!(answers[0].is_err());
-                assert_eq!(store.catalog().totals().unwrap().versions, 1);
-            }
+        if let Some(shown) = expected {
+            assert_eq!(answers[0].as_ref().unwrap().outcome, Outcome::Conflict);
+            assert_eq!(store.catalog().totals().unwrap().versions, 2);
+            assert!(export_all(&store).values().all(|out| out == shown));
+        } else {
+            assert!(answers[0].is_err());
+            assert_eq!(store.catalog().totals().unwrap().versions, 1);
         }
         assert_sound(&store);
     }

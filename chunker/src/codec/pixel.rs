@@ -133,7 +133,7 @@ fn join(low: &[u8], high: &[u8], numbers: &mut Vec<u16>) {
 }
 
 macro_rules! filter_for {
-    ($module:ident, $sample:ty, $signed:ty) => {
+    ($module:ident, $sample:ty) => {
         mod $module {
             /// Residuals of `samples`, zigzagged, handed to `put` by position.
             ///
@@ -258,7 +258,7 @@ macro_rules! filter_for {
 
             #[inline]
             pub(super) fn zigzag(difference: $sample) -> $sample {
-                (difference << 1) ^ ((difference as $signed >> (<$sample>::BITS - 1)) as $sample)
+                (difference << 1) ^ (difference >> (<$sample>::BITS - 1)).wrapping_neg()
             }
 
             #[inline]
@@ -268,8 +268,8 @@ macro_rules! filter_for {
         }
     };
 }
-filter_for!(wide, u16, i16);
-filter_for!(narrow, u8, i8);
+filter_for!(wide, u16);
+filter_for!(narrow, u8);
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use flate2::{Decompress, FlushDecompress, Status};
 use super::kept::Kept;
 use super::{Splitter, State, Step, View};
 use crate::flags::Flags;
-use crate::limits::{INFLATE_BYTES_MAX, INFLATE_STEP_BYTES};
+use crate::limits::{INFLATE_BYTES_MAX, INFLATE_PIECE_BYTES, INFLATE_STEP_BYTES};
 use crate::probe::Framing;
 use crate::syntax::EXPLICIT_LE;
 
@@ -14,6 +14,8 @@ use crate::syntax::EXPLICIT_LE;
 #[derive(Debug)]
 pub(super) struct Inflater {
     stream: Decompress,
+    /// The start of the next piece, which is not whole yet.
+    piece: Vec<u8>,
     inner: Splitter,
     /// Inflated bytes that the inner scanner still wants, from offset `window_at` of the data set.
     window: Vec<u8>,
@@ -57,6 +59,7 @@ impl Inflater {
         inner.stop_at_pixels = true;
         Self {
             stream: Decompress::new(zlib),
+            piece: Vec::new(),
             inner,
             window: Vec::new(),
             window_at: 0,
@@ -66,7 +69,27 @@ impl Inflater {
         }
     }
 
+    /// Goes on with `input`, in pieces that do not depend on how it was cut.
     fn feed(&mut self, mut input: &[u8], last: bool) {
+        while self.state == Progress::Going {
+            let missing = INFLATE_PIECE_BYTES - self.piece.len();
+            let (more, rest) = input.split_at(missing.min(input.len()));
+            self.piece.extend_from_slice(more);
+            input = rest;
+            let whole = self.piece.len() == INFLATE_PIECE_BYTES;
+            if !whole && !last {
+                return;
+            }
+            let piece = std::mem::take(&mut self.piece);
+            self.inflate(&piece);
+            if !whole {
+                return self.stop(Flags::TRUNCATED, false);
+            }
+        }
+    }
+
+    /// Inflates all of a piece.
+    fn inflate(&mut self, mut input: &[u8]) {
         while self.state == Progress::Going {
             let room = (INFLATE_BYTES_MAX - self.stream.total_out()).min(INFLATE_STEP_BYTES as u64);
             if room == 0 {
@@ -86,9 +109,6 @@ impl Inflater {
                 Ok(_) => self.scan(false),
             }
             if taken == 0 && given == 0 {
-                if last {
-                    self.stop(Flags::TRUNCATED, false);
-                }
                 return;
             }
         }

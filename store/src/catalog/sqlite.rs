@@ -21,7 +21,7 @@ use crate::pack::PackId;
 /// How long a reader waits for a writer of another process.
 const BUSY: Duration = Duration::from_secs(30);
 
-/// See the [module](self).
+/// The catalog in one SQLite file. Opens connections as readers need them.
 pub struct SqliteCatalog {
     path: std::path::PathBuf,
     writer: Mutex<Connection>,

@@ -12,6 +12,7 @@
 //! replays what was.
 
 mod assembly;
+mod batch;
 mod buffer;
 mod claims;
 mod committer;

@@ -9,70 +9,26 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cairn_chunker::codec::Content;
 use cairn_chunker::id::{ChunkId, DatasetHash, PixelDigest};
 
 use super::Pipeline;
+use super::batch::{Batch, BlockKey, BlockOf, merged};
 use super::claims::Claim;
 use super::encode::{Met, encode_checked, meet};
 use super::journal::Journal;
-use super::message::{
-    Ack, Assembled, CommitJob, Committed, Form, Group, Message, ReadyChunk, Receipt,
-};
+use super::message::{Assembled, CommitJob, Committed, Form, Group, Message, ReadyChunk, Receipt};
 use crate::catalog::Catalog;
 use crate::commit::{InstanceEntry, Outcome, StudyEntry};
 use crate::config::{Acknowledge, OnDuplicate};
 use crate::error::{Error, Result};
-use crate::limits::{
-    BATCH_INSTANCES, BATCH_NEW_BYTES, BATCH_SMALL_BYTES, BLOCK_MERGE_BYTES, SMALL_BYTES_MAX,
-};
+use crate::limits::SMALL_BYTES_MAX;
 use crate::pack::{Block, BlockBuilder};
 
 /// How often a thread with nothing to do looks whether another one failed.
 const LOOK: Duration = Duration::from_millis(100);
-
-/// What goes together into blocks: chunks of one series that are coded alike.
-type BlockKey = (Group, Content, BlockOf);
-
-/// Manifests are mostly hashes, headers mostly words: apart they compress better.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum BlockOf {
-    Chunks,
-    Manifests,
-}
-
-/// What will be committed together.
-#[derive(Default)]
-struct Batch {
-    no: u64,
-    opened: Option<Instant>,
-    entries: Vec<(InstanceEntry, cairn_chunker::manifest::Manifest)>,
-    studies: Vec<StudyEntry>,
-    all_recorded: bool,
-    acks: Vec<(Ack, Receipt)>,
-    builders: HashMap<BlockKey, BlockBuilder>,
-    /// Blocks being coded.
-    blocks: usize,
-    new_bytes: u64,
-    small_bytes: u64,
-    seal: bool,
-    notify: Vec<Sender<()>>,
-}
-
-impl Batch {
-    fn touch(&mut self) -> &mut Self {
-        self.opened.get_or_insert_with(Instant::now);
-        self
-    }
-
-    fn is_full(&self) -> bool {
-        self.new_bytes >= BATCH_NEW_BYTES
-            || self.small_bytes >= BATCH_SMALL_BYTES
-            || self.entries.len() >= BATCH_INSTANCES
-    }
-}
 
 /// A version that is decided on and not yet in the catalog.
 struct PendingVersion {
@@ -515,25 +471,4 @@ impl Writer<'_> {
         }
         self.committer.send(job).map_err(|_| Error::Internal("the commit thread is gone"))
     }
-}
-
-/// Small blocks of one study are put together, series by series: a block costs a header and a
-/// compression window, and two series of one study are much alike.
-fn merged(builders: HashMap<BlockKey, BlockBuilder>) -> Vec<BlockBuilder> {
-    let mut sorted: Vec<_> = builders.into_iter().collect();
-    sorted.sort_by(|((a, _, a_of), _), ((b, _, b_of), _)| (a, a_of).cmp(&(b, b_of)));
-    let mut out: Vec<(BlockKey, BlockBuilder)> = Vec::new();
-    for (key, builder) in sorted {
-        let joins = |(other, last): &(BlockKey, BlockBuilder)| {
-            other.0.study == key.0.study
-                && other.1 == key.1
-                && other.2 == key.2
-                && last.plain_bytes() + builder.plain_bytes() <= BLOCK_MERGE_BYTES
-        };
-        match out.last_mut().filter(|last| joins(last)) {
-            Some((_, last)) => last.append(&builder),
-            None => out.push((key, builder)),
-        }
-    }
-    out.into_iter().map(|(_, builder)| builder).collect()
 }
