@@ -4,17 +4,17 @@
 //! are fetched; or from end to end where the footer is not sound. All commits are then applied in the
 //! order of their sequence numbers. The new catalog takes the old one's place only when it is whole.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::catalog::{Catalog, PackRow, PackState};
-use crate::commit::Commit;
 use crate::config::StoreConfig;
-use crate::error::{Damage, Result};
+use crate::error::{Damage, Error, Result};
 use crate::layout::{PACKS_PREFIX, pack_object, pack_of};
 use crate::pack::{
-    Cipher, FooterEntry, PACK_HEADER_BYTES, PackHeader, RecordKind, ScannedRecord, TRAILER_BYTES,
-    decode_trailer, open_record, read_footer, scan,
+    Cipher, FooterEntry, PACK_HEADER_BYTES, PackHeader, PackId, RecordKind, ScannedRecord,
+    TRAILER_BYTES, decode_trailer, open_record, read_footer, scan,
 };
 use crate::read::Reader;
 use crate::replay::{PackContent, apply_commit};
@@ -40,32 +40,28 @@ pub fn rebuild(config: &StoreConfig, progress: &dyn Fn(u64, u64)) -> Result<Rebu
     let fresh = Store::open_to_rebuild(config)?;
     let shared = Arc::clone(fresh.shared());
     let mut report = RebuildReport::default();
-    let mut commits: Vec<(PackRow, (u64, Commit))> = Vec::new();
+    let mut commits = Vec::new();
     let packs = shared.bucket.list(PACKS_PREFIX)?;
     let total = packs.len() as u64;
     for (done, (object, bytes)) in packs.iter().enumerate() {
         progress(done as u64, total);
-        let Some(id) = pack_of(&PathBuf::from(object)) else { continue };
-        let head = shared.bucket.get_range(object, 0..PACK_HEADER_BYTES as u64)?;
-        let Some(header) = PackHeader::decode(&head).filter(|header| header.pack == id) else {
-            let why = "the pack's header is damaged".into();
-            report.damage.push(Damage { pack: id, offset: 0, why });
-            continue;
-        };
-        let no = shared.catalog.add_pack(id, header.created_ms)?;
-        let row = PackRow { no, id, state: PackState::Stored, bytes: *bytes, checksum: None };
-        let content = read_pack(&shared, &row, &mut report.damage)?;
-        content.index(&shared, &row, *bytes)?;
-        report.packs += 1;
-        report.chunks += content.locations.len() as u64;
-        commits.extend(content.commits.into_iter().map(|commit| (row.clone(), commit)));
-        shared.catalog.seal_stored(no, *bytes)?;
+        if let Some(id) = pack_of(&PathBuf::from(object)) {
+            index_pack(&shared, id, *bytes, &mut commits, &mut report.damage)?;
+        }
     }
     progress(total, total);
-    commits.sort_by_key(|(_, (_, commit))| commit.first_seq);
+    commits.sort_by_key(|found| found.first_seq);
     let reader = Reader::new(Arc::clone(&shared));
-    for (row, commit) in &commits {
-        report.damage.extend(apply_commit(&shared, &reader, row, row.bytes, commit)?);
+    for found in &commits {
+        let FoundCommit { row, offset, .. } = found;
+        match reader.commit(row.no, *offset, found.record_bytes) {
+            Ok(commit) => {
+                let applied = apply_commit(&shared, &reader, row, row.bytes, &(*offset, commit))?;
+                report.damage.extend(applied);
+            }
+            Err(Error::Damaged(damage)) => report.damage.push(damage),
+            Err(error) => return Err(error),
+        }
     }
     drop(reader);
     drop(shared);
@@ -79,15 +75,67 @@ pub fn rebuild(config: &StoreConfig, progress: &dyn Fn(u64, u64)) -> Result<Rebu
     Ok(report)
 }
 
+/// A commit to be applied when all are known: they come in the order of packs, not of time.
+struct FoundCommit {
+    first_seq: u64,
+    row: PackRow,
+    offset: u64,
+    record_bytes: u32,
+}
+
+/// Finds what is in one pack. Nothing that is wrong with it keeps the others from being read.
+fn index_pack(
+    shared: &Shared,
+    id: PackId,
+    bytes: u64,
+    commits: &mut Vec<FoundCommit>,
+    damage: &mut Vec<Damage>,
+) -> Result<()> {
+    let head = 0..bytes.min(PACK_HEADER_BYTES as u64);
+    let head = shared.bucket.get_range(&pack_object(id), head).unwrap_or_default();
+    let header = PackHeader::decode(&head).filter(|header| header.pack == id);
+    if header.is_none() {
+        // The records say enough by themselves.
+        damage.push(Damage { pack: id, offset: 0, why: "the pack's header is damaged".into() });
+    }
+    let created_ms = header.map_or(0, |header| header.created_ms);
+    let no = shared.catalog.add_pack(id, created_ms)?;
+    shared.catalog.seal_stored(no, bytes)?;
+    let row = PackRow { no, id, state: PackState::Stored, bytes, checksum: None };
+    let cipher = match shared.cipher(id) {
+        Ok(cipher) => cipher,
+        Err(error @ Error::Key { .. }) => {
+            damage.push(Damage { pack: id, offset: 0, why: error.to_string() });
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
+    let content = read_pack(shared, &row, &cipher, damage)?;
+    content.index(shared, &row, bytes)?;
+    let sizes: HashMap<u64, u64> =
+        content.records.iter().map(|record| (record.offset, record.record_bytes())).collect();
+    commits.extend(content.commits.iter().map(|(offset, commit)| FoundCommit {
+        first_seq: commit.first_seq,
+        row: row.clone(),
+        offset: *offset,
+        record_bytes: sizes.get(offset).map_or(0, |bytes| *bytes as u32),
+    }));
+    Ok(())
+}
+
 /// Reads what the catalog needs of a pack in the bucket.
-fn read_pack(shared: &Shared, row: &PackRow, damage: &mut Vec<Damage>) -> Result<PackContent> {
-    let cipher = shared.cipher(row.id)?;
+fn read_pack(
+    shared: &Shared,
+    row: &PackRow,
+    cipher: &Cipher,
+    damage: &mut Vec<Damage>,
+) -> Result<PackContent> {
     let mut content = PackContent::default();
-    if let Some(entries) = footer(shared, row, &cipher)? {
+    if let Some(entries) = footer(shared, row, cipher)? {
         for entry in entries {
             let payload = match entry.kind {
                 RecordKind::Block | RecordKind::Commit => {
-                    match fetch(shared, row, &cipher, &entry)? {
+                    match fetch(shared, row, cipher, &entry)? {
                         Ok(payload) => payload,
                         Err(found) => {
                             damage.push(found);
@@ -103,7 +151,7 @@ fn read_pack(shared: &Shared, row: &PackRow, damage: &mut Vec<Damage>) -> Result
         let object = pack_object(row.id);
         let bytes = shared.bucket.get(&object)?.unwrap_or_default();
         let mut records = Vec::new();
-        let found = scan(&cipher, row.id, &bytes, |record| records.push(record));
+        let found = scan(cipher, row.id, &bytes, |record| records.push(record));
         for record in &records {
             content.add(shared, row, record)?;
         }

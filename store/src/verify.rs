@@ -13,6 +13,9 @@ use crate::catalog::{PackRow, PackState, VersionRow};
 use crate::error::{Damage, Error, Kind, Result};
 use crate::pack::{PACK_HEADER_BYTES, PackHeader, PackId, scan};
 
+/// Versions held in memory at once.
+const VERSIONS_AT_ONCE: usize = 4096;
+
 /// What to read.
 #[derive(Debug, Clone)]
 pub enum Scope {
@@ -78,33 +81,55 @@ pub fn verify(
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<VerifyReport> {
     let studies = studies_in(store, scope)?;
-    let mut versions = Vec::new();
-    for study in &studies {
-        store.catalog().study_versions(study, true, &mut |version| {
-            versions.push(version);
-            Ok(())
-        })?;
-    }
     let packs = match scope {
         Scope::All => store.catalog().packs()?,
         Scope::Studies(_) => Vec::new(),
     };
-    let total_bytes = versions.iter().map(|version| version.dataset_bytes).sum::<u64>()
-        + packs.iter().map(|pack| pack.bytes).sum::<u64>();
     let walk = Walk {
         store,
         report: Mutex::default(),
         done_bytes: AtomicU64::new(0),
-        total_bytes,
+        total_bytes: bytes_to_read(store, scope)?,
         progress,
     };
-    in_parallel(threads, &versions, |version| walk.version(version))?;
+    // Studies are taken together until there is work for all threads, and forgotten after it: an
+    // archive of any size is walked in the same memory.
+    let mut versions = Vec::new();
     for study in &studies {
         walk.study(study)?;
+        store.catalog().study_versions(study, true, &mut |version| {
+            versions.push(version);
+            Ok(())
+        })?;
+        if versions.len() >= VERSIONS_AT_ONCE {
+            in_parallel(threads, &versions, |version| walk.version(version))?;
+            versions.clear();
+        }
     }
+    in_parallel(threads, &versions, |version| walk.version(version))?;
     in_parallel(threads, &packs, |pack| walk.pack(pack))?;
     let report = walk.report.into_inner().unwrap_or_default();
     Ok(VerifyReport { studies: studies.len() as u64, ..name_harm(report) })
+}
+
+/// For progress: all versions and all packs, or the visible versions of the studies named.
+fn bytes_to_read(store: &Store, scope: &Scope) -> Result<u64> {
+    match scope {
+        Scope::All => {
+            let totals = store.catalog().totals()?;
+            Ok(totals.dataset_bytes + totals.pack_bytes)
+        }
+        Scope::Studies(uids) => {
+            let mut sum = 0;
+            for uid in uids {
+                store.catalog().studies(Some(uid), &mut |study| {
+                    sum += study.bytes;
+                    Ok(())
+                })?;
+            }
+            Ok(sum)
+        }
+    }
 }
 
 fn studies_in(store: &Store, scope: &Scope) -> Result<Vec<String>> {
@@ -255,6 +280,9 @@ impl Walk<'_> {
         let cipher = self.store.shared().cipher(row.id)?;
         let found = scan(&cipher, row.id, bytes, |_| {});
         damage.extend(found.damage.iter().map(|(offset, why)| (*offset, (*why).to_owned())));
+        if damage.is_empty() && row.state != PackState::Open && !found.sealed {
+            damage.push((found.sound_bytes, "the pack's footer is missing".into()));
+        }
         let whole = *blake3::hash(bytes).as_bytes();
         if damage.is_empty() && row.checksum.is_some_and(|checksum| checksum != whole) {
             let at = found.sound_bytes.max(PACK_HEADER_BYTES as u64);

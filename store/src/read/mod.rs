@@ -17,6 +17,7 @@ use cairn_dicom::object::Identity;
 use moka::sync::Cache;
 
 use crate::catalog::{Catalog, Location, PackNo, VersionRow};
+use crate::commit::Commit;
 use crate::error::{Damage, Error, Result};
 use crate::limits::BLOCK_CACHE_BYTES;
 use crate::pack::{OpenedBlock, RecordKind, open_block};
@@ -182,6 +183,18 @@ impl Reader {
             return Err(self.damaged(place, "the manifest is of another instance"));
         }
         self.write_manifest(&manifest, version, &mut std::io::sink())
+    }
+
+    /// Reads a commit record.
+    pub(crate) fn commit(&self, pack: PackNo, offset: u64, record_bytes: u32) -> Result<Commit> {
+        let place = Location { pack, offset, record_bytes, inner: None, bytes: 0 };
+        let (header, payload) = self.packs.record(place)?;
+        if header.kind != RecordKind::Commit {
+            return Err(self.damaged(place, "the record is no commit"));
+        }
+        let plain = codec::decode(header.codec, &payload, header.plain_bytes as usize)
+            .map_err(|_| self.damaged(place, "the commit cannot be decoded"))?;
+        Ok(Commit::decode(&plain)?)
     }
 
     /// Reads the raw bytes of a whole pack.
