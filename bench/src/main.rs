@@ -1,1 +1,132 @@
-fn main() {}
+//! `cairn-bench`: what `cairn` costs as a whole process, beside other stores on the same machine.
+//!
+//! Every figure but those of `codec` is of real binaries run as children: wall time, user and system
+//! time and peak memory come from the kernel's account of the child, stored bytes from the lengths
+//! of the files it left. Everything is written below one scratch folder, which is removed at the end,
+//! also on an error, SIGINT or SIGTERM.
+//!
+//! Exit codes: 0 the measurement was made, whether or not the goals hold (`--strict` makes a missed
+//! goal 1); 1 it could not be made; 2 wrong usage.
+
+mod codec;
+mod contestant;
+mod figures;
+mod files;
+mod giant;
+mod goals;
+mod ingest;
+mod machine;
+mod many;
+mod measure;
+mod report;
+mod scratch;
+mod table;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+
+use report::Report;
+
+/// Measures cairn as a whole process, beside other stores on the same machine
+#[derive(Debug, Parser)]
+#[command(
+    name = "cairn-bench",
+    version,
+    after_help = "\
+Exit codes: 0 measured; 1 not measured, or with --strict a goal was missed; 2 wrong usage.
+
+Examples:
+  cairn-bench ingest --set s1 --changed s2 --runs 3 --json ingest.json
+  cairn-bench giant --gib 5 --scratch /mnt/large
+  cairn-bench many --count 100000
+  cairn-bench codec s1/fnndsc"
+)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags that every measurement takes.
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// The binary to measure [default: `cairn` beside this program]
+    #[arg(long, global = true, value_name = "PATH")]
+    cairn: Option<PathBuf>,
+    /// Make all repositories and temporary files below this folder [default: the system's]
+    #[arg(long, global = true, value_name = "DIR")]
+    scratch: Option<PathBuf>,
+    /// Also write everything that was measured here, as JSON
+    #[arg(long, global = true, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Before each timed step, wait up to so many seconds for other processes to be idle
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 0)]
+    quiet_wait: u64,
+    /// Exit with 1 if a goal is missed
+    #[arg(long, global = true)]
+    strict: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Ingest(ingest::IngestArgs),
+    Giant(giant::GiantArgs),
+    Many(many::ManyArgs),
+    Codec(codec::CodecArgs),
+    /// Runs a command and writes what it used: how this program measures its children
+    #[command(hide = true)]
+    Measured {
+        /// Where to write the figures
+        #[arg(long)]
+        report: PathBuf,
+        /// The command
+        #[arg(required = true, last = true)]
+        words: Vec<OsString>,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Command::Measured { report, words } = &cli.command {
+        return measure::measured(report, words).unwrap_or_else(|error| fail(&error));
+    }
+    match run(&cli) {
+        Ok(report) if cli.common.strict && !report.goals_hold() => ExitCode::FAILURE,
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("cairn-bench: {error:#}");
+    ExitCode::FAILURE
+}
+
+/// Measures what was asked for, prints it and writes it.
+fn run(cli: &Cli) -> Result<Report> {
+    let common = &cli.common;
+    // Refuse an unwritable file before the measuring, not after.
+    let json = common.json.as_ref().map(std::fs::File::create).transpose();
+    let json = json.context("the JSON file cannot be written")?;
+    let scratch = scratch::Scratch::new(common.scratch.as_deref())?;
+    let bench = measure::Bench::new(common, &scratch)?;
+    let mut report = Report::new(&bench);
+    println!("{}", report.heading());
+    match &cli.command {
+        Command::Ingest(args) => ingest::run(&bench, args, &mut report)?,
+        Command::Giant(args) => giant::run(&bench, args, &mut report)?,
+        Command::Many(args) => many::run(&bench, args, &mut report)?,
+        Command::Codec(args) => codec::run(args, &mut report)?,
+        Command::Measured { .. } => {} // did not come here
+    }
+    print!("{}", report.text());
+    if let Some(file) = json {
+        serde_json::to_writer_pretty(file, &report).context("writing the JSON file")?;
+    }
+    Ok(report)
+}

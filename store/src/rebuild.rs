@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::catalog::{Catalog, PackRow, PackState};
+use crate::catalog::{PackRow, PackState};
 use crate::config::StoreConfig;
 use crate::error::{Damage, Error, Result};
 use crate::layout::{PACKS_PREFIX, pack_object, pack_of};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use cairn_chunker::codec;
 use cairn_chunker::id::ChunkId;
 
-use crate::catalog::{Batch, Catalog, Location, NewInstance, PackRow, PackState};
+use crate::catalog::{Batch, Location, NewInstance, PackRow, PackState};
 use crate::commit::{Commit, Entry, StudyEntry};
 use crate::error::{Damage, Error, Result};
 use crate::keys::StoredId;

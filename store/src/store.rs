@@ -29,7 +29,7 @@ pub(crate) struct Shared {
     pub(crate) layout: Layout,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) bucket: Bucket,
-    pub(crate) catalog: SqliteCatalog,
+    pub(crate) catalog: Box<dyn Catalog>,
     pub(crate) site: SiteKey,
     pub(crate) encrypt: bool,
     pub(crate) read_back: bool,
@@ -155,7 +155,7 @@ impl Store {
         let (shared, created_key, runtime) =
             share(config, access, layout, disk, |layout, bucket| {
                 require_catalog(layout, bucket)?;
-                SqliteCatalog::open(&layout.catalog())
+                embedded(&layout.catalog())
             })?;
         if lock.is_some() {
             match replay::replay(&shared) {
@@ -181,7 +181,7 @@ impl Store {
             share(config, Access::Write, layout, Arc::new(OsDisk), |layout, _| {
                 let path = layout.rebuilt_catalog();
                 remove_catalog(&path)?;
-                SqliteCatalog::open(&path)
+                embedded(&path)
             })?;
         let reader = Arc::new(Reader::new(Arc::clone(&shared)));
         Ok(Self { shared, reader, lock, created_key, _runtime: runtime })
@@ -220,7 +220,7 @@ impl Store {
     /// What there is.
     #[must_use]
     pub fn catalog(&self) -> &dyn Catalog {
-        &self.shared.catalog
+        &*self.shared.catalog
     }
 
     /// Gives content back.
@@ -247,7 +247,7 @@ impl Store {
 
     /// The tree over a study's visible instances: its root names their content.
     pub fn study_tree(&self, study_uid: &str) -> Result<StudyTree> {
-        crate::ingest::studies::study_tree(&self.shared.catalog, study_uid)
+        crate::ingest::studies::study_tree(self.catalog(), study_uid)
     }
 
     /// Starts to take objects in. One at a time.
@@ -274,7 +274,7 @@ fn share(
     access: Access,
     layout: Layout,
     disk: Arc<dyn Disk>,
-    open_catalog: impl FnOnce(&Layout, &Bucket) -> Result<SqliteCatalog>,
+    open_catalog: impl FnOnce(&Layout, &Bucket) -> Result<Box<dyn Catalog>>,
 ) -> Result<(Arc<Shared>, bool, Runtime)> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -306,6 +306,11 @@ fn share(
         read_back: config.read_back,
     });
     Ok((shared, created_key, runtime))
+}
+
+/// The catalog of a single node.
+fn embedded(path: &Path) -> Result<Box<dyn Catalog>> {
+    Ok(Box::new(SqliteCatalog::open(path)?))
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

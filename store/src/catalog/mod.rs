@@ -225,7 +225,10 @@ pub struct Totals {
 pub type Visitor<'a, T> = &'a mut dyn FnMut(T) -> Result<()>;
 
 /// See the [module](self).
-pub trait Catalog: Send + Sync {
+pub trait Catalog: Send + Sync + std::fmt::Debug {
+    /// Remembers the bucket at the first opening. Returns the one remembered if it is another.
+    fn bind_bucket(&self, id: &str) -> Result<Option<String>>;
+
     /// Adds an open pack, or finds it.
     fn add_pack(&self, id: PackId, created_ms: u64) -> Result<PackNo>;
 

@@ -65,21 +65,6 @@ impl SqliteCatalog {
         Ok(Self { path: path.to_owned(), writer: Mutex::new(writer), readers: Mutex::default() })
     }
 
-    /// Remembers the bucket at the first opening. Returns the one remembered if it is another.
-    pub(crate) fn bind_bucket(&self, id: &str) -> Result<Option<String>> {
-        let connection = self.write();
-        let known: Option<String> = connection
-            .query_row("SELECT id FROM bucket", [], |row| row.get(0))
-            .optional()
-            .map_err(fault("read its bucket"))?;
-        if known.is_none() {
-            connection
-                .execute("INSERT INTO bucket VALUES (?1)", [id])
-                .map_err(fault("note its bucket"))?;
-        }
-        Ok(known.filter(|known| known != id))
-    }
-
     pub(super) fn write(&self) -> MutexGuard<'_, Connection> {
         // A panic while holding the lock leaves an open transaction at worst, which SQLite rolls back
         // when the next one begins: the connection itself stays sound.

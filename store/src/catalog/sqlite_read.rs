@@ -86,6 +86,20 @@ fn walk<T>(
 }
 
 impl Catalog for SqliteCatalog {
+    fn bind_bucket(&self, id: &str) -> Result<Option<String>> {
+        let connection = self.write();
+        let known: Option<String> = connection
+            .query_row("SELECT id FROM bucket", [], |row| row.get(0))
+            .optional()
+            .map_err(fault("read its bucket"))?;
+        if known.is_none() {
+            connection
+                .execute("INSERT INTO bucket VALUES (?1)", [id])
+                .map_err(fault("note its bucket"))?;
+        }
+        Ok(known.filter(|known| known != id))
+    }
+
     fn add_pack(&self, id: PackId, created_ms: u64) -> Result<PackNo> {
         self.add_pack_row(id, created_ms)
     }

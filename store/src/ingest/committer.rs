@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender};
 
 use super::message::{Ack, CommitJob, Message, Receipt, StoreJob};
 use super::{Counters, Pipeline};
-use crate::catalog::{Batch, Catalog, NewInstance};
+use crate::catalog::{Batch, NewInstance};
 use crate::config::Acknowledge;
 use crate::error::{Error, Result};
 

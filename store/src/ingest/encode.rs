@@ -11,7 +11,6 @@ use cairn_chunker::span::SpanKind;
 use super::assembly::{Assembly, Place};
 use super::message::{Form, ReadyChunk};
 use super::{Counters, Pipeline};
-use crate::catalog::Catalog;
 use crate::error::{Error, Result};
 use crate::limits::SMALL_BYTES_MAX;
 

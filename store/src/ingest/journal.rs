@@ -10,7 +10,7 @@ use cairn_chunker::manifest::Manifest;
 
 use super::message::CommitJob;
 use super::{Counters, Pipeline, now_ms};
-use crate::catalog::{Catalog, Location, PackNo};
+use crate::catalog::{Location, PackNo};
 use crate::commit::{Commit, Entry, InstanceEntry, StudyEntry};
 use crate::disk::DiskSync;
 use crate::error::{Error, Result};

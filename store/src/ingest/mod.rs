@@ -33,7 +33,7 @@ use std::thread::JoinHandle;
 pub use message::{Receipt, StudySummary};
 pub use receive::{Arrival, Incoming};
 
-use crate::catalog::{Catalog, PackState};
+use crate::catalog::PackState;
 use crate::config::IngestConfig;
 use crate::error::{Error, Result};
 use crate::store::Shared;

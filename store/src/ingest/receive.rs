@@ -23,7 +23,6 @@ use super::assembly::{Assembly, Ending};
 use super::encode::{Cut, dispatch};
 use super::message::{Ack, Group, Message, Receipt};
 use super::{Counters, Pipeline, now_ms};
-use crate::catalog::Catalog;
 use crate::commit::{Outcome, Source};
 use crate::error::{Error, Result};
 use crate::limits::{FIRST_BUFFER_BYTES, SLAB_BYTES};

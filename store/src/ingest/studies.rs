@@ -43,7 +43,7 @@ pub(super) fn records(
     let mut entries = Vec::new();
     let mut summaries = Vec::new();
     for study_uid in touched {
-        let tree = study_tree(&shared.catalog, study_uid)?;
+        let tree = study_tree(&*shared.catalog, study_uid)?;
         let root = tree.root();
         let last = shared.catalog.study_record(study_uid)?;
         let known = last.as_ref().is_some_and(|last| last.root == root);

@@ -20,7 +20,6 @@ use super::claims::Claim;
 use super::encode::{Met, encode_checked, meet};
 use super::journal::Journal;
 use super::message::{Assembled, CommitJob, Committed, Form, Group, Message, ReadyChunk, Receipt};
-use crate::catalog::Catalog;
 use crate::commit::{InstanceEntry, Outcome, StudyEntry};
 use crate::config::{Acknowledge, OnDuplicate};
 use crate::error::{Error, Result};

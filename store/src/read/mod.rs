@@ -16,7 +16,7 @@ use cairn_chunker::manifest::{ChunkRef, Envelope, Manifest};
 use cairn_dicom::object::Identity;
 use moka::sync::Cache;
 
-use crate::catalog::{Catalog, Location, PackNo, VersionRow};
+use crate::catalog::{Location, PackNo, VersionRow};
 use crate::commit::Commit;
 use crate::error::{Damage, Error, Result};
 use crate::limits::BLOCK_CACHE_BYTES;

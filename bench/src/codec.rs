@@ -1,0 +1,231 @@
+//! `cairn-bench codec`: the pixel codec against zstd alone, on one thread, in this process.
+
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use cairn_chunker::codec::{Codec, Content, Effort, decode, encode};
+use cairn_chunker::span::{Boundary, Geometry, SpanKind};
+use cairn_dicom::{PROBE_BYTES, Splitter, probe};
+use clap::Args;
+use serde::Serialize;
+
+use crate::figures::{Spread, grouped, mb};
+use crate::files;
+use crate::report::Report;
+use crate::table::Table;
+
+/// Levels of zstd to compare with.
+const ZSTD_LEVELS: [i32; 3] = [-1, 1, 3];
+/// Larger files are left out: they are read whole.
+const FILE_BYTES_MAX: u64 = 1 << 30;
+
+/// Encode and decode native frames: MB/s and ratio beside zstd
+#[derive(Debug, Args)]
+pub(crate) struct CodecArgs {
+    /// DICOM files with native pixel data, or folders of them
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// How often each coder codes everything
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+    /// Take frames until this much is there
+    #[arg(long, default_value_t = 256, value_name = "MB")]
+    mb_max: u64,
+}
+
+/// A native frame.
+struct Frame {
+    geometry: Geometry,
+    bytes: Vec<u8>,
+}
+
+/// How a frame is coded.
+#[derive(Clone, Copy, Debug)]
+enum Coder {
+    /// As the store codes it.
+    Cairn,
+    Zstd(i32),
+}
+
+/// What a coder came to.
+#[derive(Debug, Serialize)]
+struct Line {
+    coder: String,
+    encode_mb_per_s: Spread,
+    decode_mb_per_s: Spread,
+    coded_bytes: u64,
+    ratio: f64,
+}
+
+/// Measures, and adds the table.
+pub(crate) fn run(args: &CodecArgs, report: &mut Report) -> Result<()> {
+    let (frames, files) = collect(&args.paths, args.mb_max * 1_000_000)?;
+    ensure!(!frames.is_empty(), "no native frames of 8 or 16 bits in these files");
+    let plain_bytes: u64 = frames.iter().map(|frame| frame.bytes.len() as u64).sum();
+    let coders = std::iter::once(Coder::Cairn).chain(ZSTD_LEVELS.map(Coder::Zstd));
+    let lines = coders
+        .map(|coder| Line::measure(coder, &frames, plain_bytes, args.runs))
+        .collect::<Result<Vec<_>>>()?;
+    let mut table = Table::new(["CODER", "ENCODE MB/S", "DECODE MB/S", "CODED MB", "RATIO"]);
+    for line in &lines {
+        table.row([
+            line.coder.clone(),
+            line.encode_mb_per_s.text(0),
+            line.decode_mb_per_s.text(0),
+            format!("{:.2}", mb(line.coded_bytes)),
+            format!("{:.3}", line.ratio),
+        ]);
+    }
+    let title = format!(
+        "{} frames, {} bytes, of {files} files; one thread, {} runs, median (min-max)",
+        frames.len(),
+        grouped(plain_bytes),
+        args.runs
+    );
+    report.table(&title, &table);
+    let pixel = frames.iter().filter(|frame| is_filtered(frame)).count();
+    report.note(format!("cairn took the pixel filter for {pixel} of {} frames", frames.len()));
+    report.figures("plain_bytes", &plain_bytes)?;
+    report.figures("coders", &lines)
+}
+
+fn is_filtered(frame: &Frame) -> bool {
+    let coded = encode(&frame.bytes, Content::Pixels(frame.geometry), Effort::default());
+    coded.codec == Codec::PixelMed
+}
+
+/// Native frames of the files, in order, until there are `bytes_max`; and of how many files.
+fn collect(paths: &[PathBuf], bytes_max: u64) -> Result<(Vec<Frame>, usize)> {
+    let (mut frames, mut files, mut bytes) = (Vec::new(), 0, 0);
+    for root in paths {
+        for path in files::list(root)? {
+            let found = frames_of(&path).with_context(|| format!("{}", path.display()))?;
+            files += usize::from(!found.is_empty());
+            for frame in found {
+                bytes += frame.bytes.len() as u64;
+                frames.push(frame);
+                if bytes >= bytes_max {
+                    return Ok((frames, files));
+                }
+            }
+        }
+    }
+    Ok((frames, files))
+}
+
+/// Native frames of a file; none if it is not DICOM or has none.
+fn frames_of(path: &Path) -> Result<Vec<Frame>> {
+    if path.metadata()?.len() > FILE_BYTES_MAX {
+        return Ok(Vec::new());
+    }
+    let file = std::fs::read(path)?;
+    let Ok(framing) = probe(&file[..file.len().min(PROBE_BYTES)], true) else {
+        return Ok(Vec::new());
+    };
+    let mut spans: Vec<Boundary> = Vec::new();
+    if Splitter::new(framing).advance(&file, 0, true, &mut spans).is_err() {
+        return Ok(Vec::new());
+    }
+    let mut frames = Vec::new();
+    for (index, span) in spans.iter().enumerate() {
+        let SpanKind::Pixels { frame_bytes, geometry: Some(geometry) } = span.kind else {
+            continue;
+        };
+        let end = spans.get(index + 1).map_or(file.len(), |next| next.at as usize);
+        let pixels = file[span.at as usize..end].chunks_exact(frame_bytes as usize);
+        frames.extend(pixels.map(|bytes| Frame { geometry, bytes: bytes.to_vec() }));
+    }
+    Ok(frames)
+}
+
+impl Line {
+    /// Codes and decodes all frames `runs` times, and checks that they come back.
+    fn measure(coder: Coder, frames: &[Frame], plain_bytes: u64, runs: u32) -> Result<Self> {
+        let (mut encoding, mut decoding) = (Vec::new(), Vec::new());
+        let mut coded_bytes = 0;
+        for _ in 0..runs {
+            let begun = Instant::now();
+            let coded = frames.iter().map(|frame| coder.encode(frame));
+            let coded = coded.collect::<Result<Vec<_>>>()?;
+            encoding.push(mb(plain_bytes) / begun.elapsed().as_secs_f64());
+            coded_bytes = coded.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+
+            let begun = Instant::now();
+            for ((codec, bytes), frame) in coded.iter().zip(frames) {
+                black_box(coder.decode(*codec, bytes, frame.bytes.len())?);
+            }
+            decoding.push(mb(plain_bytes) / begun.elapsed().as_secs_f64());
+            for ((codec, bytes), frame) in coded.iter().zip(frames) {
+                let back = coder.decode(*codec, bytes, frame.bytes.len())?;
+                ensure!(back == frame.bytes, "{coder:?} does not give back what it was given");
+            }
+        }
+        Ok(Self {
+            coder: coder.name(),
+            encode_mb_per_s: Spread::of(encoding).context("no runs")?,
+            decode_mb_per_s: Spread::of(decoding).context("no runs")?,
+            coded_bytes,
+            ratio: plain_bytes as f64 / coded_bytes as f64,
+        })
+    }
+}
+
+impl Coder {
+    fn name(self) -> String {
+        match self {
+            Self::Cairn => "cairn (codec 2)".to_owned(),
+            Self::Zstd(level) => format!("zstd {level}"),
+        }
+    }
+
+    /// The codec and the coded bytes.
+    fn encode(self, frame: &Frame) -> Result<(Codec, Vec<u8>)> {
+        match self {
+            Self::Cairn => {
+                let coded =
+                    encode(&frame.bytes, Content::Pixels(frame.geometry), Effort::default());
+                // Copies nothing but what could not be compressed.
+                let payload = match coded.codec {
+                    Codec::Stored => frame.bytes.clone(),
+                    _ => coded.bytes,
+                };
+                Ok((coded.codec, payload))
+            }
+            Self::Zstd(level) => Ok((Codec::Zstd, zstd::bulk::compress(&frame.bytes, level)?)),
+        }
+    }
+
+    fn decode(self, codec: Codec, coded: &[u8], plain_bytes: usize) -> Result<Vec<u8>> {
+        match self {
+            Self::Cairn => Ok(decode(codec, coded, plain_bytes)?),
+            Self::Zstd(_) => Ok(zstd::bulk::decompress(coded, plain_bytes)?),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use cairn_dicom::phantom;
+
+    #[test]
+    fn frames_are_found_and_come_back() {
+        let folder = tempfile::tempdir().unwrap();
+        for (index, file) in phantom::ct(3, 2, 64).enumerate() {
+            std::fs::write(folder.path().join(format!("{index}.dcm")), file.bytes).unwrap();
+        }
+        std::fs::write(folder.path().join("note.txt"), "no image").unwrap();
+        let (frames, files) = collect(&[folder.path().to_owned()], u64::MAX).unwrap();
+        assert_eq!((frames.len(), files), (2, 2));
+        assert!(frames.iter().all(|frame| frame.bytes.len() == 64 * 64 * 2));
+        let (frames, _) = collect(&[folder.path().to_owned()], 1).unwrap();
+        assert_eq!(frames.len(), 1);
+        for coder in [Coder::Cairn, Coder::Zstd(1)] {
+            let line = Line::measure(coder, &frames, 64 * 64 * 2, 1).unwrap();
+            assert!(line.ratio >= 1.0, "{line:?}");
+        }
+    }
+}

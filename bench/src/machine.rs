@@ -1,0 +1,119 @@
+//! What this machine is, and how busy it is with other things. Linux: everything is in /proc.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+/// Clock ticks a second in /proc/stat: USER_HZ, 100 on every architecture that Rust supports.
+const TICKS_PER_S: f64 = 100.0;
+
+/// One line about a machine.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Machine {
+    cpu: String,
+    cores: usize,
+    memory_bytes: u64,
+    kernel: String,
+    scratch_filesystem: String,
+    load_before: String,
+}
+
+impl Machine {
+    /// This one, with measurements in the folder `scratch`.
+    pub(crate) fn here(scratch: &Path) -> Self {
+        let mounts = read("/proc/mounts");
+        let scratch = scratch.canonicalize().unwrap_or_else(|_| scratch.to_owned());
+        Self {
+            cpu: field(&read("/proc/cpuinfo"), "model name").unwrap_or("unknown CPU").to_owned(),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            memory_bytes: memory_bytes(&read("/proc/meminfo")).unwrap_or(0),
+            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            scratch_filesystem: filesystem(&mounts, &scratch).unwrap_or("unknown").to_owned(),
+            load_before: read("/proc/loadavg").split(' ').take(3).collect::<Vec<_>>().join(" "),
+        }
+    }
+
+    /// As one line.
+    pub(crate) fn text(&self) -> String {
+        format!(
+            "{}, {} cores, {:.0} GB memory, Linux {}, scratch on {}, load before {}",
+            self.cpu,
+            self.cores,
+            self.memory_bytes as f64 / 1e9,
+            self.kernel,
+            self.scratch_filesystem,
+            self.load_before,
+        )
+    }
+}
+
+/// CPU seconds that all processes and the kernel used since the machine started.
+pub(crate) fn busy_s() -> f64 {
+    busy_ticks(&read("/proc/stat")).unwrap_or(0) as f64 / TICKS_PER_S
+}
+
+/// A file of /proc; empty where it is not there, since nothing that is measured depends on it.
+fn read(path: &str) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
+}
+
+/// The value of the first line `name : value`.
+fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let mut pairs = text.lines().filter_map(|line| line.split_once(':'));
+    pairs.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim())
+}
+
+fn memory_bytes(meminfo: &str) -> Option<u64> {
+    let kib = field(meminfo, "MemTotal")?.strip_suffix("kB")?.trim();
+    Some(kib.parse::<u64>().ok()? * 1024)
+}
+
+/// Type of the file system that holds `path`: of the mount with the longest prefix, the last of
+/// them where several are stacked.
+fn filesystem<'a>(mounts: &'a str, path: &Path) -> Option<&'a str> {
+    let mounts = mounts.lines().filter_map(|line| {
+        let mut words = line.split(' ').skip(1);
+        Some((Path::new(words.next()?), words.next()?))
+    });
+    let around = mounts.filter(|(mount, _)| path.starts_with(mount));
+    around.max_by_key(|(mount, _)| mount.components().count()).map(|(_, kind)| kind)
+}
+
+/// Ticks of the line `cpu user nice system idle iowait irq softirq steal …` that are not idle.
+fn busy_ticks(stat: &str) -> Option<u64> {
+    let line = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
+    let ticks: Vec<u64> = line.split_whitespace().take(8).flat_map(str::parse).collect();
+    let idle = ticks.get(3)? + ticks.get(4)?;
+    Some(ticks.iter().sum::<u64>() - idle)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn fields_of_proc() {
+        let cpu = "processor\t: 0\nmodel name\t: A CPU @ 2.5GHz: x\nprocessor\t: 1\n";
+        assert_eq!(field(cpu, "model name"), Some("A CPU @ 2.5GHz: x"));
+        assert_eq!(field(cpu, "flags"), None);
+        assert_eq!(memory_bytes("MemTotal:     24000 kB\n"), Some(24_576_000));
+        assert_eq!(memory_bytes("MemTotal: many\n"), None);
+    }
+
+    #[test]
+    fn busy_is_what_is_not_idle() {
+        let stat = "cpu  10 1 20 1000 500 3 4 5 77 0\ncpu0 1 2 3 4\n";
+        assert_eq!(busy_ticks(stat), Some(43));
+        assert_eq!(busy_ticks("intr 5\n"), None);
+        assert!(busy_s() > 0.0);
+    }
+
+    #[test]
+    fn filesystems_by_longest_prefix() {
+        let mounts = "/dev/a / ext4 rw 0 0\ntmpfs /tmp tmpfs rw 0 0\n/dev/b /tm xfs rw 0 0\n";
+        assert_eq!(filesystem(mounts, Path::new("/tmp/x")), Some("tmpfs"));
+        assert_eq!(filesystem(mounts, Path::new("/work")), Some("ext4"));
+        assert_eq!(filesystem("", Path::new("/work")), None);
+    }
+}

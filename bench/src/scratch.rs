@@ -1,0 +1,107 @@
+//! The one folder that everything is written to, and its end.
+//!
+//! A measurement leaves gigabytes if it is interrupted, so SIGINT, SIGTERM and SIGHUP are taken by a
+//! thread that ends the child being measured, removes the folder and exits. Only SIGKILL leaves it.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use nix::sys::signal::{SigSet, Signal, killpg};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+/// Exit code after a signal, as shells have it for SIGINT.
+const EXIT_INTERRUPTED: i32 = 130;
+/// How often the removal of the folder is tried: a child that is being killed may still write.
+const REMOVALS_MAX: u32 = 20;
+
+/// What a signal has to end.
+static TO_END: Mutex<ToEnd> = Mutex::new(ToEnd { folder: None, group: None });
+
+struct ToEnd {
+    folder: Option<PathBuf>,
+    /// The process group of the child that runs now.
+    group: Option<Pid>,
+}
+
+fn to_end() -> MutexGuard<'static, ToEnd> {
+    TO_END.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The folder; removed when dropped.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    folder: TempDir,
+}
+
+impl Scratch {
+    /// A new folder in `parent`. To be called before any other thread is started, which would take
+    /// the signals.
+    pub(crate) fn new(parent: Option<&Path>) -> Result<Self> {
+        let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
+        signals.thread_block().context("blocking signals")?;
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("cairn-bench-");
+        let folder = match parent {
+            Some(parent) => builder.tempdir_in(parent),
+            None => builder.tempdir(),
+        };
+        let folder = folder.context("the scratch folder cannot be made")?;
+        to_end().folder = Some(folder.path().to_owned());
+        std::thread::spawn(move || {
+            if signals.wait().is_ok() {
+                end();
+            }
+        });
+        Ok(Self { folder })
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A new empty folder in it.
+    pub(crate) fn folder(&self, name: &str) -> Result<PathBuf> {
+        let path = self.path().join(name);
+        std::fs::create_dir_all(&path).with_context(|| format!("{}", path.display()))?;
+        Ok(path)
+    }
+}
+
+/// Marks a child as the one to end on a signal, for as long as this lives.
+pub(crate) struct Running;
+
+impl Running {
+    /// `group` is the child's process group.
+    pub(crate) fn new(group: u32) -> Self {
+        to_end().group = Some(Pid::from_raw(group.cast_signed()));
+        Self
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        to_end().group = None;
+    }
+}
+
+/// Ends the child, removes the folder, ends this process.
+fn end() -> ! {
+    let to_end = to_end();
+    if let Some(group) = to_end.group {
+        // It may have ended by itself.
+        let _ = killpg(group, Signal::SIGKILL);
+    }
+    if let Some(folder) = &to_end.folder {
+        for _ in 0..REMOVALS_MAX {
+            if std::fs::remove_dir_all(folder).is_ok() || !folder.exists() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+    std::process::exit(EXIT_INTERRUPTED)
+}

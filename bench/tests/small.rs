@@ -1,0 +1,122 @@
+//! Every measurement once, on phantoms so small that no figure means anything.
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use cairn_dicom::phantom;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The `cairn` binary of this build. `cargo test --workspace` makes it before any test runs; a test
+/// of this crate alone may have to.
+fn cairn() -> &'static Path {
+    static CAIRN: OnceLock<PathBuf> = OnceLock::new();
+    CAIRN.get_or_init(|| {
+        let bench = Path::new(env!("CARGO_BIN_EXE_cairn-bench"));
+        let cairn = bench.with_file_name("cairn");
+        if !cairn.exists() {
+            let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
+            let mut cargo = Command::new(env!("CARGO"));
+            cargo.args(["build", "--package", "cairn-server", "--profile", profile]);
+            assert!(cargo.status().unwrap().success());
+        }
+        cairn
+    })
+}
+
+/// Files of a study, and those of the same study with another patient's name.
+fn sets() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for file in phantom::ct(5, 4, 64).chain([phantom::structured_report(5)]) {
+        let changed = phantom::correct_demographics(&file.bytes, "A^B", "1", "2").unwrap();
+        for (set, bytes) in [("set", file.bytes), ("changed", changed)] {
+            let path = folder.path().join(set).join(&file.name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        }
+    }
+    folder
+}
+
+/// Runs `cairn-bench`; nothing may be left in the scratch folder.
+fn bench(arguments: &[&str]) -> (Output, Value) {
+    let folder = tempfile::tempdir().unwrap();
+    let (scratch, json) = (folder.path().join("scratch"), folder.path().join("out.json"));
+    std::fs::create_dir(&scratch).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cairn-bench"));
+    command.args(arguments).arg("--cairn").arg(cairn());
+    let output = command.arg("--scratch").arg(&scratch).arg("--json").arg(&json).output().unwrap();
+    assert_eq!(std::fs::read_dir(&scratch).unwrap().count(), 0, "scratch is not empty");
+    let json = std::fs::read(json).unwrap();
+    (output, serde_json::from_slice(&json).unwrap_or_default())
+}
+
+/// The same, if it has to end well.
+fn good(arguments: &[&str]) -> (String, Value) {
+    let (output, json) = bench(arguments);
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{arguments:?}: {stdout}{stderr}");
+    assert!(stdout.contains("cores"), "{stdout}");
+    (stdout, json)
+}
+
+#[test]
+fn ingest_without_peers() {
+    let folder = sets();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (set, changed) = (path("set"), path("changed"));
+    let arguments = ["ingest", "--set", &set, "--changed", &changed, "--runs", "2", "--no-peers"];
+    let (_, json) = good(&arguments);
+    let steps = json["steps"].as_array().unwrap();
+    let names: Vec<_> = steps.iter().map(|step| (&step["who"], &step["step"])).collect();
+    assert_eq!(names.len(), 4, "{names:?}");
+    for step in steps {
+        assert!(step["wall_s"]["median"].as_f64().unwrap() > 0.0);
+        assert!(step["peak_bytes"].as_u64().unwrap() > 100_000);
+        assert!(step["stored_bytes"].as_u64().unwrap() > 0);
+        assert_eq!(step["runs"].as_array().unwrap().len(), 2);
+    }
+    assert_eq!(json["set"]["size"]["files"], 5);
+    assert_eq!(json["goals"].as_array().unwrap().len(), 5);
+}
+
+#[test]
+fn a_giant_of_sixteen_mib() {
+    let (_, json) = good(&["giant", "--gib", "0.015625"]);
+    assert!(json["giant_bytes"].as_u64().unwrap() >= 16 << 20);
+    assert_eq!(json["commands"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn many_are_sixty() {
+    let (_, json) = good(&["many", "--count", "60"]);
+    let imports = json["imports"].as_array().unwrap();
+    let instances: Vec<_> = imports.iter().map(|i| i["instances"].as_u64().unwrap()).collect();
+    assert_eq!(instances, [6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 60]);
+}
+
+#[test]
+fn codecs() {
+    let folder = sets();
+    let set = folder.path().join("set");
+    let (stdout, json) = good(&["codec", set.to_str().unwrap(), "--runs", "1"]);
+    assert_eq!(json["coders"].as_array().unwrap().len(), 4, "{stdout}");
+}
+
+#[test]
+fn what_cannot_be_measured_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().to_str().unwrap();
+    let (output, _) = bench(&["ingest", "--set", empty, "--no-peers"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("holds no files"));
+    let output = Command::new(env!("CARGO_BIN_EXE_cairn-bench"))
+        .args(["many", "--cairn", "/no/such/binary"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("--cairn"));
+}
