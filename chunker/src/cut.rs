@@ -7,7 +7,7 @@
 //!   many whole ones as fit; a frame over [`CHUNK_BYTES_MAX`] is cut into bands from its own start;
 //! - an encapsulated frame is one chunk, or bands if it is longer than [`CHUNK_BYTES_MAX`];
 //! - opaque spans are cut by content;
-//! - a rest of up to [`TAIL_BYTES_MAX`] at the end of a span joins the chunk before it.
+//! - a rest of up to [`TAIL_BYTES_MAX`] at the end of pixel data or a frame joins the chunk before it.
 //!
 //! Cuts depend on the bytes and spans alone, never on how the bytes arrived.
 

@@ -18,7 +18,7 @@ use tokio::io::AsyncReadExt;
 use tokio::runtime::Handle;
 use url::Url;
 
-use crate::disk::Disk;
+use crate::disk::{Disk, OsDisk, create_directories};
 use crate::error::{Error, Result};
 
 /// Length of one part of an upload.
@@ -56,7 +56,7 @@ impl Bucket {
     }
 
     fn open_directory(path: &Path, runtime: Handle) -> Result<Self> {
-        std::fs::create_dir_all(path).map_err(Error::io("create", path))?;
+        create_directories(&OsDisk, path).map_err(Error::io("create", path))?;
         let path = path.canonicalize().map_err(Error::io("open", path))?;
         let store = LocalFileSystem::new_with_prefix(&path)
             .map_err(Error::bucket("open", path.display()))?
@@ -192,7 +192,7 @@ impl Bucket {
         if let Some(directory) = &self.local {
             let target = directory.join(object);
             if let Some(parent) = target.parent() {
-                create_directories(disk, directory, parent)?;
+                create_directories(disk, parent).map_err(Error::io("create", parent))?;
             }
             match disk.rename(file, &target) {
                 Ok(()) => return Ok(()),
@@ -250,19 +250,4 @@ impl Bucket {
         let source = format!("{object} is not what was sent").into();
         Err(Error::bucket("keep", object)(object_store::Error::Generic { store: "bucket", source }))
     }
-}
-
-/// Makes missing directories between `top` and `leaf`, durably.
-fn create_directories(disk: &dyn Disk, top: &Path, leaf: &Path) -> Result<()> {
-    if leaf.is_dir() {
-        return Ok(());
-    }
-    std::fs::create_dir_all(leaf).map_err(Error::io("create", leaf))?;
-    for directory in leaf.ancestors().skip(1) {
-        disk.sync_directory(directory).map_err(Error::io("sync", directory))?;
-        if directory == top {
-            break;
-        }
-    }
-    Ok(())
 }

@@ -163,7 +163,12 @@ impl Commit {
             });
         }
         reader.end()?;
-        Ok(Self { first_seq, entries })
+        let commit = Self { first_seq, entries };
+        // Attributes out of order, or a flag that is neither 0 nor 1, would read as something else.
+        if commit.encode() != bytes {
+            return Err(reader.fault("it is not in the one form that is written"));
+        }
+        Ok(commit)
     }
 }
 

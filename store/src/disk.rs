@@ -57,6 +57,23 @@ pub trait Disk: Send + Sync + std::fmt::Debug {
     }
 }
 
+/// Makes `path` and what is missing above it, each durable in the one above.
+pub(crate) fn create_directories(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    create_directories(disk, parent)?;
+    match std::fs::create_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    disk.sync_directory(parent)
+}
+
 /// The operating system's file system.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct OsDisk;

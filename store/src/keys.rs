@@ -13,6 +13,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use cairn_chunker::id::ChunkId;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use crate::disk::{OsDisk, create_directories};
 use crate::error::{Error, Result};
 use crate::pack::PackId;
 
@@ -88,7 +89,7 @@ impl SiteKey {
     /// Writes a new key file, readable by the owner alone; never replaces one.
     pub fn save(&self, path: &Path) -> Result<()> {
         if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
+            create_directories(&OsDisk, parent).map_err(Error::io("create", parent))?;
         }
         let mut text = String::from(
             "# Cairn site key. Without this file nothing in the bucket can ever be read again.\n\

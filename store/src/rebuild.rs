@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::catalog::{PackRow, PackState};
 use crate::config::StoreConfig;
 use crate::error::{Damage, Error, Result};
@@ -17,7 +19,7 @@ use crate::pack::{
     TRAILER_BYTES, decode_trailer, open_record, read_footer, scan,
 };
 use crate::read::Reader;
-use crate::replay::{PackContent, apply_commit};
+use crate::replay::{LeftOut, PackContent, apply_commit};
 use crate::store::{Shared, Store};
 
 /// What came back.
@@ -57,7 +59,7 @@ pub fn rebuild(config: &StoreConfig, progress: &dyn Fn(u64, u64)) -> Result<Rebu
         match reader.commit(row.no, *offset, found.record_bytes) {
             Ok(commit) => {
                 let applied = apply_commit(&shared, &reader, row, row.bytes, &(*offset, commit))?;
-                report.damage.extend(applied);
+                report.damage.extend(applied.into_iter().map(named));
             }
             Err(Error::Damaged(damage)) => report.damage.push(damage),
             Err(error) => return Err(error),
@@ -73,6 +75,15 @@ pub fn rebuild(config: &StoreConfig, progress: &dyn Fn(u64, u64)) -> Result<Rebu
     report.versions = totals.versions;
     report.studies = totals.studies;
     Ok(report)
+}
+
+/// Says whose instance is missing: whoever rebuilds has to look for it elsewhere.
+fn named(left_out: LeftOut) -> Damage {
+    let LeftOut { mut damage, sop_instance_uid } = left_out;
+    if let Some(uid) = sop_instance_uid {
+        damage.why = format!("instance {uid} is not whole: {}", damage.why);
+    }
+    damage
 }
 
 /// A commit to be applied when all are known: they come in the order of packs, not of time.
@@ -91,8 +102,10 @@ fn index_pack(
     commits: &mut Vec<FoundCommit>,
     damage: &mut Vec<Damage>,
 ) -> Result<()> {
-    let head = 0..bytes.min(PACK_HEADER_BYTES as u64);
-    let head = shared.bucket.get_range(&pack_object(id), head).unwrap_or_default();
+    let head = match bytes {
+        0 => Bytes::new(), // no range can be asked of it
+        _ => shared.bucket.get_range(&pack_object(id), 0..bytes.min(PACK_HEADER_BYTES as u64))?,
+    };
     let header = PackHeader::decode(&head).filter(|header| header.pack == id);
     if header.is_none() {
         // The records say enough by themselves.

@@ -4,19 +4,22 @@
 //! acknowledged and is cut off; everything before is named by the catalog, again or for the first
 //! time; then the pack is sealed. Doing it twice changes nothing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cairn_chunker::codec;
 use cairn_chunker::id::ChunkId;
+use cairn_chunker::manifest::Manifest;
 
 use crate::catalog::{Batch, Location, NewInstance, PackRow, PackState};
 use crate::commit::{Commit, Entry, StudyEntry};
 use crate::error::{Damage, Error, Result};
+use crate::ingest::now_ms;
 use crate::keys::StoredId;
 use crate::layout::pack_of;
 use crate::pack::{
-    FooterEntry, OpenPack, PackHeader, PackId, RecordKind, ScannedRecord, open_block, scan,
+    FooterEntry, OpenPack, PACK_HEADER_BYTES, PackHeader, PackId, RecordKind, Scanned,
+    ScannedRecord, open_block, scan,
 };
 use crate::read::Reader;
 use crate::store::Shared;
@@ -79,36 +82,56 @@ impl PackContent {
             instances: &[],
             studies: &[],
             all_recorded: false,
+            next_seq: 0,
         })
     }
 }
 
-/// Applies a commit whose chunks are indexed already. Returns what it names and cannot be read: those
-/// instances are left out, the others are named.
+/// An entry of a commit that was not applied.
+pub(crate) struct LeftOut {
+    pub(crate) damage: Damage,
+    /// Whose instance it is, if its manifest can be read. Not for logs.
+    pub(crate) sop_instance_uid: Option<String>,
+}
+
+/// Applies a commit whose chunks are indexed already. Instances that are not whole are left out, and
+/// can be sent again; the others are named.
 pub(crate) fn apply_commit(
     shared: &Shared,
     reader: &Reader,
     pack: &PackRow,
     pack_bytes: u64,
     (offset, commit): &(u64, Commit),
-) -> Result<Vec<Damage>> {
-    let mut damage = Vec::new();
+) -> Result<Vec<LeftOut>> {
+    let mut left_out = Vec::new();
     let mut manifests = Vec::new();
     let mut studies: Vec<(u64, StudyEntry)> = Vec::new();
+    let here = |why: String| Damage { pack: pack.id, offset: *offset, why };
     for (seq, entry) in (commit.first_seq..).zip(&commit.entries) {
-        match entry {
-            Entry::Instance(entry) => match reader.manifest(&entry.manifest) {
-                Ok(manifest) => manifests.push((seq, &**entry, manifest)),
-                Err(Error::Damaged(found)) => damage.push(found),
-                Err(Error::NotFound { .. } | Error::Format(_)) => damage.push(Damage {
-                    pack: pack.id,
-                    offset: *offset,
-                    why: format!("entry {seq} names a manifest that is gone"),
-                }),
-                Err(error) => return Err(error),
-            },
-            Entry::Study(entry) => studies.push((seq, entry.clone())),
-        }
+        let entry = match entry {
+            Entry::Instance(entry) => entry,
+            Entry::Study(entry) => {
+                studies.push((seq, entry.clone()));
+                continue;
+            }
+        };
+        let (damage, sop_instance_uid) = match reader.manifest(&entry.manifest) {
+            Ok(manifest) if has_all_chunks(shared, &manifest)? => {
+                manifests.push((seq, &**entry, manifest));
+                continue;
+            }
+            // A batch may lie in two packs, of which the first was lost before it was synced.
+            Ok(manifest) => {
+                let why = format!("entry {seq} names a chunk that is gone");
+                (here(why), Some(manifest.sop_instance_uid))
+            }
+            Err(Error::Damaged(found)) => (found, None),
+            Err(Error::NotFound { .. } | Error::Format(_)) => {
+                (here(format!("entry {seq} names a manifest that is gone")), None)
+            }
+            Err(error) => return Err(error),
+        };
+        left_out.push(LeftOut { damage, sop_instance_uid });
     }
     let instances: Vec<_> = manifests
         .iter()
@@ -121,116 +144,160 @@ pub(crate) fn apply_commit(
         instances: &instances,
         studies: &studies,
         all_recorded: false,
+        next_seq: commit.first_seq + commit.entries.len() as u64,
     })?;
-    Ok(damage)
+    Ok(left_out)
+}
+
+fn has_all_chunks(shared: &Shared, manifest: &Manifest) -> Result<bool> {
+    for chunk in manifest.all_chunks() {
+        if shared.catalog.locate(&shared.site.stored_id(&chunk.id))?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Replays every pack in the journal.
 pub(crate) fn replay(shared: &Arc<Shared>) -> Result<()> {
-    let mut left = Vec::new();
     let journal = shared.layout.journal();
-    for entry in std::fs::read_dir(&journal).map_err(Error::io("list", &journal))? {
-        let path = entry.map_err(Error::io("list", &journal))?.path();
-        if let Some(pack) = pack_of(&path) {
-            let created = std::fs::read(&path)
-                .ok()
-                .and_then(|bytes| PackHeader::decode(&bytes))
-                .map(|header| header.created_ms);
-            left.push((created, pack, path));
+    let mut found = Vec::new();
+    for (pack, path) in packs_in(&journal)? {
+        found.extend(index_pack(shared, pack, &path)?);
+    }
+    // All packs are indexed before any commit is applied, and commits in the order in which they were
+    // made: a commit may name what stands in another pack, and clocks are not to be trusted.
+    let mut commits: Vec<_> = found
+        .iter()
+        .flat_map(|pack| pack.commits.iter().map(move |commit| (&pack.row, pack.kept, commit)))
+        .collect();
+    commits.sort_by_key(|(_, _, (_, commit))| commit.first_seq);
+    let reader = Reader::new(Arc::clone(shared));
+    for (row, kept, commit) in commits {
+        for left_out in apply_commit(shared, &reader, row, kept, commit)? {
+            // Either never acknowledged, or bytes that went bad since: then the catalog names them
+            // still, and `verify` tells whom it harms.
+            let damage = left_out.damage;
+            tracing::warn!(%damage, "an instance in the journal is not whole and is left out");
         }
     }
-    left.sort();
-    let reader = Reader::new(Arc::clone(shared));
-    for (created_ms, pack, path) in left {
-        replay_pack(shared, &reader, created_ms, pack, &path)?;
+    for pack in &found {
+        shared.catalog.seal_pack(pack.row.no, pack.length, pack.checksum)?;
     }
     finish_moves(shared)?;
     remove_lone_keys(shared, &journal)
 }
 
-fn replay_pack(
-    shared: &Shared,
-    reader: &Reader,
-    created_ms: Option<u64>,
-    pack: PackId,
-    path: &Path,
-) -> Result<()> {
-    let no = shared.catalog.add_pack(pack, created_ms.unwrap_or(0))?;
-    let row = shared.catalog.pack(no)?;
-    if row.state != PackState::Open {
-        return Ok(());
+fn packs_in(journal: &Path) -> Result<Vec<(PackId, PathBuf)>> {
+    let mut packs = Vec::new();
+    for entry in std::fs::read_dir(journal).map_err(Error::io("list", journal))? {
+        let path = entry.map_err(Error::io("list", journal))?.path();
+        packs.extend(pack_of(&path).map(|pack| (pack, path)));
+    }
+    packs.sort();
+    Ok(packs)
+}
+
+/// A pack of the journal that is complete on the disk and indexed, but not sealed in the catalog.
+struct IndexedPack {
+    row: PackRow,
+    commits: Vec<(u64, Commit)>,
+    /// Length of what was there, before the footer.
+    kept: u64,
+    length: u64,
+    checksum: [u8; 32],
+}
+
+fn index_pack(shared: &Shared, pack: PackId, path: &Path) -> Result<Option<IndexedPack>> {
+    let known = shared.catalog.packs()?.iter().any(|row| row.id == pack);
+    let row = shared.catalog.pack(shared.catalog.add_pack(pack, now_ms())?)?;
+    match row.state {
+        PackState::Open => {}
+        PackState::Sealed => return Ok(None),
+        // The process ended between telling the catalog and tidying up.
+        PackState::Stored => return remove_pack(shared, &row, path).map(|()| None),
     }
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-    let header = PackHeader::decode(&bytes).filter(|header| header.pack == pack);
-    if header.is_none() {
-        if row.bytes == 0 {
-            return discard(shared, &row, path);
-        }
-        return Err(Damage { pack, offset: 0, why: "its header is damaged".into() }.into());
+    // Never synced: its first page did not reach the disk, whatever others did.
+    let unborn = known && row.bytes == 0 && PackHeader::decode(&bytes).is_none();
+    if bytes.len() <= PACK_HEADER_BYTES || unborn {
+        shared.catalog.drop_pack(row.no)?;
+        return remove_pack(shared, &row, path).map(|()| None);
     }
     let cipher = shared.cipher(pack)?;
     let mut content = PackContent::default();
-    let mut fault = None;
-    let mut last = 0;
+    let mut last = PACK_HEADER_BYTES as u64;
     let found = scan(&cipher, pack, &bytes, |record| {
         last = record.entry.offset + record.entry.record_bytes();
-        if fault.is_none() {
-            fault = content.add(shared, &row, &record).err();
+        if let Err(error) = content.add(shared, &row, &record) {
+            tracing::error!(%error, "a record of the journal is left out");
         }
     });
-    if let Some(fault) = fault {
-        return Err(fault);
+    let keep = kept_bytes(&found, known.then_some(row.bytes), last, bytes.len() as u64);
+    if content.records.is_empty() && row.bytes == 0 {
+        if known {
+            // The catalog is older than the pack and says that nothing in it was ever acknowledged.
+            shared.catalog.drop_pack(row.no)?;
+            return remove_pack(shared, &row, path).map(|()| None);
+        }
+        shared.catalog.drop_pack(row.no)?;
+        return set_aside(shared, path).map(|()| None);
     }
-    // Damage behind what was durable is the tail of a crash. Damage before it happened to acknowledged
-    // bytes: what is sound around it is kept, and the damaged record stays where it is to be named.
-    let keep = if found.sound_bytes >= row.bytes { found.sound_bytes } else { last.max(row.bytes) };
-    if found.sound_bytes >= row.bytes {
+    if keep < last {
+        let tail = path.with_extension(format!("pack-from-{keep}.aside"));
+        shared
+            .disk
+            .write_file(&tail, &bytes[keep as usize..])
+            .map_err(Error::io("write", &tail))?;
         content.records.retain(|record| record.offset < keep);
         content.locations.retain(|(_, place)| place.offset < keep);
         content.commits.retain(|(offset, _)| *offset < keep);
     }
-    if content.records.is_empty() && row.bytes == 0 {
-        return discard(shared, &row, path);
-    }
-    let keep = keep.min(bytes.len() as u64);
     shared.disk.truncate(path, keep).map_err(Error::io("truncate", path))?;
-    seal(shared, reader, &row, path, cipher, &content, &bytes[..keep as usize])
-}
-
-fn seal(
-    shared: &Shared,
-    reader: &Reader,
-    row: &PackRow,
-    path: &Path,
-    cipher: crate::pack::Cipher,
-    content: &PackContent,
-    bytes: &[u8],
-) -> Result<()> {
-    let kept = bytes.len() as u64;
+    let kept = &bytes[..keep as usize];
     let mut open =
-        OpenPack::resume(&*shared.disk, path, row.id, cipher, content.records.clone(), bytes)?;
+        OpenPack::resume(&*shared.disk, path, pack, cipher, content.records.clone(), kept)?;
     let (length, checksum) = open.finish()?;
     open.syncer()?.sync().map_err(Error::io("sync", path))?;
-    content.index(shared, row, kept)?;
-    for commit in &content.commits {
-        for damage in apply_commit(shared, reader, row, kept, commit)? {
-            // Only acknowledged bytes that went bad since: the catalog names them still, and `verify`
-            // tells whom it harms.
-            tracing::error!(%damage, "the journal is damaged");
-        }
-    }
-    shared.catalog.seal_pack(row.no, length, checksum)
+    content.index(shared, &row, keep)?;
+    Ok(Some(IndexedPack { row, commits: content.commits, kept: keep, length, checksum }))
 }
 
-/// Removes a pack that never held anything.
-fn discard(shared: &Shared, row: &PackRow, path: &Path) -> Result<()> {
-    shared.catalog.drop_pack(row.no)?;
+/// How much of a pack stays.
+///
+/// Damage behind what was durable is the tail of a crash, and is cut off. Damage before it happened to
+/// acknowledged bytes: what is sound around it is kept, and the damaged record stays where it is to be
+/// named. How much was durable the catalog knows (`durable`). Of a pack that the catalog does not know,
+/// everything up to its footer is kept, or everything that is sound.
+fn kept_bytes(found: &Scanned, durable: Option<u64>, last: u64, length: u64) -> u64 {
+    match durable {
+        Some(durable) if found.sound_bytes >= durable => found.sound_bytes,
+        Some(durable) => last.max(durable).min(length),
+        None => found.trailer.unwrap_or(last),
+    }
+}
+
+/// Removes a pack and its key from the journal.
+fn remove_pack(shared: &Shared, row: &PackRow, path: &Path) -> Result<()> {
     for path in [path.to_owned(), shared.layout.journal_key(row.id)] {
         match shared.disk.remove(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(Error::io("remove", &path)(error));
             }
             _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Keeps a pack of which nothing can be read, and nothing is known, for a person to look at.
+fn set_aside(shared: &Shared, path: &Path) -> Result<()> {
+    tracing::error!(pack = %path.display(), "nothing in this pack can be read; it is set aside");
+    for path in [path.to_owned(), path.with_extension("key")] {
+        let mut aside = path.clone().into_os_string();
+        aside.push(".aside");
+        if path.exists() {
+            shared.disk.rename(&path, Path::new(&aside)).map_err(Error::io("rename", &path))?;
         }
     }
     Ok(())

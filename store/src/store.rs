@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use crate::bucket::Bucket;
 use crate::catalog::{Catalog, PackNo, PackRow, SqliteCatalog};
 use crate::config::{IngestConfig, StoreConfig};
-use crate::disk::{Disk, OsDisk};
+use crate::disk::{Disk, OsDisk, create_directories};
 use crate::error::{Error, Result};
 use crate::ingest::Ingest;
 use crate::keys::{PackKey, SiteKey};
@@ -148,7 +148,7 @@ impl Store {
         }
         if access == Access::Write {
             for directory in [&layout.data, &layout.journal()] {
-                std::fs::create_dir_all(directory).map_err(Error::io("create", directory))?;
+                create_directories(&OsDisk, directory).map_err(Error::io("create", directory))?;
             }
         }
         let lock = lock(&layout, access)?;
@@ -175,7 +175,7 @@ impl Store {
     pub(crate) fn open_to_rebuild(config: &StoreConfig) -> Result<Self> {
         let layout = Layout { data: config.data.clone() };
         let journal = layout.journal();
-        std::fs::create_dir_all(&journal).map_err(Error::io("create", &journal))?;
+        create_directories(&OsDisk, &journal).map_err(Error::io("create", &journal))?;
         let lock = lock(&layout, Access::Write)?;
         let (shared, created_key, runtime) =
             share(config, Access::Write, layout, Arc::new(OsDisk), |layout, _| {

@@ -135,7 +135,7 @@ fn join(low: &[u8], high: &[u8], numbers: &mut Vec<u16>) {
 macro_rules! filter_for {
     ($module:ident, $sample:ty) => {
         mod $module {
-            /// Residuals of `samples`, zigzagged, handed to `put` by position.
+            /// Residuals of `samples`, zigzagged.
             ///
             /// The first row is predicted from the left, the first value of every other row from
             /// above: a row does not depend on the end of the one before it, so that several can be

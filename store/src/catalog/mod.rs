@@ -91,6 +91,8 @@ pub struct Batch<'a> {
     pub studies: &'a [(u64, StudyEntry)],
     /// With these study records, every study's newest content has one.
     pub all_recorded: bool,
+    /// Sequence numbers below this one are used up, named here or not; 0 where that says nothing new.
+    pub next_seq: u64,
 }
 
 /// One version of an instance.
@@ -244,7 +246,7 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
     /// A sealed pack is in the bucket. Durable when this returns.
     fn store_pack(&self, no: PackNo) -> Result<()>;
 
-    /// A pack was found complete in the bucket while rebuilding; its hash is taken from there later.
+    /// A pack was found in the bucket while rebuilding. Its hash as sealed is not known any more.
     fn seal_stored(&self, no: PackNo, bytes: u64) -> Result<()>;
 
     /// Forgets a pack that never held anything.

@@ -305,6 +305,9 @@ fn write_instance(transaction: &Transaction<'_>, new: &NewInstance<'_>) -> rusql
             ])?;
         transaction.last_insert_rowid()
     };
+    if known.is_some() && is_named_already(transaction, instance, new)? {
+        return Ok(());
+    }
     if known.is_some() && entry.visible {
         transaction
             .prepare_cached(
@@ -335,6 +338,29 @@ fn write_instance(transaction: &Transaction<'_>, new: &NewInstance<'_>) -> rusql
             entry.received_ms.cast_signed(),
         ])?;
     Ok(())
+}
+
+/// The same content under another sequence number: an entry that a crash left without its chunks, and
+/// that became whole when the object was sent again. One of the two is enough.
+fn is_named_already(
+    transaction: &Transaction<'_>,
+    instance: i64,
+    new: &NewInstance<'_>,
+) -> rusqlite::Result<bool> {
+    transaction
+        .prepare_cached(
+            "SELECT 1 FROM version v JOIN term class ON class.no = v.class
+                JOIN term syntax ON syntax.no = v.syntax
+             WHERE v.instance = ?1 AND v.seq <> ?2 AND v.dataset = ?3
+                AND class.uid = ?4 AND syntax.uid = ?5",
+        )?
+        .exists(params![
+            instance,
+            new.seq.cast_signed(),
+            new.manifest.dataset_hash.0,
+            new.manifest.sop_class_uid,
+            new.manifest.transfer_syntax_uid,
+        ])
 }
 
 fn write_study_record(

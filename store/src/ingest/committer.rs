@@ -60,6 +60,7 @@ fn commit(
         instances: &instances,
         studies: &job.studies,
         all_recorded: job.all_recorded,
+        next_seq: 0,
     })?;
     for id in &job.released {
         pipeline.claims.release(id);

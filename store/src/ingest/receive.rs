@@ -2,7 +2,7 @@
 //!
 //! Runs on the caller's thread. The stream is read into pooled buffers; the splitter says where spans
 //! start, the cutter where chunks end; each chunk is a slice of its buffer. What is left over at the
-//! end of a full buffer, at most one chunk, is copied to the start of the next: the only copy.
+//! end of a full buffer, at most one chunk, is laid aside and moves to the start of the next.
 
 use std::collections::VecDeque;
 use std::io::Read;

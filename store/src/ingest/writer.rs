@@ -36,6 +36,7 @@ struct PendingVersion {
     class_uid: String,
     syntax_uid: String,
     pixels: PixelDigest,
+    visible: bool,
 }
 
 type InstanceKey = (String, String, String);
@@ -259,7 +260,7 @@ impl Writer<'_> {
             let same = version.dataset_hash == new.dataset_hash
                 && version.class_uid == new.class_uid
                 && version.syntax_uid == new.syntax_uid;
-            (same, version.pixels, false)
+            (same, version.pixels, version.visible)
         });
         let mut any = false;
         let mut same_pixels = false;
@@ -288,12 +289,13 @@ impl Writer<'_> {
             instance;
         let key =
             (group.study.to_string(), group.series.to_string(), manifest.sop_instance_uid.clone());
-        let version = PendingVersion {
+        let mut version = PendingVersion {
             batch: self.open.no,
             dataset_hash: manifest.dataset_hash,
             class_uid: manifest.sop_class_uid.clone(),
             syntax_uid: manifest.transfer_syntax_uid.clone(),
             pixels: manifest.pixel_digest(),
+            visible: false,
         };
         let (outcome, visible) = match self.outcome(&key, &version) {
             Ok(decided) => decided,
@@ -321,6 +323,7 @@ impl Writer<'_> {
         let id = ChunkId::of(&encoded);
         self.place_manifest(&group, id, &encoded)?;
         self.touched(&key.0);
+        version.visible = visible;
         self.pending.entry(key.clone()).or_default().push(version);
         let entry = InstanceEntry {
             manifest: id,

@@ -163,7 +163,9 @@ pub struct Scanned {
     pub damage: Vec<(u64, &'static str)>,
     /// End of the last sound record before the first damage.
     pub sound_bytes: u64,
-    /// A sound footer and trailer end the pack.
+    /// The trailer that ends the pack is sound: where it says that the footer lies.
+    pub trailer: Option<u64>,
+    /// The pack is whole: trailer, and no damage.
     pub sealed: bool,
 }
 
@@ -183,6 +185,7 @@ pub fn scan(
         if rest.len() == TRAILER_BYTES
             && let Some((footer, _)) = decode_trailer(rest)
         {
+            found.trailer = Some(footer).filter(|footer| *footer < at as u64);
             found.sealed = footer < at as u64 && found.damage.is_empty();
             break;
         }
