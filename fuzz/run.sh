@@ -4,7 +4,8 @@
 # 60 seconds each and all targets unless said, two at a time. Ends with 1 if something was found: the
 # input is then under fuzz/artifacts/TARGET/ and `cargo fuzz run TARGET FILE` in fuzz/ repeats it.
 # With a nightly toolchain the address sanitizer is on; on stable there is none (`-s none`), and the
-# fuzzer still counts coverage. Seeds come from fuzz/seed.sh.
+# fuzzer still counts coverage. FUZZ_TOOLCHAIN=stable asks for the latter where both are there. Seeds
+# come from fuzz/seed.sh.
 set -eu
 
 seconds=${1:-60}
@@ -15,7 +16,8 @@ if ! cargo fuzz --version >/dev/null 2>&1; then
     echo "cargo-fuzz is missing: cargo install cargo-fuzz --locked" >&2
     exit 2
 fi
-if rustup toolchain list 2>/dev/null | grep -q '^nightly'; then
+if [ "${FUZZ_TOOLCHAIN:-nightly}" = nightly ] &&
+    rustup toolchain list 2>/dev/null | grep -q '^nightly'; then
     cargo="cargo +nightly" sanitizer=address
 else
     cargo="cargo" sanitizer=none

@@ -19,7 +19,7 @@ fuzz_target!(|data: &[u8]| {
     let whole = cut(cutting.kind, &span, &mut Arrival::new(0, 1), span.len());
     let most = 1 << (10 + cutting.arrival % 12);
     let mut arrival = Arrival::new(cutting.arrival, most);
-    let pieces = cut(cutting.kind, &span, &mut arrival, 1 + span.len() / 64);
+    let pieces = cut(cutting.kind, &span, &mut arrival, 1 + span.len() / 16);
     assert_eq!(whole, pieces, "arrival moves cuts");
     assert_eq!(whole.iter().sum::<usize>(), span.len(), "chunks do not tile the span");
     check(cutting.kind, &whole, span.len());

@@ -85,6 +85,13 @@ fn check(pack: PackId, bytes: &[u8]) {
     assert!(found.damage.is_sorted_by(|a, b| a.0 < b.0), "damage does not ascend");
     assert!(found.damage.iter().all(|(at, _)| *at < bytes.len() as u64));
     assert!(!found.sealed || found.damage.is_empty(), "sealed and damaged");
+    if let Some(footer) = found.trailer {
+        // Replay cuts a pack there: no record may be lost to a trailer that lies.
+        assert!(
+            footer >= end && footer < bytes.len() as u64,
+            "the trailer counts records as footer"
+        );
+    }
     check_prefix(pack, bytes, found.sound_bytes, &records);
     if found.sealed {
         check_footer(pack, bytes);

@@ -34,8 +34,8 @@ pub const BATCH_NEW_BYTES: u64 = 64 << 20;
 /// Plain bytes of small chunks after which a batch is committed: they are held in memory until then.
 pub const BATCH_SMALL_BYTES: u64 = 32 << 20;
 
-/// Instances after which a batch is committed.
-pub const BATCH_INSTANCES: usize = 4096;
+/// Instances after which a batch is committed: each holds some 5 kB of names and attributes until then.
+pub const BATCH_INSTANCES: usize = 2048;
 
 /// Decoded blocks kept for reading, in bytes.
 pub const BLOCK_CACHE_BYTES: u64 = 48 << 20;

@@ -16,6 +16,7 @@ use super::schema::{SCHEMA, SCHEMA_VERSION};
 use super::{Batch, NewInstance, PackNo};
 use crate::commit::StudyEntry;
 use crate::error::{Error, Result};
+use crate::keys::StoredId;
 use crate::pack::PackId;
 
 /// How long a reader waits for a writer of another process.
@@ -163,7 +164,7 @@ fn prepare(connection: &Connection) -> Result<()> {
             if connection.is_readonly("main").unwrap_or(false) { Ok(()) } else { Err(error) }
         })?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
-        connection.pragma_update(None, "cache_size", -16_000)?;
+        connection.pragma_update(None, "cache_size", -32_000)?;
         connection.pragma_update(None, "temp_store", "MEMORY")
     })()
     .map_err(fault("be set up"))
@@ -174,8 +175,9 @@ fn write_locations(transaction: &Transaction<'_>, batch: &Batch<'_>) -> rusqlite
     let mut sorted: Vec<_> = batch.locations.iter().collect();
     sorted.sort_unstable_by_key(|(id, _)| *id);
     let mut insert = transaction.prepare_cached(
-        "INSERT INTO chunk (id, pack, offset, record, inner, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT (id) DO NOTHING",
+        "INSERT INTO chunk (id, pack, offset, record, inner, bytes, key)
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
+         WHERE NOT EXISTS (SELECT 1 FROM chunk WHERE key = ?7 AND id = ?1)",
     )?;
     for (id, place) in sorted {
         insert.execute(params![
@@ -184,10 +186,21 @@ fn write_locations(transaction: &Transaction<'_>, batch: &Batch<'_>) -> rusqlite
             place.offset.cast_signed(),
             place.record_bytes,
             place.inner,
-            place.bytes
+            place.bytes,
+            chunk_key(id),
         ])?;
     }
     Ok(())
+}
+
+/// What the chunk index holds of a name.
+pub(super) fn chunk_key(id: &StoredId) -> i64 {
+    i64::from_le_bytes([0, 1, 2, 3, 4, 5, 6, 7].map(|i| id.0[i]))
+}
+
+/// What the instance index holds of a SOP Instance UID.
+pub(super) fn uid_key(uid: &str) -> i64 {
+    chunk_key(&StoredId(*blake3::hash(uid.as_bytes()).as_bytes()))
 }
 
 fn text(attributes: &Attributes, tag: u32) -> &str {
@@ -286,22 +299,25 @@ fn write_instance(transaction: &Transaction<'_>, new: &NewInstance<'_>) -> rusql
     let attributes = &entry.attributes;
     let study = study_no(transaction, &entry.study_uid, attributes, entry.visible)?;
     let series = series_no(transaction, study, &entry.series_uid, attributes, entry.visible)?;
+    let key = uid_key(&manifest.sop_instance_uid);
     let known: Option<i64> = transaction
-        .prepare_cached("SELECT no FROM instance WHERE uid = ?1 AND series = ?2")?
-        .query_row(params![manifest.sop_instance_uid, series], |row| row.get(0))
+        .prepare_cached("SELECT no FROM instance WHERE key = ?3 AND uid = ?1 AND series = ?2")?
+        .query_row(params![manifest.sop_instance_uid, series, key], |row| row.get(0))
         .optional()?;
     let instance = if let Some(no) = known {
         no
     } else {
         transaction
             .prepare_cached(
-                "INSERT INTO instance (series, uid, number, visible) VALUES (?1, ?2, ?3, ?4)",
+                "INSERT INTO instance (series, uid, number, visible, key)
+                     VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
             .execute(params![
                 series,
                 manifest.sop_instance_uid,
                 text(attributes, 0x0020_0013),
-                seq.cast_signed()
+                seq.cast_signed(),
+                key,
             ])?;
         transaction.last_insert_rowid()
     };

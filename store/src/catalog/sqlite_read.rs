@@ -3,7 +3,7 @@
 use cairn_chunker::id::{ChunkId, DatasetHash, PixelDigest, StudyRoot};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::sqlite::{SqliteCatalog, fault};
+use super::sqlite::{SqliteCatalog, chunk_key, fault, uid_key};
 use super::{
     Batch, Catalog, Location, PackNo, PackRow, PackState, SeriesRow, StudyRow, Totals, VersionRow,
     Visitor,
@@ -174,12 +174,12 @@ impl Catalog for SqliteCatalog {
     }
 
     fn locate(&self, chunk: &StoredId) -> Result<Option<Location>> {
-        let sql = "SELECT pack, offset, record, inner, bytes FROM chunk WHERE id = ?1";
+        let sql = "SELECT pack, offset, record, inner, bytes FROM chunk WHERE key = ?2 AND id = ?1";
         self.read(|connection| {
             (|| {
                 connection
                     .prepare_cached(sql)?
-                    .query_row([chunk.0], |row| {
+                    .query_row(params![chunk.0, chunk_key(chunk)], |row| {
                         Ok(Location {
                             pack: PackNo(row.get(0)?),
                             offset: row.get::<_, i64>(1)? as u64,
@@ -197,16 +197,26 @@ impl Catalog for SqliteCatalog {
     fn versions(&self, study: &str, series: &str, sop: &str) -> Result<Vec<VersionRow>> {
         let sql = format!(
             "SELECT {VERSION_COLUMNS}
-             WHERE i.uid = ?3 AND series.uid = ?2 AND study.uid = ?1 ORDER BY v.seq"
+             WHERE i.key = ?4 AND i.uid = ?3 AND series.uid = ?2 AND study.uid = ?1
+             ORDER BY v.seq"
         );
         self.read(|connection| {
-            collect(connection, "list versions", &sql, [study, series, sop], version_row)
+            collect(
+                connection,
+                "list versions",
+                &sql,
+                params![study, series, sop, uid_key(sop)],
+                version_row,
+            )
         })
     }
 
     fn versions_of_sop(&self, sop: &str) -> Result<Vec<VersionRow>> {
-        let sql = format!("SELECT {VERSION_COLUMNS} WHERE i.uid = ?1 ORDER BY v.seq");
-        self.read(|connection| collect(connection, "list versions", &sql, [sop], version_row))
+        let sql =
+            format!("SELECT {VERSION_COLUMNS} WHERE i.key = ?2 AND i.uid = ?1 ORDER BY v.seq");
+        self.read(|connection| {
+            collect(connection, "list versions", &sql, params![sop, uid_key(sop)], version_row)
+        })
     }
 
     fn studies(&self, uid: Option<&str>, visit: Visitor<'_, StudyRow>) -> Result<()> {

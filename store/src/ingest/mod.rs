@@ -45,6 +45,9 @@ use message::Message;
 /// Messages that may wait for the writer; their memory is counted by the buffers they hold.
 const MESSAGES_MAX: usize = 64;
 
+/// Commits that may wait for the disk: one, so that the writer is never far ahead of what is durable.
+const COMMITS_MAX: usize = 1;
+
 /// What has happened so far; for progress, summaries and metrics.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -130,7 +133,7 @@ impl Ingest {
             shared,
         });
         let (to_writer, from_all) = sync_channel(MESSAGES_MAX);
-        let (to_committer, from_writer) = sync_channel(4);
+        let (to_committer, from_writer) = sync_channel(COMMITS_MAX);
         let (to_uploader, from_committer) = std::sync::mpsc::channel();
         for pack in pipeline.shared.catalog.packs()? {
             if pack.state == PackState::Sealed {
