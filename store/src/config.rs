@@ -66,7 +66,7 @@ pub struct IngestConfig {
 impl Default for IngestConfig {
     fn default() -> Self {
         Self {
-            in_flight_bytes: 96 << 20,
+            in_flight_bytes: 64 << 20,
             commit_interval: Duration::from_millis(500),
             acknowledge: Acknowledge::Received,
             duplicates: DuplicatePolicy::default(),

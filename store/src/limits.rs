@@ -48,3 +48,7 @@ pub const REMOTE_CACHE_BYTES: u64 = 64 << 20;
 
 /// Open pack files kept for reading.
 pub const OPEN_PACKS_MAX: usize = 64;
+
+/// What an instance counts against the memory budget from when it is decided on until the catalog names
+/// it: its manifest and attributes.
+pub const ENTRY_BYTES: usize = 8 << 10;

@@ -7,6 +7,7 @@ use std::time::Instant;
 use cairn_chunker::codec::Content;
 use cairn_chunker::manifest::Manifest;
 
+use super::buffer::Charge;
 use super::message::{Ack, Group, Receipt};
 use crate::commit::{InstanceEntry, StudyEntry};
 use crate::limits::{BATCH_INSTANCES, BATCH_NEW_BYTES, BATCH_SMALL_BYTES, BLOCK_MERGE_BYTES};
@@ -31,7 +32,9 @@ pub(super) struct Batch {
     pub(super) studies: Vec<StudyEntry>,
     pub(super) all_recorded: bool,
     pub(super) acks: Vec<(Ack, Receipt)>,
-    pub(super) builders: HashMap<BlockKey, BlockBuilder>,
+    pub(super) builders: HashMap<BlockKey, Gathering>,
+    /// For names and attributes of the entries, until they are in the catalog.
+    pub(super) charge: Option<Charge>,
     /// Blocks being coded.
     pub(super) blocks: usize,
     pub(super) new_bytes: u64,
@@ -46,30 +49,40 @@ impl Batch {
         self
     }
 
-    pub(super) fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self, budget: usize) -> bool {
         self.new_bytes >= BATCH_NEW_BYTES
-            || self.small_bytes >= BATCH_SMALL_BYTES
+            || self.small_bytes >= BATCH_SMALL_BYTES.min(budget as u64 / 3)
             || self.entries.len() >= BATCH_INSTANCES
     }
 }
 
+/// A block being gathered, and the memory that it takes.
+#[derive(Debug)]
+pub(super) struct Gathering {
+    pub(super) builder: BlockBuilder,
+    pub(super) charge: Charge,
+}
+
 /// Small blocks of one study are put together, series by series: a block costs a header and a
 /// compression window, and two series of one study are much alike.
-pub(super) fn merged(builders: HashMap<BlockKey, BlockBuilder>) -> Vec<BlockBuilder> {
+pub(super) fn merged(builders: HashMap<BlockKey, Gathering>) -> Vec<Gathering> {
     let mut sorted: Vec<_> = builders.into_iter().collect();
     sorted.sort_by(|((a, _, a_of), _), ((b, _, b_of), _)| (a, a_of).cmp(&(b, b_of)));
-    let mut out: Vec<(BlockKey, BlockBuilder)> = Vec::new();
-    for (key, builder) in sorted {
-        let joins = |(other, last): &(BlockKey, BlockBuilder)| {
+    let mut out: Vec<(BlockKey, Gathering)> = Vec::new();
+    for (key, gathering) in sorted {
+        let joins = |(other, last): &(BlockKey, Gathering)| {
             other.0.study == key.0.study
                 && other.1 == key.1
                 && other.2 == key.2
-                && last.plain_bytes() + builder.plain_bytes() <= BLOCK_MERGE_BYTES
+                && last.builder.plain_bytes() + gathering.builder.plain_bytes() <= BLOCK_MERGE_BYTES
         };
         match out.last_mut().filter(|last| joins(last)) {
-            Some((_, last)) => last.append(&builder),
-            None => out.push((key, builder)),
+            Some((_, last)) => {
+                last.builder.append(&gathering.builder);
+                last.charge.join(gathering.charge);
+            }
+            None => out.push((key, gathering)),
         }
     }
-    out.into_iter().map(|(_, builder)| builder).collect()
+    out.into_iter().map(|(_, gathering)| gathering).collect()
 }

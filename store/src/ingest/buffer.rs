@@ -38,6 +38,39 @@ enum Memory {
     Map(MmapMut),
 }
 
+/// Memory outside buffers that counts against the budget while this lives.
+///
+/// Taking it never waits, since whoever gathers chunks must not: the budget may be passed by what one
+/// batch holds, and whoever wants a buffer waits the longer.
+#[derive(Debug)]
+pub(super) struct Charge {
+    bytes: usize,
+    pool: Arc<Pool>,
+}
+
+impl Charge {
+    pub(super) fn new(pool: &Arc<Pool>) -> Self {
+        Self { bytes: 0, pool: Arc::clone(pool) }
+    }
+
+    pub(super) fn add(&mut self, bytes: usize) {
+        super::lock(&self.pool.free).in_use += bytes;
+        self.bytes += bytes;
+    }
+
+    /// Takes over another charge.
+    pub(super) fn join(&mut self, mut other: Self) {
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        super::lock(&self.pool.free).in_use -= self.bytes;
+        self.pool.returned.notify_all();
+    }
+}
+
 /// A writable buffer; counts against the budget until it, and every slice of it, is dropped.
 #[derive(Debug)]
 pub(super) struct Buffer {
@@ -48,9 +81,14 @@ pub(super) struct Buffer {
 
 impl Pool {
     pub(super) fn new(budget: usize) -> Arc<Self> {
-        // Two slabs at least, or nothing could ever move.
-        let budget = budget.max(2 * SLAB_BYTES);
+        // Four slabs at least: a batch may hold a third, and a slab must still be to be had.
+        let budget = budget.max(4 * SLAB_BYTES);
         Arc::new(Self { budget, free: Mutex::default(), returned: Condvar::new() })
+    }
+
+    /// Bytes that may be in use.
+    pub(super) fn budget(&self) -> usize {
+        self.budget
     }
 
     /// Bytes in use at this moment.
@@ -68,7 +106,8 @@ impl Pool {
             SLAB_BYTES
         };
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        while free.in_use + bytes > self.budget {
+        // One buffer is always to be had: charges alone may exceed the budget for a moment.
+        while free.in_use > 0 && free.in_use + bytes > self.budget {
             free = self.returned.wait(free).unwrap_or_else(PoisonError::into_inner);
         }
         free.in_use += bytes;
@@ -156,15 +195,19 @@ mod tests {
     #[test]
     fn the_budget_is_kept_and_given_back() {
         let pool = Pool::new(0);
-        let first = pool.acquire(SLAB_BYTES);
-        let slice = pool.acquire(2_000_000).freeze().slice(10..20);
-        assert_eq!(pool.in_use(), 2 * SLAB_BYTES);
+        let first: Vec<_> = (0..3).map(|_| pool.acquire(SLAB_BYTES)).collect();
+        let mut charge = Charge::new(&pool);
+        charge.add(1000);
+        let slice = pool.acquire(900_000).freeze().slice(10..20);
+        charge.add(SLAB_BYTES - 1000 - MIDDLE_BYTES);
+        assert_eq!(pool.in_use(), 4 * SLAB_BYTES);
         let other = Arc::clone(&pool);
         let waits = std::thread::spawn(move || other.acquire(100).len());
         std::thread::sleep(std::time::Duration::from_millis(50));
         assert!(!waits.is_finished());
         drop(slice);
         assert_eq!(waits.join().ok(), Some(100));
+        drop(charge);
         drop(first);
         assert_eq!(pool.in_use(), 0);
     }

@@ -180,6 +180,7 @@ fn empty_job(
         all_recorded: false,
         acks: Vec::new(),
         batch: None,
+        charge: None,
         seal: None,
         notify: Vec::new(),
     }

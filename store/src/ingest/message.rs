@@ -10,6 +10,7 @@ use cairn_chunker::manifest::Manifest;
 use cairn_dicom::attributes::Attributes;
 use cairn_dicom::flags::Flags;
 
+use super::buffer::Charge;
 use crate::commit::{Outcome, Source, StudyEntry};
 use crate::disk::DiskSync;
 use crate::error::{Error, Result};
@@ -109,9 +110,11 @@ pub(super) struct Assembled {
 pub(super) enum Message {
     Chunks(Group, Vec<ReadyChunk>),
     Instance(Box<Assembled>),
+    /// A coded block; its memory counts until it is appended.
     Block {
         batch: u64,
         block: Block,
+        charge: Charge,
     },
     /// The committer is free again.
     Idle,
@@ -144,6 +147,8 @@ pub(super) struct CommitJob {
     pub(super) all_recorded: bool,
     pub(super) acks: Vec<(Ack, Receipt)>,
     pub(super) batch: Option<u64>,
+    /// Ends when the job is done.
+    pub(super) charge: Option<Charge>,
     /// The pack ends here: its length and hash.
     pub(super) seal: Option<(u64, [u8; 32])>,
     pub(super) notify: Vec<Sender<()>>,

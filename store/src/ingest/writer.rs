@@ -15,7 +15,8 @@ use cairn_chunker::codec::Content;
 use cairn_chunker::id::{ChunkId, DatasetHash, PixelDigest};
 
 use super::Pipeline;
-use super::batch::{Batch, BlockKey, BlockOf, merged};
+use super::batch::{Batch, BlockKey, BlockOf, Gathering, merged};
+use super::buffer::Charge;
 use super::claims::Claim;
 use super::encode::{Met, encode_checked, meet};
 use super::journal::Journal;
@@ -23,7 +24,7 @@ use super::message::{Assembled, CommitJob, Committed, Form, Group, Message, Read
 use crate::commit::{InstanceEntry, Outcome, StudyEntry};
 use crate::config::{Acknowledge, OnDuplicate};
 use crate::error::{Error, Result};
-use crate::limits::SMALL_BYTES_MAX;
+use crate::limits::{ENTRY_BYTES, SMALL_BYTES_MAX};
 use crate::pack::{Block, BlockBuilder};
 
 /// How often a thread with nothing to do looks whether another one failed.
@@ -133,7 +134,10 @@ impl Writer<'_> {
                 self.arrived += 1;
                 self.instance(instance)?;
             }
-            Some(Message::Block { batch, block }) => self.block(batch, &block)?,
+            Some(Message::Block { batch, block, charge }) => {
+                self.block(batch, &block)?;
+                drop(charge);
+            }
             Some(Message::Drain(answer)) => self.drains.push(answer),
             Some(Message::Close(studies, answer)) => self.close = Some((studies, answer)),
             Some(Message::Idle | Message::Stop) | None => {}
@@ -172,10 +176,14 @@ impl Writer<'_> {
         let batch = self.open.touch();
         batch.small_bytes += plain.len() as u64;
         batch.new_bytes += plain.len() as u64;
-        let builder =
-            batch.builders.entry(key.clone()).or_insert_with(|| BlockBuilder::new(content));
-        builder.push(id, plain);
-        if builder.is_full()
+        let pool = &self.pipeline.pool;
+        let gathering = batch.builders.entry(key.clone()).or_insert_with(|| Gathering {
+            builder: BlockBuilder::new(content),
+            charge: Charge::new(pool),
+        });
+        gathering.builder.push(id, plain);
+        gathering.charge.add(plain.len());
+        if gathering.builder.is_full()
             && let Some(full) = batch.builders.remove(key)
         {
             batch.blocks += 1;
@@ -184,7 +192,8 @@ impl Writer<'_> {
         }
     }
 
-    fn code_block(&self, batch: u64, builder: BlockBuilder) {
+    fn code_block(&self, batch: u64, gathering: Gathering) {
+        let Gathering { builder, charge } = gathering;
         let pipeline = Arc::clone(self.pipeline);
         let own = self.own.clone();
         rayon::spawn(move || {
@@ -192,7 +201,7 @@ impl Writer<'_> {
             let verify = pipeline.config.verify_encoding;
             let work = std::panic::AssertUnwindSafe(|| builder.finish(effort, verify));
             match std::panic::catch_unwind(work) {
-                Ok(block) => drop(own.send(Message::Block { batch, block })),
+                Ok(block) => drop(own.send(Message::Block { batch, block, charge })),
                 Err(_) => drop(pipeline.fail(Error::Internal("a block could not be coded"))),
             }
         });
@@ -336,6 +345,8 @@ impl Writer<'_> {
             visible,
             attributes,
         };
+        let pool = &self.pipeline.pool;
+        self.open.charge.get_or_insert_with(|| Charge::new(pool)).add(ENTRY_BYTES);
         self.open.entries.push((entry, manifest));
         Ok(())
     }
@@ -393,7 +404,7 @@ impl Writer<'_> {
             self.closing.is_empty() && self.pipeline.commits_under_way.load(Ordering::SeqCst) == 0;
         let waits = !self.open.acks.is_empty();
         let due = opened.elapsed() >= interval && (idle || !interval.is_zero()) && waits;
-        if self.open.is_full() || due {
+        if self.open.is_full(self.pipeline.pool.budget()) || due {
             self.close_batch();
         }
     }
@@ -401,9 +412,9 @@ impl Writer<'_> {
     fn close_batch(&mut self) {
         let next = Batch { no: self.open.no + 1, ..Batch::default() };
         let mut batch = std::mem::replace(&mut self.open, next);
-        for builder in merged(std::mem::take(&mut batch.builders)) {
+        for gathering in merged(std::mem::take(&mut batch.builders)) {
             batch.blocks += 1;
-            self.code_block(batch.no, builder);
+            self.code_block(batch.no, gathering);
         }
         self.closing.push_back(batch);
         let committed = self.pipeline.committed_batch.load(Ordering::SeqCst);
@@ -447,6 +458,7 @@ impl Writer<'_> {
         job.acks = batch.acks;
         job.notify = batch.notify;
         job.batch = Some(batch.no);
+        job.charge = batch.charge;
         self.send(job)
     }
 
