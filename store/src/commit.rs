@@ -13,6 +13,9 @@ use cairn_dicom::attributes::Attributes;
 const WHAT: &str = "commit record";
 const VERSION: u64 = 1;
 
+/// Highest sequence number that a commit may begin with; nobody gets there.
+const SEQ_MAX: u64 = 1 << 60;
+
 /// Longest UID text, or local handle, in a commit.
 const UID_BYTES_MAX: usize = 64;
 /// Longest value of one attribute.
@@ -154,6 +157,9 @@ impl Commit {
             version => return Err(Error::Version { what: WHAT, version }),
         }
         let first_seq = reader.uint()?;
+        if first_seq > SEQ_MAX {
+            return Err(reader.fault("its sequence number is over the bound"));
+        }
         let mut entries = Vec::new();
         for _ in 0..reader.array()? {
             entries.push(match reader.array()? {
@@ -203,6 +209,7 @@ fn read_instance(reader: &mut Reader<'_>) -> Result<InstanceEntry> {
         received_ms: reader.uint()?,
         source: Source::from_code(reader.uint()?).ok_or_else(|| reader.fault("unknown source"))?,
         outcome: Outcome::from_code(reader.uint()?)
+            .filter(|outcome| *outcome != Outcome::Duplicate)
             .ok_or_else(|| reader.fault("unknown outcome"))?,
         visible: reader.uint()? == 1,
         attributes: Attributes::default(),
@@ -278,7 +285,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn commits_come_back(first_seq: u64, value in ".{0,200}") {
+        fn commits_come_back(first_seq in 0..=SEQ_MAX, value in ".{0,200}") {
             let commit = sample(first_seq, value);
             prop_assert_eq!(Commit::decode(&commit.encode()).unwrap(), commit);
         }

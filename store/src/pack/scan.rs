@@ -163,9 +163,10 @@ pub struct Scanned {
     pub damage: Vec<(u64, &'static str)>,
     /// End of the last sound record before the first damage.
     pub sound_bytes: u64,
-    /// The trailer that ends the pack is sound: where it says that the footer lies.
+    /// The trailer that ends the pack is sound: where it says that the footer lies. From there to the
+    /// trailer no sound record stands but a footer.
     pub trailer: Option<u64>,
-    /// The pack is whole: trailer, and no damage.
+    /// The pack is whole: no damage, and a trailer that points at the footer before it.
     pub sealed: bool,
 }
 
@@ -180,18 +181,29 @@ pub fn scan(
 ) -> Scanned {
     let mut found = Scanned { sound_bytes: PACK_HEADER_BYTES as u64, ..Scanned::default() };
     let mut at = PACK_HEADER_BYTES;
+    // End of the last sound record that is no footer; place and length of a footer that ends at `at`.
+    let mut last = at as u64;
+    let mut footer = None;
     while at < bytes.len() {
         let rest = &bytes[at..];
         if rest.len() == TRAILER_BYTES
-            && let Some((footer, _)) = decode_trailer(rest)
+            && let Some((place, length)) = decode_trailer(rest)
         {
-            found.trailer = Some(footer).filter(|footer| *footer < at as u64);
-            found.sealed = footer < at as u64 && found.damage.is_empty();
+            // The trailer is not authenticated: what it says has to agree with what stands there.
+            let ends_here = place.checked_add(u64::from(length)) == Some(at as u64);
+            found.trailer = (ends_here && place >= last && place < at as u64).then_some(place);
+            found.sealed = footer == Some((place, length)) && found.damage.is_empty();
             break;
         }
         match open_record(cipher, pack, at as u64, rest) {
             Ok((header, payload)) => {
                 let next = at + header.record_bytes() as usize;
+                let is_footer =
+                    header.kind == RecordKind::Footer && decode_footer(&payload).is_some();
+                footer = is_footer.then_some((at as u64, header.record_bytes() as u32));
+                if header.kind != RecordKind::Footer {
+                    last = next as u64;
+                }
                 if found.damage.is_empty() && header.kind != RecordKind::Footer {
                     found.sound_bytes = next as u64;
                 }
