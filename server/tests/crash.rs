@@ -170,26 +170,34 @@ fn nothing_acknowledged_is_lost_to_kill_9() {
     let started = Instant::now();
     let (all, ended) = bed.import(Duration::from_secs(120));
     assert!(ended, "the import did not end by itself");
-    let whole = started.elapsed();
+    let mut whole = started.elapsed();
     bed.assert_sound(&all);
 
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let mut state = now.as_nanos() as u64;
     println!("one import takes {whole:?}; {kills} kills from seed {state}");
     let (mut killed_midway, mut acknowledged_before_kill) = (0, 0);
-    for kill in 0..kills {
+    // Only kills that came before the end count, however fast the machine is just now.
+    for attempt in 0..kills * 4 {
+        if killed_midway == kills {
+            break;
+        }
         // Three kills in a row on one archive, so that replays are killed as well.
-        if kill % 3 == 0 {
+        if attempt % 3 == 0 {
             bed.next_archive();
         }
         let patience = whole.mul_f64((dice(&mut state) % 1000) as f64 / 1000.0);
+        let started = Instant::now();
         let (acknowledged, ended) = bed.import(patience);
+        if ended {
+            whole = whole.min(started.elapsed());
+        }
         killed_midway += u32::from(!ended);
         acknowledged_before_kill += acknowledged.len();
         bed.assert_sound(&acknowledged);
     }
-    println!("{killed_midway} of {kills} killed midway, {acknowledged_before_kill} acknowledged");
-    assert!(killed_midway * 2 >= kills, "the kills came too late to show anything");
+    println!("{killed_midway} killed midway, {acknowledged_before_kill} acknowledged");
+    assert_eq!(killed_midway, kills, "the kills came too late to show anything");
     // And it goes on: the rest comes in, and everything is there.
     let (last, ended) = bed.import(Duration::from_secs(120));
     assert!(ended);
