@@ -178,7 +178,7 @@ fn nothing_acknowledged_is_lost_to_kill_9() {
     println!("one import takes {whole:?}; {kills} kills from seed {state}");
     let (mut killed_midway, mut acknowledged_before_kill) = (0, 0);
     // Only kills that came before the end count, however fast the machine is just now.
-    for attempt in 0..kills * 4 {
+    for attempt in 0..kills * 8 {
         if killed_midway == kills {
             break;
         }
@@ -189,7 +189,8 @@ fn nothing_acknowledged_is_lost_to_kill_9() {
         let patience = whole.mul_f64((dice(&mut state) % 1000) as f64 / 1000.0);
         let started = Instant::now();
         let (acknowledged, ended) = bed.import(patience);
-        if ended {
+        // An import of what is there already is far shorter, and says nothing of a first one.
+        if ended && attempt % 3 == 0 {
             whole = whole.min(started.elapsed());
         }
         killed_midway += u32::from(!ended);
