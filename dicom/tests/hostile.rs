@@ -207,22 +207,24 @@ fn probing_a_long_data_set() {
     assert_eq!(framing, Ok(Framing::Bare { transfer_syntax: IMPLICIT_LE }));
 }
 
-/// `cargo test --release -p cairn-dicom -- --ignored --nocapture speed`
+/// Some seven microseconds on the machine where it was written. The bound is a hundred times that: it
+/// only fails if pixels are looked at byte by byte, or something allocates for each element.
 #[test]
-#[ignore = "measures"]
-fn speed() {
+fn an_object_is_scanned_without_looking_at_its_pixels() {
     let mut set = Set::new(EXPLICIT_LE).named();
     for i in 0..300 {
         set = set.element(0x0029_1000 + i, b"LO", &[b'x'; 40]);
     }
-    let set = set.element(PIXELS, b"OW", &vec![0; 1 << 19]);
+    let set = set.element(PIXELS, b"OW", &vec![0; 1 << 22]);
     let bytes = part10(EXPLICIT_LE, &set);
-    let start = std::time::Instant::now();
-    let rounds = 10_000;
-    for _ in 0..rounds {
+    let scan = || {
+        let start = std::time::Instant::now();
         let mut splitter = cairn_dicom::Splitter::new(Framing::Part10);
         splitter.advance(&bytes, 0, true, &mut Vec::new()).unwrap();
         std::hint::black_box(splitter.finish());
-    }
-    println!("{:?} an object of {} bytes", start.elapsed() / rounds, bytes.len());
+        start.elapsed()
+    };
+    // The best of many, so that a busy machine does not matter.
+    let best = (0..1000).map(|_| scan()).min().unwrap();
+    assert!(best.as_micros() < 700, "{best:?}");
 }

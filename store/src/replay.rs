@@ -218,11 +218,14 @@ fn index_pack(shared: &Shared, pack: PackId, path: &Path) -> Result<Option<Index
         PackState::Stored => return remove_pack(shared, &row, path).map(|()| None),
     }
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-    // Never synced: its first page did not reach the disk, whatever others did.
-    let unborn = known && row.bytes == 0 && PackHeader::decode(&bytes).is_none();
-    if bytes.len() <= PACK_HEADER_BYTES || unborn {
+    if bytes.len() <= PACK_HEADER_BYTES {
         shared.catalog.drop_pack(row.no)?;
         return remove_pack(shared, &row, path).map(|()| None);
+    }
+    // Never synced: its first page did not reach the disk, whatever others did.
+    if known && row.bytes == 0 && PackHeader::decode(&bytes).is_none() {
+        shared.catalog.drop_pack(row.no)?;
+        return set_aside(shared, path).map(|()| None);
     }
     let cipher = shared.cipher(pack)?;
     let mut content = PackContent::default();
@@ -235,20 +238,13 @@ fn index_pack(shared: &Shared, pack: PackId, path: &Path) -> Result<Option<Index
     });
     let keep = kept_bytes(&found, known.then_some(row.bytes), last, bytes.len() as u64);
     if content.records.is_empty() && row.bytes == 0 {
-        if known {
-            // The catalog is older than the pack and says that nothing in it was ever acknowledged.
-            shared.catalog.drop_pack(row.no)?;
-            return remove_pack(shared, &row, path).map(|()| None);
-        }
         shared.catalog.drop_pack(row.no)?;
-        return set_aside(shared, path).map(|()| None);
+        // Of a known pack the catalog says that nothing was acknowledged, and nothing in it can be read.
+        let done = if known { remove_pack(shared, &row, path) } else { set_aside(shared, path) };
+        return done.map(|()| None);
     }
     if keep < last {
-        let tail = path.with_extension(format!("pack-from-{keep}.aside"));
-        shared
-            .disk
-            .write_file(&tail, &bytes[keep as usize..])
-            .map_err(Error::io("write", &tail))?;
+        set_tail_aside(shared, path, keep, &bytes)?;
         content.records.retain(|record| record.offset < keep);
         content.locations.retain(|(_, place)| place.offset < keep);
         content.commits.retain(|(offset, _)| *offset < keep);
@@ -261,6 +257,17 @@ fn index_pack(shared: &Shared, pack: PackId, path: &Path) -> Result<Option<Index
     open.syncer()?.sync().map_err(Error::io("sync", path))?;
     content.index(shared, &row, keep)?;
     Ok(Some(IndexedPack { row, commits: content.commits, kept: keep, length, checksum }))
+}
+
+/// Keeps sound records that are cut off, since nobody can be quite sure that they were never
+/// acknowledged.
+fn set_tail_aside(shared: &Shared, path: &Path, keep: u64, bytes: &[u8]) -> Result<()> {
+    let tail = path.with_extension(format!("pack-from-{keep}.aside"));
+    if tail.exists() {
+        // Of a replay that did not get further: it may be short.
+        shared.disk.remove(&tail).map_err(Error::io("remove", &tail))?;
+    }
+    shared.disk.write_file(&tail, &bytes[keep as usize..]).map_err(Error::io("write", &tail))
 }
 
 /// How much of a pack stays.
@@ -290,9 +297,9 @@ fn remove_pack(shared: &Shared, row: &PackRow, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Keeps a pack of which nothing can be read, and nothing is known, for a person to look at.
+/// Keeps a pack that cannot become part of the archive for a person to look at.
 fn set_aside(shared: &Shared, path: &Path) -> Result<()> {
-    tracing::error!(pack = %path.display(), "nothing in this pack can be read; it is set aside");
+    tracing::error!(pack = %path.display(), "this pack cannot be replayed; it is set aside");
     for path in [path.to_owned(), path.with_extension("key")] {
         let mut aside = path.clone().into_os_string();
         aside.push(".aside");

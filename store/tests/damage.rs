@@ -37,15 +37,7 @@ fn packs(archive: &Archive) -> Vec<PathBuf> {
 /// What an export gives for each instance: its bytes, or why not.
 fn read_all(store: &Store) -> BTreeMap<String, Result<Vec<u8>, String>> {
     let mut out = BTreeMap::new();
-    let mut studies = Vec::new();
-    store
-        .catalog()
-        .studies(None, &mut |study| {
-            studies.push(study.study_uid);
-            Ok(())
-        })
-        .unwrap();
-    for study in studies {
+    for study in support::study_uids(store) {
         store
             .catalog()
             .study_versions(&study, true, &mut |version| {
@@ -176,13 +168,10 @@ fn a_rebuild_passes_over_damage_and_says_so() {
     assert!(read.values().flatten().all(|bytes| objects.contains(bytes)));
 }
 
-/// The open pack goes bad after its content was acknowledged, and then the process dies: replay must
-/// not take the damage for the torn end of a crash and cut off what follows.
-#[test]
-fn damage_in_the_journal_harms_one_instance_and_is_named() {
+/// An archive whose process died before its pack was sealed, with one bit of that pack flipped.
+fn with_damaged_journal(objects: &[Vec<u8>], at: usize) -> Archive {
     let mut archive = Archive::new();
     archive.config.bucket = None;
-    let objects = bytes_of(phantom::ct(5, 6, 512));
     let store = archive.open();
     let ingest = store.ingest(quick()).unwrap();
     let answers = support::Answers::default();
@@ -194,12 +183,20 @@ fn damage_in_the_journal_harms_one_instance_and_is_named() {
     drop(store);
     assert!(answers.lock().unwrap().values().all(Result::is_ok));
     let journal = archive.dir.path().join("data/journal");
-    let pack = std::fs::read_dir(journal).unwrap().map(|entry| entry.unwrap().path());
-    let pack = pack.into_iter().find(|path| path.extension().unwrap() == "pack").unwrap();
+    let mut files = std::fs::read_dir(journal).unwrap().map(|entry| entry.unwrap().path());
+    let pack = files.find(|path| path.extension().unwrap() == "pack").unwrap();
     let mut bytes = std::fs::read(&pack).unwrap();
-    bytes[5000] ^= 1; // in the first slice's pixels
+    bytes[at] ^= 1;
     std::fs::write(&pack, bytes).unwrap();
+    archive
+}
 
+/// The open pack goes bad after its content was acknowledged, and then the process dies: replay must
+/// not take the damage for the torn end of a crash and cut off what follows.
+#[test]
+fn damage_in_the_journal_harms_one_instance_and_is_named() {
+    let objects = bytes_of(phantom::ct(5, 6, 512));
+    let archive = with_damaged_journal(&objects, 5000); // in the first slice's pixels
     let store = archive.open();
     let read = read_all(&store);
     assert_eq!(read.len(), objects.len());
@@ -215,23 +212,7 @@ fn a_damaged_journal_without_a_catalog_keeps_what_is_sound() {
     let objects = bytes_of(phantom::ct(5, 6, 512));
     // In the header, in the first record, in the middle.
     for at in [20, 70, 5000, 700_000] {
-        let mut archive = Archive::new();
-        archive.config.bucket = None;
-        let store = archive.open();
-        let ingest = store.ingest(quick()).unwrap();
-        let answers = support::Answers::default();
-        for (no, object) in objects.iter().enumerate() {
-            support::hand_in(&ingest, no, object, cairn_store::ingest::Arrival::File, &answers);
-            ingest.drain().unwrap();
-        }
-        drop(ingest);
-        drop(store);
-        let journal = archive.dir.path().join("data/journal");
-        let pack = std::fs::read_dir(journal).unwrap().map(|entry| entry.unwrap().path());
-        let pack = pack.into_iter().find(|path| path.extension().unwrap() == "pack").unwrap();
-        let mut bytes = std::fs::read(&pack).unwrap();
-        bytes[at] ^= 1;
-        std::fs::write(&pack, bytes).unwrap();
+        let archive = with_damaged_journal(&objects, at);
         cairn_store::rebuild::rebuild(&archive.config, &|_, _| {}).unwrap();
         let store = Store::open(&archive.config, Access::Read).unwrap();
         let whole = read_all(&store).values().filter(|read| read.is_ok()).count();

@@ -90,18 +90,19 @@ pub fn import(
     (answers.into_values().collect(), summaries)
 }
 
+pub fn study_uids(store: &Store) -> Vec<String> {
+    let mut uids = Vec::new();
+    let mut note = |study: cairn_store::catalog::StudyRow| {
+        uids.push(study.study_uid);
+        Ok(())
+    };
+    store.catalog().studies(None, &mut note).unwrap();
+    uids
+}
+
 /// Every visible instance, by SOP Instance UID, as the file it came as.
 pub fn export_all(store: &Store) -> BTreeMap<String, Vec<u8>> {
-    let mut studies = Vec::new();
-    store
-        .catalog()
-        .studies(None, &mut |study| {
-            studies.push(study.study_uid);
-            Ok(())
-        })
-        .unwrap();
-    let mut out = BTreeMap::new();
-    for study in studies {
+    for study in study_uids(store) {
         let mut versions = Vec::new();
         store
             .catalog()
