@@ -146,13 +146,16 @@ fn a_rebuild_passes_over_damage_and_says_so() {
         // One import, one pack.
         import(&archive.open(), quick(), std::slice::from_ref(object));
     }
-    let packs = packs(&archive);
+    let packs = archive.open().catalog().packs().unwrap();
     assert_eq!(packs.len(), objects.len());
-    // One pack with a damaged header loses nothing; one without its key is lost, and named.
-    let mut bytes = std::fs::read(&packs[0]).unwrap();
+    // One pack with a damaged header loses nothing; one without its key is lost, and named. The last:
+    // earlier ones hold chunks that all slices have in common.
+    let damaged =
+        archive.config.data.join(format!("bucket/packs/{0:.2}/{0}.pack", packs[0].id.to_string()));
+    let mut bytes = std::fs::read(&damaged).unwrap();
     bytes[20] ^= 1;
-    std::fs::write(&packs[0], bytes).unwrap();
-    let shredded = packs[1].file_stem().unwrap().to_str().unwrap().to_owned();
+    std::fs::write(&damaged, bytes).unwrap();
+    let shredded = packs[packs.len() - 1].id.to_string();
     let key =
         archive.dir.path().join(format!("data/bucket/keys/{}/{shredded}.key", &shredded[..2]));
     std::fs::remove_file(key).unwrap();

@@ -102,6 +102,7 @@ pub fn study_uids(store: &Store) -> Vec<String> {
 
 /// Every visible instance, by SOP Instance UID, as the file it came as.
 pub fn export_all(store: &Store) -> BTreeMap<String, Vec<u8>> {
+    let mut out = BTreeMap::new();
     for study in study_uids(store) {
         let mut versions = Vec::new();
         store
