@@ -16,6 +16,7 @@ pub mod limits;
 pub mod object;
 pub mod phantom;
 pub mod probe;
+pub mod query;
 pub mod split;
 pub mod syntax;
 pub mod uid;
