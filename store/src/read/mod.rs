@@ -23,9 +23,7 @@ use moka::sync::Cache;
 use crate::catalog::{Location, PackNo, VersionRow};
 use crate::commit::Commit;
 use crate::error::{Damage, Error, Result};
-use crate::limits::{
-    BLOCK_CACHE_BYTES, CHUNK_CACHE_BYTES, MANIFEST_CACHE_BYTES, SMALL_BYTES_MAX,
-};
+use crate::limits::{BLOCK_CACHE_BYTES, CHUNK_CACHE_BYTES, MANIFEST_CACHE_BYTES, SMALL_BYTES_MAX};
 use crate::pack::{OpenedBlock, RecordKind, open_block};
 use crate::store::Shared;
 
