@@ -145,8 +145,9 @@ impl Key {
 }
 
 impl Pattern {
-    /// Does one value fit? A name is folded.
-    fn fits(&self, value: &str) -> bool {
+    /// Does one value fit? A name is folded by [`fold_names`].
+    #[must_use]
+    pub fn fits(&self, value: &str) -> bool {
         match self {
             Self::Text(text) => text == value,
             Self::Wild(pattern) => pattern.matches(value),

@@ -186,6 +186,12 @@ impl FuzzyName {
         self.0.iter().all(Vec::is_empty)
     }
 
+    /// Is it for one group, whichever?
+    #[must_use]
+    pub fn is_one_group(&self) -> bool {
+        self.0.len() == 1
+    }
+
     /// Does it match one name, already folded by [`fold_names`]?
     #[must_use]
     pub fn matches_folded(&self, name: &str) -> bool {
