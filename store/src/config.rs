@@ -59,6 +59,8 @@ pub struct IngestConfig {
     pub verify_encoding: bool,
     /// A pack is sealed once it is this long.
     pub pack_bytes: u64,
+    /// Make the metadata of series while they come in, rather than when somebody first asks.
+    pub metadata: bool,
     /// Sealed packs that wait for the bucket may take this much local disk.
     pub journal_bytes_max: u64,
 }
@@ -73,6 +75,7 @@ impl Default for IngestConfig {
             effort: Effort::default(),
             verify_encoding: true,
             pack_bytes: crate::limits::PACK_BYTES_TARGET,
+            metadata: true,
             journal_bytes_max: 8 << 30,
         }
     }

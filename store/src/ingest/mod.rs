@@ -38,6 +38,7 @@ use crate::catalog::{Existence, PackState};
 use crate::commit::Target;
 use crate::config::IngestConfig;
 use crate::error::{Error, Result};
+use crate::metadata::{Builder, Metadata};
 use crate::store::Shared;
 
 use buffer::Pool;
@@ -118,10 +119,17 @@ pub struct Ingest {
     pipeline: Arc<Pipeline>,
     messages: Option<SyncSender<Message>>,
     threads: Vec<JoinHandle<()>>,
+    /// Describes series that changed; ends after the others.
+    builder: Option<Builder>,
 }
 
 impl Ingest {
-    pub(crate) fn start(shared: Arc<Shared>, config: IngestConfig) -> Result<Self> {
+    pub(crate) fn start(
+        shared: Arc<Shared>,
+        metadata: Arc<Metadata>,
+        config: IngestConfig,
+    ) -> Result<Self> {
+        let builder = config.metadata.then(|| Builder::start(metadata)).transpose()?;
         let unrecorded = shared.catalog.unrecorded_studies()?.into_iter();
         let pipeline = Arc::new(Pipeline {
             pool: Pool::new(config.in_flight_bytes),
@@ -150,9 +158,13 @@ impl Ingest {
         let uploads = Arc::clone(&pipeline);
         threads.push(spawn("cairn-upload", move || uploader::run(&uploads, &from_committer))?);
         let commits = Arc::clone(&pipeline);
-        let poke = to_writer.clone();
+        let to = committer::Outlets {
+            uploads: to_uploader,
+            writer: to_writer.clone(),
+            changes: builder.as_ref().and_then(Builder::changes),
+        };
         threads.push(spawn("cairn-commit", move || {
-            committer::run(&commits, &from_writer, &to_uploader, &poke);
+            committer::run(&commits, &from_writer, &to);
         })?);
         let first_seq = pipeline.shared.catalog.next_seq()?;
         let writes = Arc::clone(&pipeline);
@@ -160,7 +172,7 @@ impl Ingest {
         threads.push(spawn("cairn-write", move || {
             writer::run(&writes, &from_all, &own, &to_committer, first_seq);
         })?);
-        Ok(Self { pipeline, messages: Some(to_writer), threads })
+        Ok(Self { pipeline, messages: Some(to_writer), threads, builder })
     }
 
     /// What has happened so far.
@@ -265,6 +277,9 @@ impl Ingest {
         self.ask(|answer| Message::Close(entries, answer))?;
         self.stop();
         self.pipeline.check()?;
+        if let Some(builder) = self.builder.take() {
+            builder.finish();
+        }
         Ok(summaries)
     }
 
