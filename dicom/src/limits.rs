@@ -47,3 +47,31 @@ pub const META_UID_BYTES_MAX: u64 = 256;
 /// The largest length believed of an element that is read against the declared VR encoding, or that
 /// stands where the standard has none. What claims more is not an element.
 pub const DOUBTFUL_LENGTH_MAX: u32 = 1 << 28;
+
+/// How deep sequences may be nested in what is written: real objects stay under 20 (structured reports),
+/// and readers of JSON on the other side recurse.
+pub const DEPTH_MAX: usize = 64;
+
+/// The longest JSON object of one instance. A slide of 100,000 frames has some 60 MiB of functional
+/// groups; what would be longer is cut, and said so.
+pub const JSON_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+/// How many items are written into one JSON object: empty items cost eight bytes to send and far more
+/// as objects in the memory of whoever reads them.
+pub const JSON_ITEMS_MAX: u64 = 4 * 1024 * 1024;
+
+/// A binary value over this has a BulkDataURI: thumbnails and CSA headers are not for metadata.
+pub const INLINE_BINARY_BYTES_MAX: u64 = 1024;
+
+/// Numbers over this have a BulkDataURI (behaviour 13): tables of 16 bits × 2,048 stay inline.
+pub const INLINE_NUMBERS_BYTES_MAX: u64 = 4096;
+
+/// Text over this has a BulkDataURI.
+pub const INLINE_TEXT_BYTES_MAX: u64 = 64 * 1024;
+
+/// How much of a data set is asked for at a time.
+pub const READ_BYTES: usize = 256 * 1024;
+
+/// How much a deflated data set may inflate to when its values themselves are wanted. A deflated object
+/// is held whole in memory, so this also bounds what a bomb costs.
+pub const INFLATED_BYTES_MAX: u64 = 512 * 1024 * 1024;

@@ -11,7 +11,10 @@ use cairn_chunker::{Error, Result};
 use cairn_dicom::attributes::Attributes;
 
 const WHAT: &str = "commit record";
+/// Written where nothing is deleted, so that older builds can read it.
 const VERSION: u64 = 1;
+/// A commit with a deletion in it: a build that does not know deletions must not pass over one.
+const VERSION_DELETIONS: u64 = 2;
 
 /// Highest sequence number that a commit may begin with; nobody gets there.
 const SEQ_MAX: u64 = 1 << 60;
@@ -115,6 +118,36 @@ pub struct StudyEntry {
     pub created_ms: u64,
 }
 
+/// What is deleted: a study, one of its series, or one instance, with all versions of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// Study Instance UID, or a local handle.
+    pub study_uid: String,
+    /// Series Instance UID; `None`: the whole study.
+    pub series_uid: Option<String>,
+    /// SOP Instance UID; `None`: the whole series. Never without a series.
+    pub sop_instance_uid: Option<String>,
+}
+
+impl Target {
+    /// Does it cover this instance?
+    #[must_use]
+    pub fn covers(&self, study: &str, series: &str, sop: &str) -> bool {
+        self.study_uid == study
+            && self.series_uid.as_deref().is_none_or(|uid| uid == series)
+            && self.sop_instance_uid.as_deref().is_none_or(|uid| uid == sop)
+    }
+}
+
+/// A tombstone: everything under the target that was committed before it is gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeletionEntry {
+    /// What.
+    pub target: Target,
+    /// When, in ms since 1970.
+    pub deleted_ms: u64,
+}
+
 /// One entry of a commit.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Entry {
@@ -122,6 +155,8 @@ pub enum Entry {
     Instance(Box<InstanceEntry>),
     /// A study record.
     Study(StudyEntry),
+    /// A deletion.
+    Deletion(DeletionEntry),
 }
 
 /// Entries that became durable together.
@@ -138,11 +173,14 @@ impl Commit {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();
-        writer.array(3).uint(VERSION).uint(self.first_seq).array(self.entries.len());
+        let deletes = self.entries.iter().any(|entry| matches!(entry, Entry::Deletion(_)));
+        let version = if deletes { VERSION_DELETIONS } else { VERSION };
+        writer.array(3).uint(version).uint(self.first_seq).array(self.entries.len());
         for entry in &self.entries {
             match entry {
                 Entry::Instance(instance) => write_instance(&mut writer, instance),
                 Entry::Study(study) => write_study(&mut writer, study),
+                Entry::Deletion(deletion) => write_deletion(&mut writer, deletion),
             }
         }
         writer.finish()
@@ -153,7 +191,7 @@ impl Commit {
         let mut reader = Reader::new(bytes, WHAT);
         reader.array_of(3)?;
         match reader.uint()? {
-            VERSION => {}
+            VERSION | VERSION_DELETIONS => {}
             version => return Err(Error::Version { what: WHAT, version }),
         }
         let first_seq = reader.uint()?;
@@ -165,6 +203,7 @@ impl Commit {
             entries.push(match reader.array()? {
                 11 => Entry::Instance(Box::new(read_instance(&mut reader)?)),
                 8 => Entry::Study(read_study(&mut reader)?),
+                5 => Entry::Deletion(read_deletion(&mut reader)?),
                 _ => return Err(reader.fault("an entry has another shape")),
             });
         }
@@ -250,6 +289,35 @@ fn read_study(reader: &mut Reader<'_>) -> Result<StudyEntry> {
     })
 }
 
+fn write_deletion(writer: &mut Writer, entry: &DeletionEntry) {
+    writer.array(5).uint(2).text(&entry.target.study_uid);
+    for uid in [&entry.target.series_uid, &entry.target.sop_instance_uid] {
+        match uid {
+            Some(uid) => writer.text(uid),
+            None => writer.null(),
+        };
+    }
+    writer.uint(entry.deleted_ms);
+}
+
+fn read_deletion(reader: &mut Reader<'_>) -> Result<DeletionEntry> {
+    if reader.uint()? != 2 {
+        return Err(reader.fault("an entry has another kind"));
+    }
+    let study_uid = reader.text(UID_BYTES_MAX)?.to_owned();
+    let series_uid = read_uid(reader)?;
+    let sop_instance_uid = read_uid(reader)?;
+    if series_uid.is_none() && sop_instance_uid.is_some() {
+        return Err(reader.fault("a deletion names an instance without its series"));
+    }
+    let target = Target { study_uid, series_uid, sop_instance_uid };
+    Ok(DeletionEntry { target, deleted_ms: reader.uint()? })
+}
+
+fn read_uid(reader: &mut Reader<'_>) -> Result<Option<String>> {
+    if reader.null() { Ok(None) } else { Ok(Some(reader.text(UID_BYTES_MAX)?.to_owned())) }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -277,10 +345,33 @@ mod tests {
             bytes: 8,
             created_ms: 9,
         };
-        Commit {
-            first_seq,
-            entries: vec![Entry::Instance(Box::new(instance)), Entry::Study(study)],
-        }
+        let deletion = |series: Option<&str>, sop: Option<&str>| {
+            Entry::Deletion(DeletionEntry {
+                target: Target {
+                    study_uid: "1.2".into(),
+                    series_uid: series.map(str::to_owned),
+                    sop_instance_uid: sop.map(str::to_owned),
+                },
+                deleted_ms: 10,
+            })
+        };
+        let entries = vec![
+            Entry::Instance(Box::new(instance)),
+            Entry::Study(study),
+            deletion(None, None),
+            deletion(Some("1.2.3"), None),
+            deletion(Some("1.2.3"), Some("1.2.3.4")),
+        ];
+        Commit { first_seq, entries }
+    }
+
+    /// A build that knows no deletions reads what was written without one, and refuses the rest.
+    #[test]
+    fn only_a_deletion_needs_the_newer_version() {
+        let mut commit = sample(1, "x".into());
+        assert_eq!(commit.encode()[1], VERSION_DELETIONS as u8);
+        commit.entries.retain(|entry| !matches!(entry, Entry::Deletion(_)));
+        assert_eq!(commit.encode()[1], VERSION as u8);
     }
 
     proptest! {

@@ -94,6 +94,9 @@ pub enum Error {
     /// What was received is DICOM but no instance.
     #[error("{0}")]
     Refused(#[from] cairn_dicom::split::Refused),
+    /// What was received does not meet the terms on which it was sent.
+    #[error("{0}")]
+    Inadmissible(#[from] crate::ingest::Inadmissible),
     /// The source broke off.
     #[error("cannot read what is to be archived: {0}")]
     Source(std::io::Error),
@@ -130,7 +133,11 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
-            Self::NotDicom(_) | Self::Refused(_) | Self::Source(_) | Self::Duplicate => Kind::Input,
+            Self::NotDicom(_)
+            | Self::Refused(_)
+            | Self::Inadmissible(_)
+            | Self::Source(_)
+            | Self::Duplicate => Kind::Input,
             Self::NotFound { .. } => Kind::NotFound,
             Self::Damaged(_) | Self::Format(_) => Kind::Damage,
             Self::Io { .. } | Self::Bucket { .. } | Self::Catalog { .. } => Kind::Storage,

@@ -40,6 +40,13 @@ pub const BATCH_INSTANCES: usize = 2048;
 /// Decoded blocks kept for reading, in bytes.
 pub const BLOCK_CACHE_BYTES: u64 = 48 << 20;
 
+/// Decoded chunks kept for those who are served, in bytes: a viewer asks for the same slices again, and
+/// several people look at one study.
+pub const CHUNK_CACHE_BYTES: u64 = 128 << 20;
+
+/// Manifests kept for those who are served, in bytes.
+pub const MANIFEST_CACHE_BYTES: u64 = 16 << 20;
+
 /// What is read at once from a remote pack, so that the chunks of a study come in few requests.
 pub const REMOTE_READ_BYTES: u64 = 4 << 20;
 

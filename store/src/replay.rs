@@ -12,7 +12,7 @@ use cairn_chunker::id::ChunkId;
 use cairn_chunker::manifest::Manifest;
 
 use crate::catalog::{Batch, Location, NewInstance, PackRow, PackState};
-use crate::commit::{Commit, Entry, StudyEntry};
+use crate::commit::{Commit, DeletionEntry, Entry, StudyEntry};
 use crate::error::{Damage, Error, Result};
 use crate::ingest::now_ms;
 use crate::keys::StoredId;
@@ -81,6 +81,7 @@ impl PackContent {
             locations: &self.locations,
             instances: &[],
             studies: &[],
+            deletions: &[],
             all_recorded: false,
             next_seq: 0,
         })
@@ -106,12 +107,17 @@ pub(crate) fn apply_commit(
     let mut left_out = Vec::new();
     let mut manifests = Vec::new();
     let mut studies: Vec<(u64, StudyEntry)> = Vec::new();
+    let mut deletions: Vec<(u64, DeletionEntry)> = Vec::new();
     let here = |why: String| Damage { pack: pack.id, offset: *offset, why };
     for (seq, entry) in (commit.first_seq..).zip(&commit.entries) {
         let entry = match entry {
             Entry::Instance(entry) => entry,
             Entry::Study(entry) => {
                 studies.push((seq, entry.clone()));
+                continue;
+            }
+            Entry::Deletion(entry) => {
+                deletions.push((seq, entry.clone()));
                 continue;
             }
         };
@@ -143,6 +149,7 @@ pub(crate) fn apply_commit(
         locations: &[],
         instances: &instances,
         studies: &studies,
+        deletions: &deletions,
         all_recorded: false,
         next_seq: commit.first_seq + commit.entries.len() as u64,
     })?;

@@ -224,9 +224,8 @@ impl Walk<'_> {
             return Ok(()); // nothing was promised of its root yet
         };
         let tree = self.store.study_tree(study_uid)?;
-        // A study that grew since its record has another root by right.
-        let grew = tree.instances() != record.instances || tree.bytes() != record.bytes;
-        if !grew && tree.root() != record.root {
+        // A study that changed since its record has another root by right.
+        if self.store.catalog().record_is_current(study_uid)? && tree.root() != record.root {
             self.note(|report| {
                 report.findings.push(Finding {
                     study_uid: Some(study_uid.to_owned()),

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 
 use cairn_dicom::phantom;
 use cairn_store::disk::{Disk, DiskFile, DiskSync, OsDisk};
-use cairn_store::ingest::Arrival;
+use cairn_store::ingest::{Admission, Arrival};
 use cairn_store::verify::{Scope, verify};
 use cairn_store::{Acknowledge, Error, IngestConfig};
 use support::{Answers, Archive, bytes_of, export_all, hand_in, quick};
@@ -338,6 +338,7 @@ fn a_source_that_breaks_off_leaves_nothing_and_stops_nobody() {
                 bytes: None,
                 source: cairn_store::commit::Source::Import,
                 arrival: Arrival::File,
+                admission: Admission::default(),
             },
             |_| panic!("an object that broke off was answered"),
         );

@@ -8,7 +8,7 @@ use std::io::Read;
 use cairn_dicom::phantom;
 use cairn_store::IngestConfig;
 use cairn_store::commit::Source;
-use cairn_store::ingest::{Arrival, Incoming};
+use cairn_store::ingest::{Admission, Arrival, Incoming};
 use support::{Archive, import, quick};
 
 /// Highest resident set of this process so far, in bytes.
@@ -36,6 +36,7 @@ fn an_instance_larger_than_memory_passes_through() {
                 bytes: None,
                 source: Source::Import,
                 arrival: Arrival::File,
+                admission: Admission::default(),
             },
             move |done| answer.send(done).unwrap(),
         )

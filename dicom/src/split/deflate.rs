@@ -144,6 +144,6 @@ impl Inflater {
 
 /// PS3.5 A.5 wants a bare deflate stream; some writers put zlib's two bytes first (RFC 1950 §2.2). As
 /// deflate, the same bits would be a stored block with dirty padding.
-fn has_zlib_head(input: &[u8]) -> bool {
+pub(crate) fn has_zlib_head(input: &[u8]) -> bool {
     matches!(input, [0x78, flags, ..] if (0x7800 + u32::from(*flags)).is_multiple_of(31))
 }

@@ -45,41 +45,14 @@ impl Splitter {
         self.value(head)
     }
 
-    /// What the bytes at hand are if they are not an element. Declared lengths can't be checked against
-    /// the object's end in a stream; tags and their order can.
     fn doubt(&self, head: Head, odd: Flags) -> Option<Flags> {
-        let noise = if self.seen_pixels { Flags::TRAILING_BYTES } else { Flags::UNPARSED };
-        if matches!(head.tag, ITEM_DELIMITER | SEQUENCE_DELIMITER) {
-            return None;
-        }
-        if head.tag >> 16 == 0xFFFE {
-            return Some(noise);
-        }
-        let ascending = self.last_tag.is_none_or(|last| head.tag > last);
-        if head.tag == 0 && head.length == 0 && self.elements > 0 {
-            return Some(Flags::TRAILING_BYTES);
-        }
-        let group = head.tag >> 16;
-        let private = group & 1 == 1 && group < 0xFFF0;
-        // Even lengths only (PS3.5 §7.1.1), and not absurd ones.
-        let sound = head.length == UNDEFINED
-            || head.length & 1 == 0 && head.length <= DOUBTFUL_LENGTH_MAX
-            || head.tag == tags::PIXEL_DATA;
-        let known = || element::in_dictionary(head.tag) || head.tag == 0xFFFC_FFFC;
-        let same_group = self.last_tag.is_some_and(|last| last >> 16 == group);
-        let credible = if head.vr.is_known() {
-            true
-        } else if self.encoding.explicit && head.vr == Vr::NONE {
-            // Implicit VR in between: nothing but tag and length speaks for it.
-            sound && (known() || private && ascending)
-        } else if !odd.is_empty() {
-            ascending && (!self.seen_pixels || sound && private) || sound && known()
-        } else if ascending && !self.seen_pixels && self.elements > 0 {
-            true
-        } else {
-            sound && (known() || private && (ascending || same_group))
+        let before = Before {
+            last_tag: self.last_tag,
+            elements: self.elements,
+            seen_pixels: self.seen_pixels,
+            explicit: self.encoding.explicit,
         };
-        (!credible).then_some(noise)
+        before.doubt(head, odd)
     }
 
     fn note_order(&mut self, tag: u32) {
@@ -134,5 +107,54 @@ impl Splitter {
             self.spans.start(value_at, kind);
         }
         Step::On
+    }
+}
+
+/// What was read at the top level of a data set before the element that is judged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Before {
+    pub(crate) last_tag: Option<u32>,
+    pub(crate) elements: u64,
+    pub(crate) seen_pixels: bool,
+    /// The data set is Explicit VR.
+    pub(crate) explicit: bool,
+}
+
+impl Before {
+    /// What the bytes at hand are if they are not an element. Declared lengths can't be checked against
+    /// the object's end in a stream; tags and their order can.
+    pub(crate) fn doubt(self, head: Head, odd: Flags) -> Option<Flags> {
+        let noise = if self.seen_pixels { Flags::TRAILING_BYTES } else { Flags::UNPARSED };
+        if matches!(head.tag, ITEM_DELIMITER | SEQUENCE_DELIMITER) {
+            return None;
+        }
+        if head.tag >> 16 == 0xFFFE {
+            return Some(noise);
+        }
+        let ascending = self.last_tag.is_none_or(|last| head.tag > last);
+        if head.tag == 0 && head.length == 0 && self.elements > 0 {
+            return Some(Flags::TRAILING_BYTES);
+        }
+        let group = head.tag >> 16;
+        let private = group & 1 == 1 && group < 0xFFF0;
+        // Even lengths only (PS3.5 §7.1.1), and not absurd ones.
+        let sound = head.length == UNDEFINED
+            || head.length & 1 == 0 && head.length <= DOUBTFUL_LENGTH_MAX
+            || head.tag == tags::PIXEL_DATA;
+        let known = || element::in_dictionary(head.tag) || head.tag == 0xFFFC_FFFC;
+        let same_group = self.last_tag.is_some_and(|last| last >> 16 == group);
+        let credible = if head.vr.is_known() {
+            true
+        } else if self.explicit && head.vr == Vr::NONE {
+            // Implicit VR in between: nothing but tag and length speaks for it.
+            sound && (known() || private && ascending)
+        } else if !odd.is_empty() {
+            ascending && (!self.seen_pixels || sound && private) || sound && known()
+        } else if ascending && !self.seen_pixels && self.elements > 0 {
+            true
+        } else {
+            sound && (known() || private && (ascending || same_group))
+        };
+        (!credible).then_some(noise)
     }
 }

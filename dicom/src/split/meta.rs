@@ -184,20 +184,25 @@ impl Splitter {
             return Step::On;
         }
         self.state = State::Elements;
-        let implicit = || {
-            let tag = element::tag_of([head[0], head[1], head[2], head[3]], false);
-            head[5..].iter().all(|byte| *byte == 0) && element::in_dictionary(tag)
-        };
-        let actual = match found {
-            Some(encoding) => encoding,
-            None if self.encoding.explicit && !empty && implicit() => Encoding::IMPLICIT_LE,
-            None => self.encoding,
-        };
+        let actual = if empty { self.encoding } else { settle(head, self.encoding) };
         if actual != self.encoding {
             self.flags |= Flags::BAD_VR;
             self.encoding = actual;
         }
         Step::On
+    }
+}
+
+/// The encoding that a data set is in by the head of its first element, whatever was declared.
+pub(crate) fn settle(head: [u8; 8], declared: Encoding) -> Encoding {
+    let implicit = || {
+        let tag = element::tag_of([head[0], head[1], head[2], head[3]], false);
+        head[5..].iter().all(|byte| *byte == 0) && element::in_dictionary(tag)
+    };
+    match looks_like(head) {
+        Some(encoding) => encoding,
+        None if declared.explicit && implicit() => Encoding::IMPLICIT_LE,
+        None => declared,
     }
 }
 
@@ -217,11 +222,11 @@ fn looks_like(head: [u8; 8]) -> Option<Encoding> {
 }
 
 /// A UID without its padding (PS3.5 §9.1): NUL, or blanks from older writers.
-pub(super) fn trim_uid(value: &[u8]) -> String {
+pub(crate) fn trim_uid(value: &[u8]) -> String {
     String::from_utf8_lossy(value).trim_matches(['\0', ' ']).to_owned()
 }
 
 /// Is this what [`tags`] calls pixel data, in whatever form?
-pub(super) fn is_pixel_data(tag: u32) -> bool {
+pub(crate) fn is_pixel_data(tag: u32) -> bool {
     matches!(tag, tags::PIXEL_DATA | tags::FLOAT_PIXEL_DATA | tags::DOUBLE_FLOAT_PIXEL_DATA)
 }

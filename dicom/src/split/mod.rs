@@ -29,6 +29,10 @@ use crate::object::Object;
 use crate::probe::Framing;
 use crate::syntax::{Encoding, Syntax};
 
+pub(crate) use deflate::has_zlib_head;
+pub(crate) use elements::Before;
+pub(crate) use meta::{is_pixel_data, settle};
+
 use deflate::Inflater;
 use fragments::Encapsulated;
 use kept::Kept;

@@ -7,14 +7,17 @@
 mod schema;
 mod sqlite;
 mod sqlite_read;
+mod sqlite_write;
+mod values;
 
 pub use sqlite::SqliteCatalog;
 
 use cairn_chunker::id::{ChunkId, DatasetHash, LeafHash, PixelDigest};
 use cairn_chunker::manifest::Manifest;
 use cairn_chunker::tree::Leaf;
+use cairn_dicom::attributes::Attributes;
 
-use crate::commit::{InstanceEntry, Outcome, StudyEntry};
+use crate::commit::{DeletionEntry, InstanceEntry, Outcome, StudyEntry, Target};
 use crate::error::Result;
 use crate::keys::StoredId;
 use crate::pack::PackId;
@@ -89,6 +92,8 @@ pub struct Batch<'a> {
     pub instances: &'a [NewInstance<'a>],
     /// New study records, with their sequence numbers.
     pub studies: &'a [(u64, StudyEntry)],
+    /// Deletions, with their sequence numbers: they cover what has a smaller one.
+    pub deletions: &'a [(u64, DeletionEntry)],
     /// With these study records, every study's newest content has one.
     pub all_recorded: bool,
     /// Sequence numbers below this one are used up, named here or not; 0 where that says nothing new.
@@ -128,6 +133,8 @@ pub struct VersionRow {
     pub received_ms: u64,
     /// It is the one that is shown.
     pub visible: bool,
+    /// It was deleted: its bytes stay until they are collected, and are given to nobody.
+    pub deleted: bool,
 }
 
 impl VersionRow {
@@ -192,6 +199,28 @@ pub struct SeriesRow {
     pub instances: u64,
     /// Length of their data sets.
     pub bytes: u64,
+}
+
+/// Is something by a name here?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existence {
+    /// Something under it is shown.
+    Present,
+    /// It was here, and all of it was deleted.
+    Gone,
+    /// Never heard of.
+    Unknown,
+}
+
+/// What is visible of a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeriesState {
+    /// Visible instances.
+    pub instances: u64,
+    /// Length of their data sets.
+    pub bytes: u64,
+    /// Sequence number of the last change: what was made from the series before it is out of date.
+    pub changed: u64,
 }
 
 /// Sums over the archive.
@@ -276,8 +305,28 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
     /// Versions in a study (visible ones only, unless `all`), by series and SOP Instance UID.
     fn study_versions(&self, study: &str, all: bool, visit: Visitor<'_, VersionRow>) -> Result<()>;
 
+    /// Visible versions in a series, by SOP Instance UID.
+    fn series_versions(
+        &self,
+        study: &str,
+        series: &str,
+        visit: Visitor<'_, VersionRow>,
+    ) -> Result<()>;
+
+    /// What is visible of a series; `None`: it was never here.
+    fn series_state(&self, study: &str, series: &str) -> Result<Option<SeriesState>>;
+
+    /// Is it here, was it, or never?
+    fn existence(&self, target: &Target) -> Result<Existence>;
+
+    /// Attributes of the version that is shown, at all levels; `None` if nothing is.
+    fn attributes(&self, study: &str, series: &str, sop: &str) -> Result<Option<Attributes>>;
+
     /// The newest record of a study.
     fn study_record(&self, study: &str) -> Result<Option<StudyEntry>>;
+
+    /// Does the newest record of a study stand behind the last change of what is visible?
+    fn record_is_current(&self, study: &str) -> Result<bool>;
 
     /// Studies whose newest content has no record yet. Costs nothing where the last ingest ended well.
     fn unrecorded_studies(&self) -> Result<Vec<String>>;

@@ -1,7 +1,7 @@
 //! The tables.
 
 /// Version of the schema, kept in `user_version`.
-pub(super) const SCHEMA_VERSION: i64 = 1;
+pub(super) const SCHEMA_VERSION: i64 = 2;
 
 /// Widths are chosen for what repeats by the million: a chunk takes some 55 bytes, a version 130.
 pub(super) const SCHEMA: &str = "
@@ -39,7 +39,9 @@ CREATE TABLE study (
     accession TEXT NOT NULL,
     id TEXT NOT NULL,
     description TEXT NOT NULL,
-    referring TEXT NOT NULL
+    referring TEXT NOT NULL,
+    -- Every patient and study attribute, those above included.
+    attributes BLOB NOT NULL
 );
 CREATE TABLE series (
     no INTEGER PRIMARY KEY,
@@ -51,6 +53,13 @@ CREATE TABLE series (
     body_part TEXT NOT NULL,
     date TEXT NOT NULL,
     time TEXT NOT NULL,
+    -- Every series attribute, those above included.
+    attributes BLOB NOT NULL,
+    -- Visible instances and the length of their data sets, so that no list has to count.
+    instances INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    -- Sequence number of what last changed what is visible: what is derived from it is as old.
+    changed INTEGER NOT NULL,
     UNIQUE (study, uid)
 );
 -- UIDs that repeat: SOP classes and transfer syntaxes.
@@ -63,8 +72,11 @@ CREATE TABLE instance (
     series INTEGER NOT NULL,
     uid TEXT NOT NULL,
     number TEXT NOT NULL,
+    -- Sequence number of the version that is shown; 0: all of it was deleted.
     visible INTEGER NOT NULL,
-    key INTEGER NOT NULL
+    key INTEGER NOT NULL,
+    -- Instance attributes of the version that is shown.
+    attributes BLOB NOT NULL
 );
 -- By eight bytes of a hash of the UID, for the same reason.
 CREATE INDEX instance_by_key ON instance (key);
@@ -82,7 +94,18 @@ CREATE TABLE version (
     flags    INTEGER NOT NULL,
     outcome  INTEGER NOT NULL,
     received INTEGER NOT NULL,
+    -- Sequence number of the deletion that covers it; 0: none.
+    deleted  INTEGER NOT NULL,
     PRIMARY KEY (instance, seq)
+) WITHOUT ROWID;
+-- Deletions: what they cover has a smaller sequence number. Empty: all of them.
+CREATE TABLE tombstone (
+    study   TEXT NOT NULL,
+    series  TEXT NOT NULL,
+    sop     TEXT NOT NULL,
+    seq     INTEGER NOT NULL,
+    created INTEGER NOT NULL,
+    PRIMARY KEY (study, series, sop, seq)
 ) WITHOUT ROWID;
 -- What each study's content was called, version by version.
 CREATE TABLE study_record (

@@ -9,12 +9,11 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use cairn_dicom::attributes::Attributes;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OpenFlags, Transaction, params};
 
 use super::schema::{SCHEMA, SCHEMA_VERSION};
-use super::{Batch, NewInstance, PackNo};
-use crate::commit::StudyEntry;
+use super::sqlite_write::BatchWriter;
+use super::{Batch, PackNo};
 use crate::error::{Error, Result};
 use crate::keys::StoredId;
 use crate::pack::PackId;
@@ -58,8 +57,11 @@ impl SqliteCatalog {
             _ => {
                 return Err(Error::Catalog {
                     action: "be opened",
-                    source: format!("it has schema {version}; this build knows {SCHEMA_VERSION}")
-                        .into(),
+                    source: format!(
+                        "it has schema {version}, and this build knows {SCHEMA_VERSION}; \
+                         run: cairn rebuild"
+                    )
+                    .into(),
                 });
             }
         }
@@ -124,14 +126,10 @@ impl SqliteCatalog {
         (|| {
             let transaction = connection.transaction()?;
             write_locations(&transaction, batch)?;
-            for instance in batch.instances {
-                write_instance(&transaction, instance)?;
-            }
-            for (seq, study) in batch.studies {
-                write_study_record(&transaction, *seq, study)?;
-            }
+            BatchWriter::new(&transaction)?.write(batch)?;
             let last = batch.instances.iter().map(|instance| instance.seq);
-            if let Some(last) = last.chain(batch.studies.iter().map(|(seq, _)| *seq)).max() {
+            let last = last.chain(batch.studies.iter().map(|(seq, _)| *seq));
+            if let Some(last) = last.chain(batch.deletions.iter().map(|(seq, _)| *seq)).max() {
                 transaction.execute(
                     "UPDATE counter SET value = max(value, ?1) WHERE name = 'next_seq'",
                     [last.cast_signed() + 1],
@@ -201,204 +199,4 @@ pub(super) fn chunk_key(id: &StoredId) -> i64 {
 /// What the instance index holds of a SOP Instance UID.
 pub(super) fn uid_key(uid: &str) -> i64 {
     chunk_key(&StoredId(*blake3::hash(uid.as_bytes()).as_bytes()))
-}
-
-fn text(attributes: &Attributes, tag: u32) -> &str {
-    attributes.get(tag).unwrap_or_default()
-}
-
-/// Finds or makes the study's row; a visible version brings its attributes up to date.
-fn study_no(
-    transaction: &Transaction<'_>,
-    uid: &str,
-    attributes: &Attributes,
-    update: bool,
-) -> rusqlite::Result<i64> {
-    let known = transaction
-        .prepare_cached("SELECT no FROM study WHERE uid = ?1")?
-        .query_row([uid], |row| row.get(0))
-        .optional()?;
-    let sql = match known {
-        None => {
-            "INSERT INTO study (uid, patient_name, patient_id, birth_date, sex, date, time,
-                accession, id, description, referring)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
-        }
-        Some(no) if !update => return Ok(no),
-        Some(_) => {
-            "UPDATE study SET patient_name = ?2, patient_id = ?3, birth_date = ?4, sex = ?5,
-                date = ?6, time = ?7, accession = ?8, id = ?9, description = ?10, referring = ?11
-             WHERE uid = ?1"
-        }
-    };
-    transaction.prepare_cached(sql)?.execute(params![
-        uid,
-        text(attributes, 0x0010_0010),
-        text(attributes, 0x0010_0020),
-        text(attributes, 0x0010_0030),
-        text(attributes, 0x0010_0040),
-        text(attributes, 0x0008_0020),
-        text(attributes, 0x0008_0030),
-        text(attributes, 0x0008_0050),
-        text(attributes, 0x0020_0010),
-        text(attributes, 0x0008_1030),
-        text(attributes, 0x0008_0090),
-    ])?;
-    Ok(known.unwrap_or_else(|| transaction.last_insert_rowid()))
-}
-
-fn series_no(
-    transaction: &Transaction<'_>,
-    study: i64,
-    uid: &str,
-    attributes: &Attributes,
-    update: bool,
-) -> rusqlite::Result<i64> {
-    let known = transaction
-        .prepare_cached("SELECT no FROM series WHERE study = ?1 AND uid = ?2")?
-        .query_row(params![study, uid], |row| row.get(0))
-        .optional()?;
-    let sql = match known {
-        None => {
-            "INSERT INTO series (study, uid, modality, number, description, body_part, date, time)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
-        }
-        Some(no) if !update => return Ok(no),
-        Some(_) => {
-            "UPDATE series SET modality = ?3, number = ?4, description = ?5, body_part = ?6,
-                date = ?7, time = ?8 WHERE study = ?1 AND uid = ?2"
-        }
-    };
-    transaction.prepare_cached(sql)?.execute(params![
-        study,
-        uid,
-        text(attributes, 0x0008_0060),
-        text(attributes, 0x0020_0011),
-        text(attributes, 0x0008_103E),
-        text(attributes, 0x0018_0015),
-        text(attributes, 0x0008_0021),
-        text(attributes, 0x0008_0031),
-    ])?;
-    Ok(known.unwrap_or_else(|| transaction.last_insert_rowid()))
-}
-
-fn term_no(transaction: &Transaction<'_>, uid: &str) -> rusqlite::Result<i64> {
-    let known = transaction
-        .prepare_cached("SELECT no FROM term WHERE uid = ?1")?
-        .query_row([uid], |row| row.get(0))
-        .optional()?;
-    if let Some(no) = known {
-        return Ok(no);
-    }
-    transaction.execute("INSERT INTO term (uid) VALUES (?1)", [uid])?;
-    Ok(transaction.last_insert_rowid())
-}
-
-fn write_instance(transaction: &Transaction<'_>, new: &NewInstance<'_>) -> rusqlite::Result<()> {
-    let NewInstance { seq, entry, manifest } = *new;
-    let attributes = &entry.attributes;
-    let study = study_no(transaction, &entry.study_uid, attributes, entry.visible)?;
-    let series = series_no(transaction, study, &entry.series_uid, attributes, entry.visible)?;
-    let key = uid_key(&manifest.sop_instance_uid);
-    let known: Option<i64> = transaction
-        .prepare_cached("SELECT no FROM instance WHERE key = ?3 AND uid = ?1 AND series = ?2")?
-        .query_row(params![manifest.sop_instance_uid, series, key], |row| row.get(0))
-        .optional()?;
-    let instance = if let Some(no) = known {
-        no
-    } else {
-        transaction
-            .prepare_cached(
-                "INSERT INTO instance (series, uid, number, visible, key)
-                     VALUES (?1, ?2, ?3, ?4, ?5)",
-            )?
-            .execute(params![
-                series,
-                manifest.sop_instance_uid,
-                text(attributes, 0x0020_0013),
-                seq.cast_signed(),
-                key,
-            ])?;
-        transaction.last_insert_rowid()
-    };
-    if known.is_some() && is_named_already(transaction, instance, new)? {
-        return Ok(());
-    }
-    if known.is_some() && entry.visible {
-        transaction
-            .prepare_cached(
-                "UPDATE instance SET visible = max(visible, ?2), number = ?3 WHERE no = ?1",
-            )?
-            .execute(params![instance, seq.cast_signed(), text(attributes, 0x0020_0013)])?;
-    }
-    let class = term_no(transaction, &manifest.sop_class_uid)?;
-    let syntax = term_no(transaction, &manifest.transfer_syntax_uid)?;
-    transaction
-        .prepare_cached(
-            "INSERT OR IGNORE INTO version (instance, seq, class, syntax, manifest, dataset, bytes,
-                pixels, frames, flags, outcome, received)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-        )?
-        .execute(params![
-            instance,
-            seq.cast_signed(),
-            class,
-            syntax,
-            entry.manifest.0,
-            manifest.dataset_hash.0,
-            manifest.dataset_bytes.cast_signed(),
-            manifest.pixel_digest().0,
-            manifest.frames.count().cast_signed(),
-            entry.flags,
-            entry.outcome as u8,
-            entry.received_ms.cast_signed(),
-        ])?;
-    Ok(())
-}
-
-/// The same content under another sequence number: an entry that a crash left without its chunks, and
-/// that became whole when the object was sent again. One of the two is enough.
-fn is_named_already(
-    transaction: &Transaction<'_>,
-    instance: i64,
-    new: &NewInstance<'_>,
-) -> rusqlite::Result<bool> {
-    transaction
-        .prepare_cached(
-            "SELECT 1 FROM version v JOIN term class ON class.no = v.class
-                JOIN term syntax ON syntax.no = v.syntax
-             WHERE v.instance = ?1 AND v.seq <> ?2 AND v.dataset = ?3
-                AND class.uid = ?4 AND syntax.uid = ?5",
-        )?
-        .exists(params![
-            instance,
-            new.seq.cast_signed(),
-            new.manifest.dataset_hash.0,
-            new.manifest.sop_class_uid,
-            new.manifest.transfer_syntax_uid,
-        ])
-}
-
-fn write_study_record(
-    transaction: &Transaction<'_>,
-    seq: u64,
-    entry: &StudyEntry,
-) -> rusqlite::Result<()> {
-    transaction
-        .prepare_cached(
-            "INSERT OR IGNORE INTO study_record
-                (study, version, seq, root, previous, instances, bytes, created)
-             SELECT no, ?2, ?3, ?4, ?5, ?6, ?7, ?8 FROM study WHERE uid = ?1",
-        )?
-        .execute(params![
-            entry.study_uid,
-            entry.version.cast_signed(),
-            seq.cast_signed(),
-            entry.root.0,
-            entry.previous.map(|root| root.0),
-            entry.instances.cast_signed(),
-            entry.bytes.cast_signed(),
-            entry.created_ms.cast_signed(),
-        ])?;
-    Ok(())
 }

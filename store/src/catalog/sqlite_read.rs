@@ -1,21 +1,23 @@
 //! The embedded catalog as a [`Catalog`]: its questions.
 
 use cairn_chunker::id::{ChunkId, DatasetHash, PixelDigest, StudyRoot};
+use cairn_dicom::attributes::Attributes;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::sqlite::{SqliteCatalog, chunk_key, fault, uid_key};
+use super::values::unpack_values;
 use super::{
-    Batch, Catalog, Location, PackNo, PackRow, PackState, SeriesRow, StudyRow, Totals, VersionRow,
-    Visitor,
+    Batch, Catalog, Existence, Location, PackNo, PackRow, PackState, SeriesRow, SeriesState,
+    StudyRow, Totals, VersionRow, Visitor,
 };
-use crate::commit::{Outcome, StudyEntry};
+use crate::commit::{Outcome, StudyEntry, Target};
 use crate::error::{Error, Result};
 use crate::keys::StoredId;
 use crate::pack::PackId;
 
 const VERSION_COLUMNS: &str = "
     v.seq, study.uid, series.uid, i.uid, class.uid, syntax.uid, v.manifest, v.dataset, v.bytes,
-    v.pixels, v.frames, v.flags, v.outcome, v.received, i.visible = v.seq
+    v.pixels, v.frames, v.flags, v.outcome, v.received, i.visible = v.seq, v.deleted <> 0
     FROM study JOIN series ON series.study = study.no JOIN instance i ON i.series = series.no
     JOIN version v ON v.instance = i.no
     JOIN term class ON class.no = v.class JOIN term syntax ON syntax.no = v.syntax";
@@ -37,6 +39,7 @@ fn version_row(row: &Row<'_>) -> rusqlite::Result<VersionRow> {
         outcome: Outcome::from_code(row.get::<_, i64>(12)? as u64).unwrap_or(Outcome::New),
         received_ms: row.get::<_, i64>(13)? as u64,
         visible: row.get(14)?,
+        deleted: row.get(15)?,
     })
 }
 
@@ -66,6 +69,17 @@ fn collect<T>(
         statement.query_map(parameters, map)?.collect::<rusqlite::Result<Vec<T>>>()
     })()
     .map_err(fault(action))
+}
+
+fn one<T>(
+    connection: &Connection,
+    action: &'static str,
+    sql: &str,
+    parameters: impl rusqlite::Params,
+    map: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Option<T>> {
+    (|| connection.prepare_cached(sql)?.query_row(parameters, map).optional())()
+        .map_err(fault(action))
 }
 
 /// Hands rows out as they come; a reader holds no lock that a writer waits for.
@@ -222,14 +236,14 @@ impl Catalog for SqliteCatalog {
     fn studies(&self, uid: Option<&str>, visit: Visitor<'_, StudyRow>) -> Result<()> {
         let sql = "
             SELECT study.uid, patient_name, patient_id, study.date, accession, study.description,
-                (SELECT group_concat(modality, '\\') FROM
-                    (SELECT DISTINCT modality FROM series WHERE study = study.no ORDER BY 1)),
-                count(DISTINCT series.no), count(DISTINCT i.no),
-                coalesce(sum(CASE WHEN i.visible = v.seq THEN v.bytes END), 0),
-                sum(CASE WHEN i.visible = v.seq THEN 0 ELSE 1 END)
+                (SELECT group_concat(modality, '\\') FROM (SELECT DISTINCT modality FROM series
+                    WHERE study = study.no AND instances > 0 ORDER BY 1)),
+                count(*), sum(series.instances), sum(series.bytes),
+                (SELECT count(*) FROM series s JOIN instance i ON i.series = s.no
+                    JOIN version v ON v.instance = i.no
+                    WHERE s.study = study.no AND v.seq <> i.visible AND v.deleted = 0)
             FROM study JOIN series ON series.study = study.no
-            JOIN instance i ON i.series = series.no JOIN version v ON v.instance = i.no
-            WHERE ?1 IS NULL OR study.uid = ?1
+            WHERE series.instances > 0 AND (?1 IS NULL OR study.uid = ?1)
             GROUP BY study.no ORDER BY study.date, study.uid";
         let map = |row: &Row<'_>| {
             Ok(StudyRow {
@@ -251,11 +265,9 @@ impl Catalog for SqliteCatalog {
 
     fn series(&self, study: &str) -> Result<Vec<SeriesRow>> {
         let sql = "
-            SELECT series.uid, modality, series.number, series.description, count(*), sum(v.bytes)
+            SELECT series.uid, modality, series.number, series.description, instances, bytes
             FROM study JOIN series ON series.study = study.no
-            JOIN instance i ON i.series = series.no
-            JOIN version v ON v.instance = i.no AND v.seq = i.visible
-            WHERE study.uid = ?1 GROUP BY series.no
+            WHERE study.uid = ?1 AND instances > 0
             ORDER BY CAST(series.number AS INTEGER), series.uid";
         self.read(|connection| {
             collect(connection, "list series", sql, [study], |row| {
@@ -279,6 +291,75 @@ impl Catalog for SqliteCatalog {
         self.read(|connection| {
             walk(connection, "list instances", &sql, params![study, all], version_row, visit)
         })
+    }
+
+    fn series_versions(
+        &self,
+        study: &str,
+        series: &str,
+        visit: Visitor<'_, VersionRow>,
+    ) -> Result<()> {
+        let sql = format!(
+            "SELECT {VERSION_COLUMNS} WHERE study.uid = ?1 AND series.uid = ?2 AND i.visible = v.seq
+             ORDER BY i.uid"
+        );
+        let which = params![study, series];
+        self.read(|connection| walk(connection, "list instances", &sql, which, version_row, visit))
+    }
+
+    fn series_state(&self, study: &str, series: &str) -> Result<Option<SeriesState>> {
+        let sql = "SELECT instances, bytes, changed FROM series
+             WHERE study = (SELECT no FROM study WHERE uid = ?1) AND uid = ?2";
+        self.read(|connection| {
+            one(connection, "find a series", sql, params![study, series], |row| {
+                Ok(SeriesState {
+                    instances: row.get::<_, i64>(0)? as u64,
+                    bytes: row.get::<_, i64>(1)? as u64,
+                    changed: row.get::<_, i64>(2)? as u64,
+                })
+            })
+        })
+    }
+
+    fn existence(&self, target: &Target) -> Result<Existence> {
+        let Target { study_uid, series_uid, sop_instance_uid } = target;
+        let series = series_uid.as_deref().unwrap_or_default();
+        let shown: Option<Option<i64>> = self.read(|connection| {
+            if let Some(sop) = sop_instance_uid {
+                let sql = "SELECT max(i.visible) FROM instance i
+                     JOIN series ON series.no = i.series JOIN study ON study.no = series.study
+                     WHERE i.key = ?1 AND i.uid = ?2 AND series.uid = ?3 AND study.uid = ?4";
+                let which = params![uid_key(sop), sop, series, study_uid];
+                return one(connection, "find an instance", sql, which, |row| row.get(0));
+            }
+            let sql = "SELECT sum(instances) FROM series
+                 WHERE study = (SELECT no FROM study WHERE uid = ?1) AND (?2 = '' OR uid = ?2)";
+            one(connection, "find a study", sql, params![study_uid, series], |row| row.get(0))
+        })?;
+        Ok(match shown.flatten() {
+            None => Existence::Unknown,
+            Some(0) => Existence::Gone,
+            Some(_) => Existence::Present,
+        })
+    }
+
+    fn attributes(&self, study: &str, series: &str, sop: &str) -> Result<Option<Attributes>> {
+        let sql = "SELECT study.attributes, series.attributes, i.attributes FROM instance i
+             JOIN series ON series.no = i.series JOIN study ON study.no = series.study
+             WHERE i.key = ?1 AND i.uid = ?2 AND series.uid = ?3 AND study.uid = ?4
+                AND i.visible <> 0";
+        let which = params![uid_key(sop), sop, series, study];
+        let packed: Option<[Vec<u8>; 3]> = self.read(|connection| {
+            one(connection, "find an instance", sql, which, |row| {
+                Ok([row.get(0)?, row.get(1)?, row.get(2)?])
+            })
+        })?;
+        let Some(packed) = packed else { return Ok(None) };
+        let mut attributes = Attributes::default();
+        for level in &packed {
+            unpack_values(level, &mut attributes)?;
+        }
+        Ok(Some(attributes))
     }
 
     fn study_record(&self, study: &str) -> Result<Option<StudyEntry>> {
@@ -306,14 +387,23 @@ impl Catalog for SqliteCatalog {
         })
     }
 
+    fn record_is_current(&self, study: &str) -> Result<bool> {
+        let sql = "SELECT (SELECT max(changed) FROM series WHERE study = study.no)
+                < (SELECT max(seq) FROM study_record r WHERE r.study = study.no)
+             FROM study WHERE uid = ?1";
+        let current: Option<Option<bool>> = self.read(|connection| {
+            one(connection, "find a study record", sql, [study], |row| row.get(0))
+        })?;
+        Ok(current.flatten().unwrap_or(false))
+    }
+
     fn unrecorded_studies(&self) -> Result<Vec<String>> {
         const FAULT: &str = "list studies";
         let recorded = "SELECT value FROM counter WHERE name = 'recorded_seq'";
         let sql = "
             SELECT study.uid FROM study JOIN series ON series.study = study.no
-            JOIN instance i ON i.series = series.no JOIN version v ON v.instance = i.no
-            WHERE v.seq >= ?1 GROUP BY study.no
-            HAVING max(v.seq) > coalesce(
+            WHERE series.changed >= ?1 GROUP BY study.no
+            HAVING max(series.changed) > coalesce(
                 (SELECT max(seq) FROM study_record r WHERE r.study = study.no), 0)
             ORDER BY study.uid";
         let next = self.next_seq()?.cast_signed();
@@ -329,8 +419,9 @@ impl Catalog for SqliteCatalog {
 
     fn totals(&self) -> Result<Totals> {
         let sql = "SELECT
-            (SELECT count(*) FROM study), (SELECT count(*) FROM series),
-            (SELECT count(*) FROM instance),
+            (SELECT count(DISTINCT study) FROM series WHERE instances > 0),
+            (SELECT count(*) FROM series WHERE instances > 0),
+            (SELECT coalesce(sum(instances), 0) FROM series),
             (SELECT count(*) FROM version), (SELECT coalesce(sum(bytes), 0) FROM version),
             (SELECT count(*) FROM chunk), (SELECT coalesce(sum(bytes), 0) FROM chunk),
             (SELECT count(*) FROM pack), (SELECT coalesce(sum(bytes), 0) FROM pack),

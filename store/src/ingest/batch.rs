@@ -9,7 +9,7 @@ use cairn_chunker::manifest::Manifest;
 
 use super::buffer::Charge;
 use super::message::{Ack, Group, Receipt};
-use crate::commit::{InstanceEntry, StudyEntry};
+use crate::commit::{DeletionEntry, InstanceEntry, StudyEntry};
 use crate::limits::{BATCH_INSTANCES, BATCH_NEW_BYTES, BATCH_SMALL_BYTES, BLOCK_MERGE_BYTES};
 use crate::pack::BlockBuilder;
 
@@ -30,8 +30,11 @@ pub(super) struct Batch {
     pub(super) opened: Option<Instant>,
     pub(super) entries: Vec<(InstanceEntry, Manifest)>,
     pub(super) studies: Vec<StudyEntry>,
+    /// Last in the commit, so that they cover what stands before them.
+    pub(super) deletions: Vec<DeletionEntry>,
     pub(super) all_recorded: bool,
     pub(super) acks: Vec<(Ack, Receipt)>,
+    pub(super) told: Vec<Sender<()>>,
     pub(super) builders: HashMap<BlockKey, Gathering>,
     /// For names and attributes of the entries, until they are in the catalog.
     pub(super) charge: Option<Charge>,

@@ -19,11 +19,17 @@ pub(super) fn run(
     while let Ok(mut job) = jobs.recv() {
         let acks = std::mem::take(&mut job.acks);
         let notify = std::mem::take(&mut job.notify);
+        let told = std::mem::take(&mut job.told);
         let batch = job.batch;
         let done = pipeline.check().and_then(|()| commit(pipeline, &job, uploads, acks, notify));
         if let Some(batch) = batch {
             pipeline.commits_under_way.fetch_sub(1, Ordering::SeqCst);
             pipeline.committed_batch.fetch_max(batch, Ordering::SeqCst);
+        }
+        if done.is_ok() {
+            for answer in told {
+                let _ = answer.send(());
+            }
         }
         if let Err(error) = done {
             // Acks and notifications were dropped unanswered: each sender hears that it failed.
@@ -59,6 +65,7 @@ fn commit(
         locations: &job.locations,
         instances: &instances,
         studies: &job.studies,
+        deletions: &job.deletions,
         all_recorded: job.all_recorded,
         next_seq: 0,
     })?;

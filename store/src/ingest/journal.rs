@@ -11,7 +11,7 @@ use cairn_chunker::manifest::Manifest;
 use super::message::CommitJob;
 use super::{Counters, Pipeline, now_ms};
 use crate::catalog::{Location, PackNo};
-use crate::commit::{Commit, Entry, InstanceEntry, StudyEntry};
+use crate::commit::{Commit, DeletionEntry, Entry, InstanceEntry, StudyEntry};
 use crate::disk::DiskSync;
 use crate::error::{Error, Result};
 use crate::keys::StoredId;
@@ -125,10 +125,13 @@ impl Journal {
         first_seq: u64,
         instances: &[(InstanceEntry, Manifest)],
         studies: &[StudyEntry],
+        deletions: &[DeletionEntry],
     ) -> Result<()> {
         let instances = instances.iter().map(|(entry, _)| Entry::Instance(Box::new(entry.clone())));
         let studies = studies.iter().map(|entry| Entry::Study(entry.clone()));
-        let commit = Commit { first_seq, entries: instances.chain(studies).collect() };
+        let deletions = deletions.iter().map(|entry| Entry::Deletion(entry.clone()));
+        let entries = instances.chain(studies).chain(deletions).collect();
+        let commit = Commit { first_seq, entries };
         let plain = commit.encode();
         let coded = codec::encode(&plain, Content::Text, codec::Effort::default());
         let id = self.pipeline.shared.site.stored_id(&ChunkId::of(&plain));
@@ -177,8 +180,10 @@ fn empty_job(
         released: Vec::new(),
         instances: Vec::new(),
         studies: Vec::new(),
+        deletions: Vec::new(),
         all_recorded: false,
         acks: Vec::new(),
+        told: Vec::new(),
         batch: None,
         charge: None,
         seal: None,

@@ -11,7 +11,7 @@ use cairn_dicom::attributes::Attributes;
 use cairn_dicom::flags::Flags;
 
 use super::buffer::Charge;
-use crate::commit::{Outcome, Source, StudyEntry};
+use crate::commit::{DeletionEntry, Outcome, Source, StudyEntry, Target};
 use crate::disk::DiskSync;
 use crate::error::{Error, Result};
 use crate::pack::Block;
@@ -118,6 +118,12 @@ pub(super) enum Message {
     },
     /// The committer is free again.
     Idle,
+    /// Somebody waits for answers and hands in nothing more: commit as soon as the disk is free.
+    Hurry,
+    /// Delete this; answer once the tombstone is durable.
+    Delete(Target, Sender<()>),
+    /// Commit these study records; answer once they are durable.
+    Record(Vec<StudyEntry>, Sender<()>),
     /// Answer once everything submitted so far is committed.
     Drain(Sender<()>),
     /// Commit these study records, which cover everything, and seal the pack; answer once the pack
@@ -144,8 +150,11 @@ pub(super) struct CommitJob {
     pub(super) released: Vec<ChunkId>,
     pub(super) instances: Vec<Committed>,
     pub(super) studies: Vec<(u64, StudyEntry)>,
+    pub(super) deletions: Vec<(u64, DeletionEntry)>,
     pub(super) all_recorded: bool,
     pub(super) acks: Vec<(Ack, Receipt)>,
+    /// Told once the job is durable and named, without waiting for the bucket.
+    pub(super) told: Vec<Sender<()>>,
     pub(super) batch: Option<u64>,
     /// Ends when the job is done.
     pub(super) charge: Option<Charge>,

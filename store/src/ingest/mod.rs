@@ -24,16 +24,18 @@ pub(crate) mod studies;
 mod uploader;
 mod writer;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 pub use message::{Receipt, StudySummary};
-pub use receive::{Arrival, Incoming};
+pub use receive::{Admission, Arrival, Inadmissible, Incoming};
 
-use crate::catalog::PackState;
+use crate::catalog::{Existence, PackState};
+use crate::commit::Target;
 use crate::config::IngestConfig;
 use crate::error::{Error, Result};
 use crate::store::Shared;
@@ -91,7 +93,8 @@ pub(crate) struct Pipeline {
     commits_under_way: AtomicU64,
     /// Sealed bytes that wait for the bucket.
     waiting_bytes: AtomicU64,
-    touched: Mutex<BTreeSet<String>>,
+    /// Studies whose newest content has no record yet, and when they last changed.
+    touched: Mutex<BTreeMap<String, Instant>>,
     failure: OnceLock<Arc<Error>>,
 }
 
@@ -119,6 +122,7 @@ pub struct Ingest {
 
 impl Ingest {
     pub(crate) fn start(shared: Arc<Shared>, config: IngestConfig) -> Result<Self> {
+        let unrecorded = shared.catalog.unrecorded_studies()?.into_iter();
         let pipeline = Arc::new(Pipeline {
             pool: Pool::new(config.in_flight_bytes),
             config,
@@ -128,7 +132,7 @@ impl Ingest {
             committed_batch: AtomicU64::new(0),
             commits_under_way: AtomicU64::new(0),
             waiting_bytes: AtomicU64::new(0),
-            touched: Mutex::new(shared.catalog.unrecorded_studies()?.into_iter().collect()),
+            touched: Mutex::new(unrecorded.map(|study| (study, Instant::now())).collect()),
             failure: OnceLock::new(),
             shared,
         });
@@ -198,6 +202,67 @@ impl Ingest {
         receive::receive(&self.pipeline, messages, incoming, message::Ack::new(done))
     }
 
+    /// Whoever handed something in now waits for its answer: it is made durable as soon as the disk is
+    /// free, without waiting for company. To be called again for what is not answered with the next.
+    pub fn hurry(&self) {
+        if let Some(messages) = &self.messages {
+            // A writer with a full queue is not waiting for company anyhow.
+            let _ = messages.try_send(Message::Hurry);
+        }
+    }
+
+    /// Deletes a study, a series or an instance, all versions of it, and waits until the tombstone is
+    /// durable. The bytes stay until they are collected; nobody is given them any more.
+    ///
+    /// What is handed in but not acknowledged at this moment may or may not be covered.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if nothing by this name is visible.
+    pub fn delete(&self, target: &Target) -> Result<()> {
+        let what = match (&target.series_uid, &target.sop_instance_uid) {
+            (_, Some(_)) => "instance",
+            (Some(_), None) => "series",
+            (None, None) => "study",
+        };
+        if self.pipeline.shared.catalog.existence(target)? != Existence::Present {
+            let uid = target.sop_instance_uid.as_ref().or(target.series_uid.as_ref());
+            let name = uid.unwrap_or(&target.study_uid).clone();
+            return Err(Error::NotFound { what, name });
+        }
+        self.ask(|answer| Message::Delete(target.clone(), answer))
+    }
+
+    /// Names the content of studies that changed and have been quiet for a while; returns how many.
+    /// For whoever ingests without end: [`Self::finish`] names the rest.
+    pub fn record_studies(&self, quiet: Duration) -> Result<usize> {
+        let due: BTreeMap<String, Instant> = {
+            let touched = lock(&self.pipeline.touched);
+            let quiet = touched.iter().filter(|(_, last)| last.elapsed() >= quiet);
+            quiet.map(|(study, last)| (study.clone(), *last)).collect()
+        };
+        if due.is_empty() {
+            return Ok(0);
+        }
+        let shared = &self.pipeline.shared;
+        let (entries, _) = studies::records(shared, due.keys())?;
+        if !entries.is_empty() {
+            self.ask(|answer| Message::Record(entries, answer))?;
+        }
+        // What changed in the meantime, or was decided before and committed since, has to wait for the
+        // next round.
+        let (stale, _) = studies::records(shared, due.keys())?;
+        let mut touched = lock(&self.pipeline.touched);
+        let mut recorded = 0;
+        for (study, last) in due {
+            let same = !stale.iter().any(|entry| entry.study_uid == study);
+            if same && touched.get(&study) == Some(&last) {
+                touched.remove(&study);
+                recorded += 1;
+            }
+        }
+        Ok(recorded)
+    }
+
     /// Waits until everything handed in is committed.
     pub fn drain(&self) -> Result<()> {
         self.ask(Message::Drain)
@@ -208,7 +273,7 @@ impl Ingest {
     pub fn finish(mut self) -> Result<Vec<StudySummary>> {
         self.drain()?;
         let touched = std::mem::take(&mut *lock(&self.pipeline.touched));
-        let (entries, summaries) = studies::records(&self.pipeline.shared, &touched)?;
+        let (entries, summaries) = studies::records(&self.pipeline.shared, touched.keys())?;
         self.ask(|answer| Message::Close(entries, answer))?;
         self.stop();
         self.pipeline.check()?;

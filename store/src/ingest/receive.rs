@@ -15,6 +15,7 @@ use cairn_chunker::cut::Cutter;
 use cairn_chunker::id::DatasetHash;
 use cairn_chunker::limits::ENVELOPE_INLINE_BYTES_MAX;
 use cairn_chunker::span::{Boundary, SpanKind};
+use cairn_dicom::flags::Flags;
 use cairn_dicom::object::{Identity, Object};
 use cairn_dicom::probe::{Framing, PROBE_BYTES, probe};
 use cairn_dicom::split::Splitter;
@@ -39,6 +40,40 @@ pub enum Arrival {
     },
 }
 
+/// What has to be true of an object for it to be taken in. By default nothing: an archive keeps what it
+/// is given.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Admission {
+    /// It has to belong to this study.
+    pub study_uid: Option<String>,
+    /// It has to say its study, series and SOP Instance UID itself.
+    pub uids_required: bool,
+}
+
+/// What is amiss with an object that was not admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Inadmissible {
+    /// It belongs to another study.
+    #[error("the object belongs to another study")]
+    OtherStudy,
+    /// A study, series or SOP Instance UID is missing.
+    #[error("a study, series or SOP Instance UID is missing")]
+    MissingUid,
+}
+
+impl Admission {
+    fn check(&self, object: &Object, identity: &Identity) -> std::result::Result<(), Inadmissible> {
+        let missing = Flags::NO_STUDY_UID | Flags::NO_SERIES_UID | Flags::NO_SOP_UID;
+        if self.uids_required && object.flags.bits() & missing.bits() != 0 {
+            return Err(Inadmissible::MissingUid);
+        }
+        match &self.study_uid {
+            Some(uid) if *uid != identity.study_uid => Err(Inadmissible::OtherStudy),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// An object to be taken in.
 pub struct Incoming<'a> {
     /// Its bytes.
@@ -49,6 +84,8 @@ pub struct Incoming<'a> {
     pub source: Source,
     /// In which form.
     pub arrival: Arrival,
+    /// On what terms.
+    pub admission: Admission,
 }
 
 /// Plain bytes of chunks that make one job for rayon.
@@ -60,7 +97,7 @@ pub(super) fn receive(
     incoming: Incoming<'_>,
     ack: Ack,
 ) -> Result<()> {
-    let Incoming { reader, bytes, source, arrival } = incoming;
+    let Incoming { reader, bytes, source, arrival, admission } = incoming;
     let mut input = Input { reader, window: Bytes::new(), at: 0, ended: false };
     let hint = bytes.map_or(FIRST_BUFFER_BYTES, |bytes| bytes.min(SLAB_BYTES as u64) as usize);
     // One byte more, so that the end is seen with the first buffer.
@@ -78,7 +115,8 @@ pub(super) fn receive(
     Counters::add(&pipeline.counters.objects, 1);
     if input.ended {
         Counters::add(&pipeline.counters.bytes_in, input.window.len() as u64);
-        return receive_whole(pipeline, messages, splitter, boundaries, &input.window, source, ack);
+        let whole = Whole { splitter, boundaries, bytes: &input.window, source, admission };
+        return receive_whole(pipeline, messages, whole, ack);
     }
     Stream {
         pipeline,
@@ -88,6 +126,7 @@ pub(super) fn receive(
         hasher: blake3::Hasher::new(),
         dataset_bytes: 0,
         envelope: Some(Vec::new()),
+        admission,
     }
     .run(input, source, ack)
 }
@@ -162,21 +201,29 @@ impl Cuts {
     }
 }
 
+/// An object that fits into one buffer, all of which has been seen.
+struct Whole<'a> {
+    splitter: Splitter,
+    boundaries: Vec<Boundary>,
+    bytes: &'a Bytes,
+    source: Source,
+    admission: Admission,
+}
+
 /// An object that fits into one buffer: its name is known before any chunk is looked at, so a
 /// duplicate costs one hash and one look into the catalog.
 fn receive_whole(
     pipeline: &Arc<Pipeline>,
     messages: &SyncSender<Message>,
-    splitter: Splitter,
-    boundaries: Vec<Boundary>,
-    bytes: &Bytes,
-    source: Source,
+    whole: Whole<'_>,
     ack: Ack,
 ) -> Result<()> {
+    let Whole { splitter, boundaries, bytes, source, admission } = whole;
     let object = splitter.finish();
     let start = (object.envelope_bytes as usize).min(bytes.len());
     let dataset_hash = DatasetHash::of(&bytes[start..]);
     let identity = object.identity(&dataset_hash.0);
+    admission.check(&object, &identity)?;
     if let Some(receipt) = known(pipeline, &object, &identity, dataset_hash)? {
         Counters::add(&pipeline.counters.duplicate_bytes, bytes.len() as u64);
         Counters::add(&pipeline.counters.acknowledged, 1);
@@ -232,7 +279,8 @@ fn known(
         &identity.sop_instance_uid,
     )?;
     let same = versions.into_iter().find(|version| {
-        version.dataset_hash == dataset_hash
+        !version.deleted
+            && version.dataset_hash == dataset_hash
             && version.transfer_syntax_uid == identity.transfer_syntax_uid
             && version.sop_class_uid == identity.sop_class_uid
     });
@@ -257,6 +305,7 @@ struct Stream<'a> {
     dataset_bytes: u64,
     /// The envelope so far, while it is short enough to stay in the manifest.
     envelope: Option<Vec<u8>>,
+    admission: Admission,
 }
 
 impl Stream<'_> {
@@ -281,6 +330,7 @@ impl Stream<'_> {
         let object = self.splitter.finish();
         let dataset_hash = DatasetHash(*self.hasher.finalize().as_bytes());
         let identity = object.identity(&dataset_hash.0);
+        self.admission.check(&object, &identity)?;
         self.pipeline.submitted.fetch_add(1, Ordering::SeqCst);
         self.assembly.end(Ending {
             envelope: self.envelope,

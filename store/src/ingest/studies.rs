@@ -1,7 +1,5 @@
 //! Naming the content of studies that changed.
 
-use std::collections::BTreeSet;
-
 use cairn_chunker::tree::{InstanceNode, SeriesTree, StudyTree};
 
 use super::{StudySummary, now_ms};
@@ -38,11 +36,12 @@ pub(crate) fn study_tree(catalog: &dyn Catalog, study_uid: &str) -> Result<Study
 /// New records for those of `touched` whose content has a new name, and what all of them are called.
 pub(super) fn records(
     shared: &Shared,
-    touched: &BTreeSet<String>,
+    touched: impl Iterator<Item = impl AsRef<str>>,
 ) -> Result<(Vec<StudyEntry>, Vec<StudySummary>)> {
     let mut entries = Vec::new();
     let mut summaries = Vec::new();
     for study_uid in touched {
+        let study_uid = study_uid.as_ref();
         let tree = study_tree(&*shared.catalog, study_uid)?;
         let root = tree.root();
         let last = shared.catalog.study_record(study_uid)?;
@@ -51,7 +50,7 @@ pub(super) fn records(
         let (instances, bytes) = (tree.instances(), tree.bytes());
         if !known {
             entries.push(StudyEntry {
-                study_uid: study_uid.clone(),
+                study_uid: study_uid.to_owned(),
                 version,
                 root,
                 previous: last.map(|last| last.root),
@@ -61,7 +60,7 @@ pub(super) fn records(
             });
         }
         summaries.push(StudySummary {
-            study_uid: study_uid.clone(),
+            study_uid: study_uid.to_owned(),
             root,
             version,
             instances,

@@ -9,19 +9,19 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cairn_chunker::codec::Content;
 use cairn_chunker::id::{ChunkId, DatasetHash, PixelDigest};
 
-use super::Pipeline;
 use super::batch::{Batch, BlockKey, BlockOf, Gathering, merged};
 use super::buffer::Charge;
 use super::claims::Claim;
 use super::encode::{Met, encode_checked, meet};
 use super::journal::Journal;
 use super::message::{Assembled, CommitJob, Committed, Form, Group, Message, ReadyChunk, Receipt};
-use crate::commit::{InstanceEntry, Outcome, StudyEntry};
+use super::{Pipeline, now_ms};
+use crate::commit::{DeletionEntry, InstanceEntry, Outcome, StudyEntry, Target};
 use crate::config::{Acknowledge, OnDuplicate};
 use crate::error::{Error, Result};
 use crate::limits::{ENTRY_BYTES, SMALL_BYTES_MAX};
@@ -29,6 +29,9 @@ use crate::pack::{Block, BlockBuilder};
 
 /// How often a thread with nothing to do looks whether another one failed.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// How long a batch waits for company when somebody is in a hurry and others are still on their way.
+const HURRY: Duration = Duration::from_millis(5);
 
 /// A version that is decided on and not yet in the catalog.
 struct PendingVersion {
@@ -58,6 +61,10 @@ struct Writer<'a> {
     /// Instances that arrived, of those submitted.
     arrived: u64,
     drains: Vec<Sender<()>>,
+    /// Deletions that the catalog may not know yet, with their batches.
+    deleting: Vec<(u64, Target)>,
+    /// Since when somebody wants the open batch to end.
+    hurried: Option<Instant>,
     close: Option<(Vec<StudyEntry>, Sender<()>)>,
 }
 
@@ -82,6 +89,8 @@ pub(super) fn run(
         pending: HashMap::new(),
         arrived: 0,
         drains: Vec::new(),
+        deleting: Vec::new(),
+        hurried: None,
         close: None,
     };
     loop {
@@ -106,6 +115,11 @@ pub(super) fn run(
 impl Writer<'_> {
     fn patience(&self) -> Duration {
         let interval = self.pipeline.config.commit_interval;
+        if let Some(since) = self.hurried.filter(|_| !self.open.acks.is_empty()) {
+            let left = HURRY.saturating_sub(since.elapsed());
+            // Past it, only the committer is waited for, and it says when it is idle.
+            return if left.is_zero() { LOOK } else { left };
+        }
         match self.open.opened {
             Some(opened) if !self.open.acks.is_empty() && !interval.is_zero() => {
                 interval.saturating_sub(opened.elapsed()).min(LOOK)
@@ -137,6 +151,14 @@ impl Writer<'_> {
             Some(Message::Block { batch, block, charge }) => {
                 self.block(batch, &block)?;
                 drop(charge);
+            }
+            Some(Message::Hurry) => drop(self.hurried.get_or_insert_with(Instant::now)),
+            Some(Message::Delete(target, answer)) => self.delete(target, answer),
+            Some(Message::Record(studies, answer)) => {
+                let batch = self.open.touch();
+                batch.studies.extend(studies);
+                batch.told.push(answer);
+                self.close_batch();
             }
             Some(Message::Drain(answer)) => self.drains.push(answer),
             Some(Message::Close(studies, answer)) => self.close = Some((studies, answer)),
@@ -258,8 +280,14 @@ impl Writer<'_> {
 
     /// What the instance is to what is here, and whether it will be shown.
     fn outcome(&self, key: &InstanceKey, new: &PendingVersion) -> Result<(Outcome, bool)> {
+        let committed = self.pipeline.committed_batch.load(Ordering::SeqCst);
         let known = self.pipeline.shared.catalog.versions(&key.0, &key.1, &key.2)?;
-        let versions = known.iter().map(|row| {
+        // A deletion on its way covers all that the catalog names; what came after it is pending.
+        let going = self
+            .deleting
+            .iter()
+            .any(|(batch, target)| *batch > committed && target.covers(&key.0, &key.1, &key.2));
+        let versions = known.iter().filter(|row| !row.deleted && !going).map(|row| {
             let same = row.dataset_hash == new.dataset_hash
                 && row.sop_class_uid == new.class_uid
                 && row.transfer_syntax_uid == new.syntax_uid;
@@ -351,10 +379,23 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// What is decided and not yet in the catalog goes as well; what is decided later is new again, and
+    /// belongs to a later batch.
+    fn delete(&mut self, target: Target, answer: Sender<()>) {
+        self.pending.retain(|(study, series, sop), _| !target.covers(study, series, sop));
+        self.touched(&target.study_uid);
+        self.deleting.push((self.open.no, target.clone()));
+        let batch = self.open.touch();
+        batch.deletions.push(DeletionEntry { target, deleted_ms: now_ms() });
+        batch.told.push(answer);
+        self.close_batch();
+    }
+
     fn touched(&self, study: &str) {
         let mut touched = super::lock(&self.pipeline.touched);
-        if !touched.contains(study) {
-            touched.insert(study.to_owned());
+        match touched.get_mut(study) {
+            Some(last) => *last = Instant::now(),
+            None => drop(touched.insert(study.to_owned(), Instant::now())),
         }
     }
 
@@ -403,13 +444,16 @@ impl Writer<'_> {
         let idle =
             self.closing.is_empty() && self.pipeline.commits_under_way.load(Ordering::SeqCst) == 0;
         let waits = !self.open.acks.is_empty();
-        let due = opened.elapsed() >= interval && (idle || !interval.is_zero()) && waits;
+        let hurried = self.hurried.is_some_and(|since| settled || since.elapsed() >= HURRY) && idle;
+        let aged = opened.elapsed() >= interval && (idle || !interval.is_zero());
+        let due = (aged || hurried) && waits;
         if self.open.is_full(self.pipeline.pool.budget()) || due {
             self.close_batch();
         }
     }
 
     fn close_batch(&mut self) {
+        self.hurried = None;
         let next = Batch { no: self.open.no + 1, ..Batch::default() };
         let mut batch = std::mem::replace(&mut self.open, next);
         for gathering in merged(std::mem::take(&mut batch.builders)) {
@@ -418,6 +462,7 @@ impl Writer<'_> {
         }
         self.closing.push_back(batch);
         let committed = self.pipeline.committed_batch.load(Ordering::SeqCst);
+        self.deleting.retain(|(batch, _)| *batch > committed);
         self.pending.retain(|_, versions| {
             versions.retain(|version| version.batch > committed);
             !versions.is_empty()
@@ -434,17 +479,21 @@ impl Writer<'_> {
 
     fn commit(&mut self, mut batch: Batch) -> Result<()> {
         let first_seq = self.next_seq;
-        let count = batch.entries.len() + batch.studies.len();
+        let count = batch.entries.len() + batch.studies.len() + batch.deletions.len();
         if count > 0 {
-            self.journal.append_commit(first_seq, &batch.entries, &batch.studies)?;
+            let Batch { entries, studies, deletions, .. } = &batch;
+            self.journal.append_commit(first_seq, entries, studies, deletions)?;
             self.next_seq += count as u64;
         }
         let instances: Vec<_> = (first_seq..)
             .zip(std::mem::take(&mut batch.entries))
             .map(|(seq, (entry, manifest))| Committed { seq, entry, manifest })
             .collect();
-        let studies = (first_seq + instances.len() as u64..)
+        let studies: Vec<_> = (first_seq + instances.len() as u64..)
             .zip(std::mem::take(&mut batch.studies))
+            .collect();
+        let deletions = (first_seq + (instances.len() + studies.len()) as u64..)
+            .zip(std::mem::take(&mut batch.deletions))
             .collect();
         let archive = self.pipeline.config.acknowledge == Acknowledge::Archive;
         let seal = batch.seal || archive || self.journal.is_full();
@@ -454,6 +503,8 @@ impl Writer<'_> {
         };
         job.instances = instances;
         job.studies = studies;
+        job.deletions = deletions;
+        job.told = batch.told;
         job.all_recorded = batch.all_recorded;
         job.acks = batch.acks;
         job.notify = batch.notify;
@@ -467,6 +518,7 @@ impl Writer<'_> {
         let mut job = self.journal.barrier();
         job.all_recorded = batch.all_recorded;
         job.acks = batch.acks;
+        job.told = batch.told;
         job.notify = batch.notify;
         self.send(job)
     }

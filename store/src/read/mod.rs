@@ -5,12 +5,16 @@
 //! sector or a file cut short under a map would end the process instead of one request.
 
 mod packs;
+mod ranges;
+
+pub use ranges::{DatasetSource, Pieces};
 
 use std::io::Write;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use cairn_chunker::codec;
+use cairn_chunker::frames::Frames;
 use cairn_chunker::id::ChunkId;
 use cairn_chunker::manifest::{ChunkRef, Envelope, Manifest};
 use cairn_dicom::object::Identity;
@@ -19,7 +23,7 @@ use moka::sync::Cache;
 use crate::catalog::{Location, PackNo, VersionRow};
 use crate::commit::Commit;
 use crate::error::{Damage, Error, Result};
-use crate::limits::BLOCK_CACHE_BYTES;
+use crate::limits::{BLOCK_CACHE_BYTES, CHUNK_CACHE_BYTES, MANIFEST_CACHE_BYTES, SMALL_BYTES_MAX};
 use crate::pack::{OpenedBlock, RecordKind, open_block};
 use crate::store::Shared;
 
@@ -31,6 +35,9 @@ pub struct Reader {
     shared: Arc<Shared>,
     packs: Packs,
     blocks: Cache<(PackNo, u64), Arc<OpenedBlock>>,
+    /// Chunks of their own record that were checked against their names, for those who are served.
+    chunks: Cache<ChunkId, Bytes>,
+    manifests: Cache<ChunkId, Arc<Manifest>>,
 }
 
 impl Reader {
@@ -39,7 +46,15 @@ impl Reader {
             .max_capacity(BLOCK_CACHE_BYTES)
             .weigher(|_, block: &Arc<OpenedBlock>| block.plain.len() as u32)
             .build();
-        Self { packs: Packs::new(Arc::clone(&shared)), shared, blocks }
+        let chunks = Cache::builder()
+            .max_capacity(CHUNK_CACHE_BYTES)
+            .weigher(|_, chunk: &Bytes| chunk.len() as u32)
+            .build();
+        let manifests = Cache::builder()
+            .max_capacity(MANIFEST_CACHE_BYTES)
+            .weigher(|_, manifest: &Arc<Manifest>| manifest_bytes(manifest))
+            .build();
+        Self { packs: Packs::new(Arc::clone(&shared)), shared, blocks, chunks, manifests }
     }
 
     /// Where a chunk lies.
@@ -69,6 +84,39 @@ impl Reader {
             return Err(self.damaged(place, "the bytes do not have the chunk's name"));
         }
         Ok(bytes)
+    }
+
+    /// A chunk for somebody who is served: from memory if it was checked before. Whoever verifies or
+    /// exports reads what is at rest instead.
+    fn served_chunk(&self, chunk: &ChunkRef) -> Result<Bytes> {
+        if let Some(bytes) = self.chunks.get(&chunk.id) {
+            return Ok(bytes);
+        }
+        let bytes = self.chunk_of(chunk)?;
+        // Smaller ones are kept with their blocks.
+        if bytes.len() > SMALL_BYTES_MAX {
+            self.chunks.insert(chunk.id, bytes.clone());
+        }
+        Ok(bytes)
+    }
+
+    /// A manifest for somebody who is served: from memory if it was read before.
+    pub fn served_manifest(&self, id: &ChunkId) -> Result<Arc<Manifest>> {
+        if let Some(manifest) = self.manifests.get(id) {
+            return Ok(manifest);
+        }
+        let manifest = Arc::new(self.manifest(id)?);
+        self.manifests.insert(*id, Arc::clone(&manifest));
+        Ok(manifest)
+    }
+
+    /// Bytes held in memory for who is served: of chunks, blocks and manifests.
+    pub fn cached_bytes(&self) -> [(&'static str, u64); 3] {
+        [
+            ("chunks", self.chunks.weighted_size()),
+            ("blocks", self.blocks.weighted_size()),
+            ("manifests", self.manifests.weighted_size()),
+        ]
     }
 
     fn whole_record(&self, place: Location) -> Result<Bytes> {
@@ -205,8 +253,24 @@ impl Reader {
     /// Forgets what was decoded; for measuring.
     pub fn forget(&self) {
         self.blocks.invalidate_all();
+        self.chunks.invalidate_all();
+        self.manifests.invalidate_all();
         self.packs.forget();
     }
+}
+
+/// What a manifest takes in memory.
+fn manifest_bytes(manifest: &Manifest) -> u32 {
+    let frames = match &manifest.frames {
+        Frames::Encapsulated { starts, .. } => starts.len() * 8,
+        Frames::None | Frames::Native { .. } => 0,
+    };
+    let envelope = match &manifest.envelope {
+        Envelope::Inline(bytes) => bytes.len(),
+        Envelope::Absent | Envelope::Chunked(_) => 0,
+    };
+    let chunks = manifest.chunks.len() * size_of::<ChunkRef>();
+    u32::try_from(size_of::<Manifest>() + chunks + frames + envelope).unwrap_or(u32::MAX)
 }
 
 struct Sink<'a> {

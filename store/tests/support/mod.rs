@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use cairn_dicom::phantom::{self, PhantomFile};
 use cairn_store::commit::Source;
 use cairn_store::disk::{Disk, OsDisk};
-use cairn_store::ingest::{Arrival, Incoming, Ingest, Receipt, StudySummary};
+use cairn_store::ingest::{Admission, Arrival, Incoming, Ingest, Receipt, StudySummary};
 use cairn_store::{Access, Error, IngestConfig, Store, StoreConfig};
 
 pub struct Archive {
@@ -63,6 +63,7 @@ pub fn hand_in(ingest: &Ingest, no: usize, bytes: &[u8], arrival: Arrival, to: &
             bytes: Some(bytes.len() as u64),
             source: Source::Import,
             arrival,
+            admission: Admission::default(),
         },
         move |answer| {
             let answer = answer.map_err(|error| error.to_string());

@@ -206,7 +206,7 @@ impl Walk<'_> {
         std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         let mut versions = Vec::new();
         self.job.store.catalog().study_versions(study, self.job.all_versions, &mut |version| {
-            versions.push(version);
+            versions.extend(Some(version).filter(|version| !version.deleted));
             Ok(())
         })?;
         let mut names = Names::default();

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel}
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cairn_store::commit::Source;
-use cairn_store::ingest::{Arrival, Incoming, Ingest};
+use cairn_store::ingest::{Admission, Arrival, Incoming, Ingest};
 
 use super::tally::Tally;
 use super::walk::{Item, walk};
@@ -101,6 +101,7 @@ impl Feed<'_> {
             bytes: Some(bytes),
             source: Source::Import,
             arrival: Arrival::File,
+            admission: Admission::default(),
         };
         let taken = self.ingest.receive(incoming, move |answer| tally.answer(&answered, answer));
         if let Err(error) = taken {

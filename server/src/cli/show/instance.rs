@@ -22,6 +22,7 @@ pub(super) struct VersionLine<'a> {
     sop_class_uid: &'a str,
     transfer_syntax_uid: &'a str,
     visible: bool,
+    deleted: bool,
     outcome: &'static str,
     flags: Vec<&'static str>,
     dataset_hash: String,
@@ -44,6 +45,7 @@ impl<'a> From<&'a VersionRow> for VersionLine<'a> {
             sop_class_uid: &row.sop_class_uid,
             transfer_syntax_uid: &row.transfer_syntax_uid,
             visible: row.visible,
+            deleted: row.deleted,
             outcome: row.outcome.name(),
             flags: Flags::from_bits(row.flags).names().collect(),
             dataset_hash: row.dataset_hash.to_string(),
@@ -155,7 +157,11 @@ fn class_name(class: Class) -> &'static str {
 
 fn text(row: &VersionRow, object: &VersionObject<'_>) -> String {
     let parts = &object.manifest_parts;
-    let shown = if row.visible { "yes" } else { "no: another version is" };
+    let shown = match (row.visible, row.deleted) {
+        (true, _) => "yes",
+        (false, true) => "no: it was deleted",
+        (false, false) => "no: another version is",
+    };
     let mut text = pairs(&[
         ("instance", clean(&row.sop_instance_uid)),
         ("version", format!("{}, received {}", row.seq, time(row.received_ms))),

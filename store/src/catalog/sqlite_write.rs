@@ -1,0 +1,353 @@
+//! The embedded catalog as a [`Catalog`](super::Catalog): writing a batch.
+//!
+//! Every write can be repeated, in the order of sequence numbers or not: a replay after a crash applies
+//! commits that the catalog may know already.
+
+use std::collections::HashMap;
+
+use cairn_dicom::attributes::{Attributes, Level};
+use rusqlite::{OptionalExtension, Transaction, params};
+
+use super::sqlite::uid_key;
+use super::values::pack_values;
+use super::{Batch, NewInstance};
+use crate::commit::{DeletionEntry, StudyEntry};
+
+type Result<T> = rusqlite::Result<T>;
+
+/// The instances that a deletion covers.
+const COVERED: &str = "SELECT i.no FROM study JOIN series ON series.study = study.no
+     JOIN instance i ON i.series = series.no
+     WHERE study.uid = ?1 AND (?2 = '' OR series.uid = ?2) AND (?3 = '' OR i.uid = ?3)";
+
+/// One batch on its way into the tables.
+pub(super) struct BatchWriter<'a> {
+    transaction: &'a Transaction<'a>,
+    /// Anything was ever deleted: without it nobody has to look for tombstones.
+    tombstones: bool,
+    /// Studies and series met in this batch, with the attributes last written: most instances of a
+    /// batch bring the same ones.
+    studies: HashMap<String, (i64, Vec<u8>)>,
+    series: HashMap<(i64, String), (i64, Vec<u8>)>,
+}
+
+impl<'a> BatchWriter<'a> {
+    pub(super) fn new(transaction: &'a Transaction<'a>) -> Result<Self> {
+        let tombstones = transaction
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM tombstone)")?
+            .query_row([], |row| row.get(0))?;
+        Ok(Self { transaction, tombstones, studies: HashMap::new(), series: HashMap::new() })
+    }
+
+    /// Writes everything but the chunks' places.
+    pub(super) fn write(mut self, batch: &Batch<'_>) -> Result<()> {
+        for instance in batch.instances {
+            self.instance(instance)?;
+        }
+        for (seq, study) in batch.studies {
+            self.study_record(*seq, study)?;
+        }
+        for (seq, deletion) in batch.deletions {
+            self.deletion(*seq, deletion)?;
+        }
+        Ok(())
+    }
+
+    /// Finds or makes the study's row; a visible version brings its attributes up to date.
+    fn study_no(&mut self, uid: &str, attributes: &Attributes, update: bool) -> Result<i64> {
+        let packed = pack_values(attributes, |level| level <= Level::Study);
+        if let Some((no, known)) = self.studies.get(uid)
+            && (!update || *known == packed)
+        {
+            return Ok(*no);
+        }
+        let known = self
+            .transaction
+            .prepare_cached("SELECT no FROM study WHERE uid = ?1")?
+            .query_row([uid], |row| row.get(0))
+            .optional()?;
+        let sql = match known {
+            None => {
+                "INSERT INTO study (uid, patient_name, patient_id, birth_date, sex, date, time,
+                    accession, id, description, referring, attributes)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
+            }
+            Some(no) if !update => return Ok(no),
+            Some(_) => {
+                "UPDATE study SET patient_name = ?2, patient_id = ?3, birth_date = ?4, sex = ?5,
+                    date = ?6, time = ?7, accession = ?8, id = ?9, description = ?10,
+                    referring = ?11, attributes = ?12
+                 WHERE uid = ?1"
+            }
+        };
+        self.transaction.prepare_cached(sql)?.execute(params![
+            uid,
+            text(attributes, 0x0010_0010),
+            text(attributes, 0x0010_0020),
+            text(attributes, 0x0010_0030),
+            text(attributes, 0x0010_0040),
+            text(attributes, 0x0008_0020),
+            text(attributes, 0x0008_0030),
+            text(attributes, 0x0008_0050),
+            text(attributes, 0x0020_0010),
+            text(attributes, 0x0008_1030),
+            text(attributes, 0x0008_0090),
+            packed,
+        ])?;
+        let no = known.unwrap_or_else(|| self.transaction.last_insert_rowid());
+        self.studies.insert(uid.to_owned(), (no, packed));
+        Ok(no)
+    }
+
+    fn series_no(
+        &mut self,
+        study: i64,
+        uid: &str,
+        attributes: &Attributes,
+        update: bool,
+    ) -> Result<i64> {
+        let packed = pack_values(attributes, |level| level == Level::Series);
+        let key = (study, uid.to_owned());
+        if let Some((no, known)) = self.series.get(&key)
+            && (!update || *known == packed)
+        {
+            return Ok(*no);
+        }
+        let known = self
+            .transaction
+            .prepare_cached("SELECT no FROM series WHERE study = ?1 AND uid = ?2")?
+            .query_row(params![study, uid], |row| row.get(0))
+            .optional()?;
+        let sql = match known {
+            None => {
+                "INSERT INTO series (study, uid, modality, number, description, body_part, date,
+                    time, attributes, instances, bytes, changed)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, 0, 0)"
+            }
+            Some(no) if !update => return Ok(no),
+            Some(_) => {
+                "UPDATE series SET modality = ?3, number = ?4, description = ?5, body_part = ?6,
+                    date = ?7, time = ?8, attributes = ?9 WHERE study = ?1 AND uid = ?2"
+            }
+        };
+        self.transaction.prepare_cached(sql)?.execute(params![
+            study,
+            uid,
+            text(attributes, 0x0008_0060),
+            text(attributes, 0x0020_0011),
+            text(attributes, 0x0008_103E),
+            text(attributes, 0x0018_0015),
+            text(attributes, 0x0008_0021),
+            text(attributes, 0x0008_0031),
+            packed,
+        ])?;
+        let no = known.unwrap_or_else(|| self.transaction.last_insert_rowid());
+        self.series.insert(key, (no, packed));
+        Ok(no)
+    }
+
+    fn term_no(&self, uid: &str) -> Result<i64> {
+        let known = self
+            .transaction
+            .prepare_cached("SELECT no FROM term WHERE uid = ?1")?
+            .query_row([uid], |row| row.get(0))
+            .optional()?;
+        if let Some(no) = known {
+            return Ok(no);
+        }
+        self.transaction.execute("INSERT INTO term (uid) VALUES (?1)", [uid])?;
+        Ok(self.transaction.last_insert_rowid())
+    }
+
+    /// The sequence number of the oldest deletion after `seq` that covers an instance; 0: none.
+    fn deleted_after(&self, seq: u64, study: &str, series: &str, sop: &str) -> Result<i64> {
+        if !self.tombstones {
+            return Ok(0);
+        }
+        self.transaction
+            .prepare_cached(
+                "SELECT coalesce(min(seq), 0) FROM tombstone WHERE study = ?1
+                    AND (series = '' OR series = ?2) AND (sop = '' OR sop = ?3) AND seq > ?4",
+            )?
+            .query_row(params![study, series, sop, seq.cast_signed()], |row| row.get(0))
+    }
+
+    fn instance(&mut self, new: &NewInstance<'_>) -> Result<()> {
+        let NewInstance { seq, entry, manifest } = *new;
+        let sop = manifest.sop_instance_uid.as_str();
+        let deleted = self.deleted_after(seq, &entry.study_uid, &entry.series_uid, sop)?;
+        let shown = entry.visible && deleted == 0;
+        let study = self.study_no(&entry.study_uid, &entry.attributes, shown)?;
+        let series = self.series_no(study, &entry.series_uid, &entry.attributes, shown)?;
+        let known = self.known_instance(series, sop)?;
+        let no = match known {
+            Some((no, _)) if self.is_named_already(no, new)? => return Ok(()),
+            Some((no, _)) => no,
+            None => {
+                self.transaction
+                    .prepare_cached(
+                        "INSERT INTO instance (series, uid, number, visible, key, attributes)
+                         VALUES (?1, ?2, '', 0, ?3, x'')",
+                    )?
+                    .execute(params![series, sop, uid_key(sop)])?;
+                self.transaction.last_insert_rowid()
+            }
+        };
+        self.version(no, deleted, new)?;
+        let visible = known.map_or(0, |(_, visible)| visible);
+        // The first under its UIDs is shown, whatever came before it was deleted.
+        if deleted == 0 && (entry.visible && visible < seq.cast_signed() || visible == 0) {
+            self.show(series, no, visible, new)?;
+        }
+        Ok(())
+    }
+
+    fn known_instance(&self, series: i64, sop: &str) -> Result<Option<(i64, i64)>> {
+        self.transaction
+            .prepare_cached(
+                "SELECT no, visible FROM instance WHERE key = ?3 AND uid = ?1 AND series = ?2",
+            )?
+            .query_row(params![sop, series, uid_key(sop)], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()
+    }
+
+    /// Shows a version in the place of another one (`before`, 0: of none).
+    fn show(&self, series: i64, instance: i64, before: i64, new: &NewInstance<'_>) -> Result<()> {
+        let NewInstance { seq, entry, manifest } = *new;
+        let attributes = &entry.attributes;
+        let packed = pack_values(attributes, |level| level == Level::Instance);
+        self.transaction
+            .prepare_cached(
+                "UPDATE instance SET visible = ?2, number = ?3, attributes = ?4 WHERE no = ?1",
+            )?
+            .execute(params![instance, seq.cast_signed(), text(attributes, 0x0020_0013), packed])?;
+        let bytes_before: i64 = if before == 0 {
+            0
+        } else {
+            self.transaction
+                .prepare_cached("SELECT bytes FROM version WHERE instance = ?1 AND seq = ?2")?
+                .query_row([instance, before], |row| row.get(0))?
+        };
+        self.transaction
+            .prepare_cached(
+                "UPDATE series SET instances = instances + ?2, bytes = bytes + ?3,
+                    changed = max(changed, ?4) WHERE no = ?1",
+            )?
+            .execute(params![
+                series,
+                i64::from(before == 0),
+                manifest.dataset_bytes.cast_signed() - bytes_before,
+                seq.cast_signed(),
+            ])?;
+        Ok(())
+    }
+
+    fn version(&self, instance: i64, deleted: i64, new: &NewInstance<'_>) -> Result<()> {
+        let NewInstance { seq, entry, manifest } = *new;
+        let class = self.term_no(&manifest.sop_class_uid)?;
+        let syntax = self.term_no(&manifest.transfer_syntax_uid)?;
+        self.transaction
+            .prepare_cached(
+                "INSERT OR IGNORE INTO version (instance, seq, class, syntax, manifest, dataset,
+                    bytes, pixels, frames, flags, outcome, received, deleted)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+            )?
+            .execute(params![
+                instance,
+                seq.cast_signed(),
+                class,
+                syntax,
+                entry.manifest.0,
+                manifest.dataset_hash.0,
+                manifest.dataset_bytes.cast_signed(),
+                manifest.pixel_digest().0,
+                manifest.frames.count().cast_signed(),
+                entry.flags,
+                entry.outcome as u8,
+                entry.received_ms.cast_signed(),
+                deleted,
+            ])?;
+        Ok(())
+    }
+
+    /// The same content under another sequence number: an entry that a crash left without its chunks,
+    /// and that became whole when the object was sent again. One of the two is enough. What was deleted
+    /// in between does not count.
+    fn is_named_already(&self, instance: i64, new: &NewInstance<'_>) -> Result<bool> {
+        self.transaction
+            .prepare_cached(
+                "SELECT 1 FROM version v JOIN term class ON class.no = v.class
+                    JOIN term syntax ON syntax.no = v.syntax
+                 WHERE v.instance = ?1 AND v.seq <> ?2 AND v.deleted = 0 AND v.dataset = ?3
+                    AND class.uid = ?4 AND syntax.uid = ?5",
+            )?
+            .exists(params![
+                instance,
+                new.seq.cast_signed(),
+                new.manifest.dataset_hash.0,
+                new.manifest.sop_class_uid,
+                new.manifest.transfer_syntax_uid,
+            ])
+    }
+
+    /// Everything under the target that has a smaller sequence number is gone.
+    fn deletion(&mut self, seq: u64, entry: &DeletionEntry) -> Result<()> {
+        let target = &entry.target;
+        let series = target.series_uid.as_deref().unwrap_or_default();
+        let sop = target.sop_instance_uid.as_deref().unwrap_or_default();
+        let seq = seq.cast_signed();
+        self.tombstones = true;
+        self.transaction
+            .prepare_cached("INSERT OR IGNORE INTO tombstone VALUES (?1, ?2, ?3, ?4, ?5)")?
+            .execute(params![target.study_uid, series, sop, seq, entry.deleted_ms.cast_signed()])?;
+        let target = params![target.study_uid, series, sop, seq];
+        self.transaction.execute(
+            &format!(
+                "UPDATE version SET deleted = ?4
+                 WHERE instance IN ({COVERED}) AND seq < ?4 AND deleted = 0"
+            ),
+            target,
+        )?;
+        // Visible versions are older than the deletion, unless something came after it already.
+        self.transaction.execute(
+            &format!(
+                "UPDATE instance SET visible = 0, attributes = x''
+                 WHERE no IN ({COVERED}) AND visible < ?4"
+            ),
+            target,
+        )?;
+        self.transaction.execute(
+            "UPDATE series SET changed = max(changed, ?3),
+                (instances, bytes) = (SELECT count(*), coalesce(sum(v.bytes), 0) FROM instance i
+                    JOIN version v ON v.instance = i.no AND v.seq = i.visible
+                    WHERE i.series = series.no)
+             WHERE study = (SELECT no FROM study WHERE uid = ?1) AND (?2 = '' OR uid = ?2)",
+            params![entry.target.study_uid, series, seq],
+        )?;
+        Ok(())
+    }
+
+    fn study_record(&self, seq: u64, entry: &StudyEntry) -> Result<()> {
+        self.transaction
+            .prepare_cached(
+                "INSERT OR IGNORE INTO study_record
+                    (study, version, seq, root, previous, instances, bytes, created)
+                 SELECT no, ?2, ?3, ?4, ?5, ?6, ?7, ?8 FROM study WHERE uid = ?1",
+            )?
+            .execute(params![
+                entry.study_uid,
+                entry.version.cast_signed(),
+                seq.cast_signed(),
+                entry.root.0,
+                entry.previous.map(|root| root.0),
+                entry.instances.cast_signed(),
+                entry.bytes.cast_signed(),
+                entry.created_ms.cast_signed(),
+            ])?;
+        Ok(())
+    }
+}
+
+fn text(attributes: &Attributes, tag: u32) -> &str {
+    attributes.get(tag).unwrap_or_default()
+}
