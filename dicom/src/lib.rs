@@ -15,6 +15,7 @@ pub mod flags;
 pub mod limits;
 pub mod object;
 pub mod phantom;
+pub mod pixels;
 pub mod probe;
 pub mod split;
 pub mod syntax;

@@ -47,3 +47,15 @@ pub const META_UID_BYTES_MAX: u64 = 256;
 /// The largest length believed of an element that is read against the declared VR encoding, or that
 /// stands where the standard has none. What claims more is not an element.
 pub const DOUBTFUL_LENGTH_MAX: u32 = 1 << 28;
+
+/// How long a frame may be to be decoded, in bytes of plain samples. The largest that scanners make
+/// (radiography, single-frame slides) stay under 200 MB; 65535 x 65535 x 3 would be 13 GB.
+pub const FRAME_BYTES_MAX: u64 = 1 << 30;
+
+/// The same for frames in a code stream: decoders hold up to eight times as much (32-bit planes, and
+/// copies of them), and the claim costs a sender nothing.
+pub const CODED_FRAME_BYTES_MAX: u64 = 1 << 28;
+
+/// How much the JPEG XL decoder may hold for one frame: it works on 32-bit planes, and on several sets of
+/// them where frames refer to each other.
+pub const JPEG_XL_BYTES_MAX: usize = 4 << 28;
