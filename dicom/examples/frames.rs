@@ -54,10 +54,13 @@ fn frame(file: &Bytes, object: &Object, index: u64) -> Result<(ImageLayout, Byte
     let mut layout = ImageLayout::of(&object.attributes)?;
     let dataset = file.slice(object.envelope_bytes as usize..);
     let range = object.frames.range(index).ok_or(PixelError::Layout("no frames"))?;
-    let (start, end) = (range.start as usize, range.end as usize);
+    let (start, mut end) = (range.start as usize, range.end as usize);
     if let Frames::Native { offset, .. } = object.frames {
         let offset = offset as usize;
         layout.in_words = in_words(&dataset[offset.saturating_sub(12)..offset]);
+        if layout.in_words {
+            end = end.next_multiple_of(2).min(dataset.len());
+        }
         if layout.bits_allocated == 1 {
             return Ok((layout, bit_frame(&layout, &dataset.slice(offset..), index)?));
         }

@@ -21,17 +21,17 @@ pub(super) fn decode(layout: &ImageLayout, stream: &Bytes) -> Result<Decoded, Pi
     decoder.set_max_decoding_buffer_size(layout.frame_bytes().max(1) * 2);
     if head.components.len() == 3 {
         let converts = head.process != LOSSLESS && is_ybr(&head, layout.photometric);
-        // `None` and not `RGB` for what stays: the same copy, but also right for YBR.
+        // Not `None`: that leaves the three samples of each line apart.
         decoder.set_color_transform(if converts {
             ColorTransform::YCbCr
         } else {
-            ColorTransform::None
+            ColorTransform::RGB
         });
         if head.process != LOSSLESS {
             decoded_layout.photometric = Photometric::Rgb;
         }
     } else if head.components.len() == 4 {
-        decoder.set_color_transform(ColorTransform::None);
+        return Err(PixelError::Unsupported("JPEG of four components"));
     }
     let decoded = decoder
         .decode()

@@ -232,9 +232,8 @@ impl ImageLayout {
     fn bits(&self) -> u64 {
         let pixels = u64::from(self.rows) * u64::from(self.columns);
         let samples = if self.photometric.is_halved() {
-            // Y Y Cb Cr for each two pixels of a row; an odd row ends with a pair of its own.
-            let pairs = u64::from(self.columns).div_ceil(2);
-            u64::from(self.rows) * pairs * 4
+            // Y Y Cb Cr for each two pixels.
+            pixels * 2
         } else {
             pixels * u64::from(self.samples)
         };
