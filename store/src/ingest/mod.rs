@@ -187,6 +187,18 @@ impl Ingest {
         self.pipeline.pool.in_use()
     }
 
+    /// What stopped it, if anything did: then nothing more is taken in.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Error> {
+        self.pipeline.failure.get().map(|cause| &**cause)
+    }
+
+    /// Sealed bytes that wait for the bucket.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> u64 {
+        self.pipeline.waiting_bytes.load(Ordering::Relaxed)
+    }
+
     /// Takes an object in, on the caller's thread as far as reading and cutting go.
     ///
     /// An error means that nothing of it was taken, and `done` is not called. Otherwise `done` is
