@@ -20,6 +20,7 @@ mod encode;
 mod journal;
 mod message;
 mod receive;
+mod stage;
 pub(crate) mod studies;
 mod uploader;
 mod writer;
@@ -33,6 +34,7 @@ use std::time::{Duration, Instant};
 
 pub use message::{Receipt, StudySummary};
 pub use receive::{Admission, Arrival, Inadmissible, Incoming};
+pub use stage::{Observer, Stage};
 
 use crate::catalog::{Existence, PackState};
 use crate::commit::Target;
@@ -100,6 +102,11 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
+    /// Does a step of the way in, and tells how long it took.
+    fn time<T>(&self, stage: Stage, step: impl FnOnce() -> T) -> T {
+        self.config.observer.time(stage, step)
+    }
+
     /// Stops everything; the first cause is kept.
     fn fail(&self, cause: Error) -> Arc<Error> {
         Arc::clone(self.failure.get_or_init(|| Arc::new(cause)))
