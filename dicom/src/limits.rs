@@ -75,3 +75,15 @@ pub const READ_BYTES: usize = 256 * 1024;
 /// How much a deflated data set may inflate to when its values themselves are wanted. A deflated object
 /// is held whole in memory, so this also bounds what a bomb costs.
 pub const INFLATED_BYTES_MAX: u64 = 512 * 1024 * 1024;
+
+/// How long a frame may be to be decoded, in bytes of plain samples. The largest that scanners make
+/// (radiography, single-frame slides) stay under 200 MB; 65535 x 65535 x 3 would be 13 GB.
+pub const FRAME_BYTES_MAX: u64 = 1 << 30;
+
+/// The same for frames in a code stream: decoders hold up to eight times as much (32-bit planes, and
+/// copies of them), and the claim costs a sender nothing.
+pub const CODED_FRAME_BYTES_MAX: u64 = 1 << 28;
+
+/// How much the JPEG XL decoder may hold for one frame: it works on 32-bit planes, and on several sets of
+/// them where frames refer to each other.
+pub const JPEG_XL_BYTES_MAX: usize = 4 << 28;

@@ -61,6 +61,17 @@ pub(crate) enum Error {
         /// Why not.
         why: String,
     },
+    /// The server cannot have its address.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Address and port.
+        address: String,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The figures cannot be declared: a bug.
+    #[error("internal fault: {0}")]
+    Metrics(#[from] prometheus::Error),
     /// A step of the demo could not even be tried.
     #[error("{0}")]
     Demo(String),

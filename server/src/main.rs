@@ -9,8 +9,15 @@
 
 mod cli;
 mod config;
+mod dicomweb;
+mod dispatch;
 mod error;
+mod health;
+mod home;
+mod http;
 mod interrupt;
+mod logging;
+mod metrics;
 mod output;
 mod progress;
 

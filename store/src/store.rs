@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::ingest::Ingest;
 use crate::keys::{PackKey, SiteKey};
 use crate::layout::{FORMAT_VERSION, Layout, MARKER_OBJECT, key_object};
+use crate::metadata::Metadata;
 use crate::pack::{Cipher, PackId};
 use crate::read::Reader;
 use crate::replay;
@@ -115,6 +116,7 @@ impl Shared {
 pub struct Store {
     shared: Arc<Shared>,
     reader: Arc<Reader>,
+    metadata: Arc<Metadata>,
     /// Held while this process may write.
     lock: Option<File>,
     created_key: bool,
@@ -167,8 +169,7 @@ impl Store {
             }
         }
         let lock = lock.filter(|_| access == Access::Write);
-        let reader = Arc::new(Reader::new(Arc::clone(&shared)));
-        Ok(Self { shared, reader, lock, created_key, _runtime: runtime })
+        Ok(Self::of(shared, lock, created_key, runtime))
     }
 
     /// Takes the archive with an empty catalog beside the real one.
@@ -183,8 +184,13 @@ impl Store {
                 remove_catalog(&path)?;
                 embedded(&path)
             })?;
+        Ok(Self::of(shared, lock, created_key, runtime))
+    }
+
+    fn of(shared: Arc<Shared>, lock: Option<File>, created_key: bool, runtime: Runtime) -> Self {
         let reader = Arc::new(Reader::new(Arc::clone(&shared)));
-        Ok(Self { shared, reader, lock, created_key, _runtime: runtime })
+        let metadata = Arc::new(Metadata::new(Arc::clone(&shared), Arc::clone(&reader)));
+        Self { shared, reader, metadata, lock, created_key, _runtime: runtime }
     }
 
     /// Puts the rebuilt catalog in the place of the old one and opens the archive with it.
@@ -241,6 +247,12 @@ impl Store {
         &self.shared.layout
     }
 
+    /// Metadata of series.
+    #[must_use]
+    pub fn metadata(&self) -> &Arc<Metadata> {
+        &self.metadata
+    }
+
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
@@ -255,7 +267,7 @@ impl Store {
         if self.lock.is_none() {
             return Err(Error::Locked { path: self.shared.layout.lock() });
         }
-        Ingest::start(Arc::clone(&self.shared), config)
+        Ingest::start(Arc::clone(&self.shared), Arc::clone(&self.metadata), config)
     }
 }
 

@@ -6,6 +6,7 @@ mod import;
 mod ls;
 mod proof;
 mod rebuild;
+mod serve;
 mod show;
 mod stats;
 mod verify;
@@ -15,12 +16,11 @@ use std::path::{Path, PathBuf};
 use cairn_store::layout::Layout;
 use cairn_store::{Access, Store, StoreConfig};
 use clap::{ArgAction, Args, Parser, Subcommand};
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::interrupt::EXIT_INTERRUPTED;
+use crate::logging::{self, Style};
 use crate::output::Output;
 
 const ABOUT: &str = "\
@@ -83,6 +83,7 @@ enum Command {
     Verify(verify::VerifyArgs),
     Stats(stats::StatsArgs),
     Rebuild(rebuild::RebuildArgs),
+    Serve(serve::ServeArgs),
     Demo(demo::DemoArgs),
 }
 
@@ -126,7 +127,10 @@ pub(crate) struct Session {
 /// Runs what was asked for.
 pub(crate) fn run(cli: &Cli) -> Result<Exit> {
     let global = &cli.global;
-    log_to_stderr(global);
+    // The server's lines look as its settings say.
+    if !matches!(cli.command, Command::Serve(_)) {
+        logging::start(Style::new(global.quiet, global.verbose));
+    }
     let session = Session {
         data: global.data.clone(),
         output: Output::new(global.json, global.quiet, global.verbose),
@@ -141,32 +145,11 @@ pub(crate) fn run(cli: &Cli) -> Result<Exit> {
         Command::Verify(args) => verify::run(&session, args),
         Command::Stats(args) => stats::run(&session, args),
         Command::Rebuild(args) => rebuild::run(&session, args),
+        Command::Serve(args) => serve::run(&session, args),
         Command::Demo(args) => demo::run(&session, args),
     };
     session.output.flush()?;
     exit
-}
-
-/// Warnings always, more with `-v`; of other crates, warnings only.
-fn log_to_stderr(global: &Global) {
-    use tracing::Level;
-    use tracing_subscriber::filter::Targets;
-    let level = match (global.quiet, global.verbose) {
-        (true, _) => Level::ERROR,
-        (false, 0) => Level::WARN,
-        (false, 1) => Level::INFO,
-        (false, _) => Level::DEBUG,
-    };
-    let ours = ["cairn", "cairn_store", "cairn_dicom", "cairn_chunker"];
-    let targets = Targets::new()
-        .with_default(level.min(Level::WARN))
-        .with_targets(ours.map(|target| (target, level)));
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_target(global.verbose > 1);
-    // Fails only if a subscriber is set already, which then serves.
-    let _ = tracing_subscriber::registry().with(targets).with(lines).try_init();
 }
 
 impl Session {

@@ -20,7 +20,7 @@ use super::claims::Claim;
 use super::encode::{Met, encode_checked, meet};
 use super::journal::Journal;
 use super::message::{Assembled, CommitJob, Committed, Form, Group, Message, ReadyChunk, Receipt};
-use super::{Pipeline, now_ms};
+use super::{Pipeline, Stage, now_ms};
 use crate::commit::{DeletionEntry, InstanceEntry, Outcome, StudyEntry, Target};
 use crate::config::{Acknowledge, OnDuplicate};
 use crate::error::{Error, Result};
@@ -221,7 +221,9 @@ impl Writer<'_> {
         rayon::spawn(move || {
             let effort = pipeline.config.effort;
             let verify = pipeline.config.verify_encoding;
-            let work = std::panic::AssertUnwindSafe(|| builder.finish(effort, verify));
+            let work = std::panic::AssertUnwindSafe(|| {
+                pipeline.time(Stage::Encode, || builder.finish(effort, verify))
+            });
             match std::panic::catch_unwind(work) {
                 Ok(block) => drop(own.send(Message::Block { batch, block, charge })),
                 Err(_) => drop(pipeline.fail(Error::Internal("a block could not be coded"))),

@@ -92,19 +92,41 @@ pub(super) fn run(session: &Session, args: &ImportArgs) -> Result<Exit> {
         all_names: session.output.verbose > 0,
     };
     let mut summary = import(job, &Progress::new(&session.output, "importing"))?;
-    if store.created_key() {
-        let key = match session.store_config()?.key_file {
-            Some(path) => path,
-            None => store.layout().data.join("keys").join("site.key"),
-        };
-        let key = key.canonicalize().unwrap_or(key);
-        summary.key_created = Some(key.display().to_string());
-    }
+    summary.key_created = created_key(session, &store)?;
     tell(session, &summary, report_to_stdout)?;
     Ok(match (summary.interrupted, summary.is_good()) {
         (true, _) => Exit::Interrupted,
         (false, good) => Exit::good_if(good),
     })
+}
+
+/// The file of the site key, if this opening made it.
+fn created_key(session: &Session, store: &Store) -> Result<Option<String>> {
+    if !store.created_key() {
+        return Ok(None);
+    }
+    let key = match session.store_config()?.key_file {
+        Some(path) => path,
+        None => store.layout().data.join("keys").join("site.key"),
+    };
+    let key = key.canonicalize().unwrap_or(key);
+    Ok(Some(key.display().to_string()))
+}
+
+/// Says so if this opening made the site key. Told even with --quiet: who loses this file loses the
+/// archive.
+pub(super) fn tell_key(session: &Session, store: &Store) -> Result<()> {
+    if let Some(key) = created_key(session, store)? {
+        eprintln!("{}", key_note(&key));
+    }
+    Ok(())
+}
+
+fn key_note(key: &str) -> String {
+    format!(
+        "\nA new site key was made: {key}\nBack it up now, apart from the archive: without it \
+         nothing in the bucket can be read again, by anybody."
+    )
 }
 
 fn tell(session: &Session, summary: &Summary, report_to_stdout: bool) -> Result<()> {
@@ -119,11 +141,8 @@ fn tell(session: &Session, summary: &Summary, report_to_stdout: bool) -> Result<
         eprintln!("cairn: the import stopped: {error}");
     }
     if let Some(key) = &summary.key_created {
-        // Told even with --quiet: who loses this file loses the archive.
-        eprintln!(
-            "\nA new site key was made: {key}\nBack it up now, apart from the archive: without it \
-             nothing in the bucket can be read again, by anybody."
-        );
+        // Told even with --quiet.
+        eprintln!("{}", key_note(key));
     }
     Ok(())
 }

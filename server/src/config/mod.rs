@@ -4,6 +4,8 @@
 //! `CAIRN_SECTION__KEY` sets `key` in `[section]`, and `CAIRN_STORE__OPTIONS__NAME` an option of
 //! the object store's client.
 
+mod serve;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::error::{Error, Result};
+
+pub(crate) use serve::{LogWord, ServeSection};
 
 /// Name of the file that is read from the data directory unless another one is named.
 pub(crate) const FILE_NAME: &str = "cairn.toml";
@@ -37,6 +41,7 @@ pub(crate) struct Config {
     pub(crate) store: StoreSection,
     pub(crate) ingest: IngestSection,
     pub(crate) duplicates: DuplicatesSection,
+    pub(crate) serve: ServeSection,
 }
 
 /// `[store]`: where sealed packs go, and how they are protected.
@@ -195,7 +200,7 @@ impl Config {
             let why = format!("{} is not between 1 and 22", self.ingest.text_level);
             return Err(Error::Config { place: "ingest.text_level".into(), why });
         }
-        Ok(())
+        self.serve.check()
     }
 
     /// As the store wants it.

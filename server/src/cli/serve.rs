@@ -1,0 +1,147 @@
+//! `cairn serve`: the archive over HTTP.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cairn_store::ingest::Ingest;
+use cairn_store::{Access, Store};
+use clap::Args;
+use tokio::net::TcpListener;
+
+use super::{Exit, Session};
+use crate::config::{LogWord, ServeSection};
+use crate::error::{Error, Result};
+use crate::http::app::Parts;
+use crate::http::{App, serve};
+use crate::logging::{self, Style};
+use crate::metrics::Metrics;
+
+/// Threads beside those that the bounds count: compression, look-ups of the runtime.
+const THREADS_MORE: usize = 16;
+/// How long requests that were dropped may take to let go of the archive.
+const LET_GO: Duration = Duration::from_secs(5);
+
+/// Serve the archive over HTTP: DICOMweb, health and metrics
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The archive is made if it is not there. DICOMweb is at /dicom-web, WADO-URI at /wado, figures at \
+/metrics, probes at /healthz and /readyz. HTTP/1.1 and HTTP/2 without TLS share the port.
+
+There is no login yet: whoever reaches the port can read and write. It listens on this machine \
+only unless told otherwise; put a reverse proxy with TLS and a login before anything else.
+
+Settings in [serve] of cairn.toml, or as CAIRN_SERVE__KEY:
+  http                 address and port [127.0.0.1:8080]
+  base_url             URL under which clients reach the server [as each request says]
+  trust_forwarded      whose Forwarded and X-Forwarded-* count: loopback, always, never [loopback]
+  cors_origins         pages that may read: local (from the browser's own machine), none, *, or a \
+list with commas [local]
+  connections_max      connections at once [1024]
+  jobs_max             reading and decoding jobs at once [four for each core, at least 16]
+  stores_max           storing requests at once [128]
+  streams_max          streamed replies at once [256]
+  max_request_bytes    longest request body; 0 for any [0]
+  header_seconds       time for the head of the first request [20]
+  idle_seconds         time that a body may stand still [30]
+  keep_alive_seconds   time that a connection without a request is kept [75]
+  drain_seconds        time for requests under way after SIGTERM [30]
+  log                  text or json [text]
+  access_log           a line for each request, without paths, queries or UIDs [true]
+
+SIGTERM or Ctrl-C: no new connections, /readyz answers 503, requests under way are finished, \
+studies are recorded; a second one ends at once. What was acknowledged is safe in any case.
+
+Exit codes: 0 ended when asked to; 1 it could not listen, or the archive failed; 2 wrong usage or \
+settings; 130 ended at once.
+
+Examples:
+  cairn serve
+  cairn --data /srv/cairn serve --http 0.0.0.0:8080
+  CAIRN_SERVE__LOG=json cairn serve")]
+pub(crate) struct ServeArgs {
+    /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:8080]
+    #[arg(long, env = "CAIRN_HTTP", value_name = "ADDRESS:PORT")]
+    http: Option<String>,
+    /// URL under which clients reach the server
+    #[arg(long, value_name = "URL")]
+    base_url: Option<String>,
+}
+
+pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
+    let mut config = session.config()?;
+    config.serve.http = args.http.clone().unwrap_or(config.serve.http);
+    config.serve.base_url = args.base_url.clone().unwrap_or(config.serve.base_url);
+    let section = config.serve.clone();
+    let (address, limits) = (section.address()?, section.limits());
+    logging::start(Style {
+        json: section.log == LogWord::Json,
+        access: section.access_log && !session.output.quiet,
+        ..Style::new(session.output.quiet, session.output.verbose.max(1))
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(crate::config::threads())
+        .max_blocking_threads(limits.jobs + limits.stores + limits.streams + THREADS_MORE)
+        .thread_name("cairn-http")
+        .enable_all()
+        .build()
+        .map_err(Error::io("start threads for", &session.data))?;
+    let cannot = |source| Error::Listen { address: address.to_string(), source };
+    let listener = runtime.block_on(TcpListener::bind(address)).map_err(cannot)?;
+    let bound = listener.local_addr().map_err(cannot)?;
+    let ingest = config.ingest_config();
+    let journal_bytes_max = ingest.journal_bytes_max;
+    let store = Store::open(&session.store_config()?, Access::Write)?;
+    super::import::tell_key(session, &store)?;
+    let ingest = store.ingest(ingest)?;
+    let metrics = Metrics::new()?;
+    let app = Arc::new(App::new(store, ingest, metrics, parts(&section, journal_bytes_max)?));
+    session.output.note(&format!("cairn: listening on http://{bound}"));
+    tracing::info!(address = %bound, "listening");
+    runtime.block_on(serve(Arc::clone(&app), listener, signalled())).map_err(cannot)?;
+    let ingest = app.close_ingest();
+    // Threads of requests that were dropped find their client gone.
+    runtime.shutdown_timeout(LET_GO);
+    end(ingest)?;
+    session.output.note("cairn: ended");
+    Ok(Exit::Good)
+}
+
+fn parts(section: &ServeSection, journal_bytes_max: u64) -> Result<Parts> {
+    Ok(Parts {
+        limits: section.limits(),
+        base_url: section.base_url()?,
+        trust: section.trust(),
+        origins: section.origins()?,
+        access_log: section.access_log,
+        journal_bytes_max,
+    })
+}
+
+/// Waits until everything is in the bucket, and names the content of the studies that changed.
+fn end(ingest: Option<Arc<Ingest>>) -> Result<()> {
+    let Some(mut shared) = ingest else { return Ok(()) };
+    let patience = Instant::now() + LET_GO;
+    loop {
+        shared = match Arc::try_unwrap(shared) {
+            Ok(ingest) => {
+                let studies = ingest.finish()?;
+                tracing::info!(studies = studies.len(), "ingest ended, studies recorded");
+                return Ok(());
+            }
+            Err(shared) if Instant::now() < patience => shared,
+            Err(_) => {
+                tracing::warn!("a request does not let go; studies are recorded at the next start");
+                return Ok(());
+            }
+        };
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Ends when somebody asks the process to end.
+async fn signalled() {
+    crate::interrupt::listen();
+    while !crate::interrupt::asked() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -1,0 +1,4 @@
+//! DICOMweb (PS3.18): one file, or folder, for each service.
+
+pub(crate) mod capabilities;
+pub(crate) mod stow;

@@ -1,0 +1,37 @@
+//! From a route to its handler: the one match over all routes.
+//!
+//! To add a handler: write `pub(crate) async fn NAME(app: &Arc<App>, …, ask: Ask) -> Answer` in its
+//! file under [`crate::dicomweb`], and put it into its arm here.
+
+use std::sync::Arc;
+
+use crate::dicomweb::{capabilities, stow};
+use crate::http::{Answer, App, Ask, Problem, Route};
+use crate::{health, home};
+
+/// Lets the handler of a route answer.
+pub(crate) async fn dispatch(app: &Arc<App>, route: Route, ask: Ask) -> Answer {
+    match route {
+        Route::Home => home::home(app, &ask).await,
+        Route::Metrics => health::metrics(app).await,
+        Route::Health => Ok(health::alive()),
+        Route::Ready => health::ready(app).await,
+        Route::Capabilities => Ok(capabilities::capabilities(&ask)),
+        Route::Store { study } => stow::store(app, study, ask).await,
+        // Handlers to come.
+        Route::Search { .. }
+        | Route::Retrieve(_)
+        | Route::Delete(_)
+        | Route::Metadata(_)
+        | Route::Rendered { .. }
+        | Route::Thumbnail { .. }
+        | Route::Bulkdata { .. }
+        | Route::Pixeldata(_)
+        | Route::Frames { .. }
+        | Route::Commit { .. }
+        | Route::Commitment { .. }
+        | Route::WadoUri => Err(Problem::not_implemented()),
+        // Answered before, for every resource alike.
+        Route::Options { .. } => Err(Problem::internal("OPTIONS came through")),
+    }
+}

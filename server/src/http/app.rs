@@ -1,0 +1,123 @@
+//! What every request shares.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use cairn_store::Store;
+use cairn_store::ingest::Ingest;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::cors::Origins;
+use super::forwarded::{BaseUrl, Trust};
+use super::limits::{Limits, PLACE_PATIENCE};
+use super::problem::Problem;
+use crate::metrics::Metrics;
+
+/// One server: an archive, its settings and its figures.
+pub(crate) struct App {
+    /// The archive.
+    pub(crate) store: Store,
+    /// Taken out when the server ends.
+    ingest: RwLock<Option<Arc<Ingest>>>,
+    /// Everything that is measured.
+    pub(crate) metrics: Metrics,
+    /// The bounds.
+    pub(crate) limits: Limits,
+    /// The URL under which clients reach this server, if it is set.
+    pub(crate) base_url: Option<BaseUrl>,
+    /// Whose forwarding headers are believed.
+    pub(crate) trust: Trust,
+    /// Pages of which origins may read.
+    pub(crate) origins: Origins,
+    /// Write a line for each request.
+    pub(crate) access_log: bool,
+    /// Sealed bytes that may wait for the bucket.
+    pub(crate) journal_bytes_max: u64,
+    draining: AtomicBool,
+    jobs: Arc<Semaphore>,
+    stores: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
+}
+
+/// What [`App::new`] is made of, besides the archive.
+pub(crate) struct Parts {
+    pub(crate) limits: Limits,
+    pub(crate) base_url: Option<BaseUrl>,
+    pub(crate) trust: Trust,
+    pub(crate) origins: Origins,
+    pub(crate) access_log: bool,
+    pub(crate) journal_bytes_max: u64,
+}
+
+impl App {
+    pub(crate) fn new(store: Store, ingest: Ingest, metrics: Metrics, parts: Parts) -> Self {
+        let Parts { limits, base_url, trust, origins, access_log, journal_bytes_max } = parts;
+        Self {
+            store,
+            ingest: RwLock::new(Some(Arc::new(ingest))),
+            metrics,
+            jobs: Arc::new(Semaphore::new(limits.jobs)),
+            stores: Arc::new(Semaphore::new(limits.stores)),
+            streams: Arc::new(Semaphore::new(limits.streams)),
+            limits,
+            base_url,
+            trust,
+            origins,
+            access_log,
+            journal_bytes_max,
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// The way in. Hold it no longer than a request.
+    pub(crate) fn ingest(&self) -> Result<Arc<Ingest>, Problem> {
+        let ingest = self.ingest.read().unwrap_or_else(PoisonError::into_inner);
+        ingest.clone().ok_or_else(|| Problem::busy("the server is ending"))
+    }
+
+    /// Takes the way in away; nothing is taken in any more.
+    pub(crate) fn close_ingest(&self) -> Option<Arc<Ingest>> {
+        self.ingest.write().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Has the server been asked to end?
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Runs what blocks (store, catalog, decoding) on a thread that may, within the bound on jobs.
+    pub(crate) async fn blocking<T, F>(self: &Arc<Self>, job: F) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
+    {
+        let place = place(&self.jobs).await?;
+        let app = Arc::clone(self);
+        let done = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            job(&app)
+        });
+        done.await.unwrap_or_else(|_| Err(Problem::internal("a job panicked")))
+    }
+
+    /// A place among the requests that store.
+    pub(crate) async fn store_place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        place(&self.stores).await
+    }
+
+    /// A place among the replies that are streamed.
+    pub(super) async fn stream_place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        place(&self.streams).await
+    }
+}
+
+async fn place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Problem> {
+    match tokio::time::timeout(PLACE_PATIENCE, Arc::clone(places).acquire_owned()).await {
+        Ok(Ok(place)) => Ok(place),
+        _ => Err(Problem::busy("the server has more to do than it may")),
+    }
+}

@@ -1,0 +1,161 @@
+//! What a client is told when it does not get what it asked for.
+//!
+//! Two texts that are never the same string: a sentence for the client, and what really happened
+//! for the log. Neither holds anything of a patient. The body is a problem document (RFC 9457).
+
+use std::borrow::Cow;
+
+use cairn_store::{Error as StoreError, Kind};
+use hyper::StatusCode;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+
+use super::limits::RETRY_AFTER_SECONDS;
+use super::reply::Reply;
+
+/// A request that is not granted.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    /// The status of the reply.
+    pub(crate) status: StatusCode,
+    /// A sentence for the client.
+    pub(crate) message: Cow<'static, str>,
+    /// What happened, for the log.
+    pub(crate) detail: Option<String>,
+    /// The word under which it is counted.
+    pub(crate) kind: &'static str,
+    allow: Option<&'static str>,
+}
+
+impl Problem {
+    /// A problem of the client's making.
+    pub(crate) fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
+        let kind = if status.is_client_error() { "request" } else { "internal" };
+        Self { status, message: message.into(), detail: None, kind, allow: None }
+    }
+
+    /// 400: what was asked makes no sense.
+    pub(crate) fn bad(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// 404: there is nothing by that name.
+    pub(crate) fn not_found(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, message)
+    }
+
+    /// 405, with what is allowed.
+    pub(crate) fn method(allow: &'static str) -> Self {
+        let message = "this resource does not take that method";
+        Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, message) }
+    }
+
+    /// 406: there is no representation that the client takes (PS3.18 §8.7.8).
+    pub(crate) fn not_acceptable() -> Self {
+        let message = "none of the accepted media types and transfer syntaxes can be made";
+        Self::new(StatusCode::NOT_ACCEPTABLE, message)
+    }
+
+    /// 413: the body is longer than this server takes.
+    pub(crate) fn too_large() -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than this server takes")
+    }
+
+    /// 415: the body is of a kind that this resource does not take.
+    pub(crate) fn media_type(message: &'static str) -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
+    }
+
+    /// 501: part of the standard, not of this server.
+    pub(crate) fn not_implemented() -> Self {
+        let message = "this server does not have that service yet";
+        Self { kind: "request", ..Self::new(StatusCode::NOT_IMPLEMENTED, message) }
+    }
+
+    /// 503: no place free, or on the way out.
+    pub(crate) fn busy(message: &'static str) -> Self {
+        Self { kind: "busy", ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message) }
+    }
+
+    /// With what happened, for the log.
+    pub(crate) fn detail(self, detail: impl Into<String>) -> Self {
+        Self { detail: Some(detail.into()), ..self }
+    }
+
+    /// 500: a bug.
+    pub(crate) fn internal(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "an internal fault").detail(detail)
+    }
+
+    /// The reply that tells of it.
+    pub(crate) fn into_reply(self, request_id: &str) -> Reply {
+        let title = self.status.canonical_reason().unwrap_or("");
+        let body = serde_json::json!({
+            "status": self.status.as_u16(),
+            "title": title,
+            "detail": self.message,
+            "request_id": request_id,
+        });
+        let mut reply = Reply::new(self.status)
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"))
+            .bytes(body.to_string());
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            reply = reply.header(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+        }
+        if let Some(allow) = self.allow {
+            reply = reply.header(ALLOW, HeaderValue::from_static(allow));
+        }
+        reply
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        let (status, message, kind) = match error.kind() {
+            Kind::Input => (StatusCode::BAD_REQUEST, "what was sent cannot be used", "request"),
+            Kind::NotFound => (StatusCode::NOT_FOUND, "there is nothing by that name", "request"),
+            Kind::Damage => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "stored bytes are damaged; the operator has been told",
+                "damage",
+            ),
+            Kind::Storage => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the archive's storage does not answer as it should",
+                "storage",
+            ),
+            Kind::Setup => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the archive is not set up as it should be",
+                "setup",
+            ),
+            Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "an internal fault", "internal"),
+        };
+        // The store's text names what the caller asked for, which may be a UID: of a request's own
+        // faults the log needs no detail.
+        let detail = (kind != "request").then(|| error.to_string());
+        Self { status, message: message.into(), detail, kind, allow: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_have_their_status() {
+        let missing = StoreError::NotFound { what: "study", name: "1.2.3".into() };
+        let problem = Problem::from(missing);
+        assert_eq!((problem.status, problem.detail), (StatusCode::NOT_FOUND, None));
+        let full = StoreError::Io {
+            action: "write",
+            path: "p".into(),
+            source: std::io::Error::from_raw_os_error(28),
+        };
+        let problem = Problem::from(StoreError::Stopped(std::sync::Arc::new(full)));
+        assert_eq!((problem.status, problem.kind), (StatusCode::SERVICE_UNAVAILABLE, "storage"));
+        let reply = problem.into_reply("r");
+        assert!(reply.headers.contains_key(RETRY_AFTER));
+        let reply = Problem::method("GET, HEAD, OPTIONS").into_reply("r");
+        assert_eq!(reply.headers[ALLOW], "GET, HEAD, OPTIONS");
+    }
+}

@@ -1,0 +1,105 @@
+//! What goes back to a client.
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+
+use super::problem::Problem;
+use super::stream::Feed;
+
+/// Writes a body on a thread that may block.
+pub(crate) type Run = Box<dyn FnOnce(&mut Feed) -> Result<(), Problem> + Send>;
+
+/// The body of a reply.
+pub(crate) enum Content {
+    /// Nothing.
+    Empty,
+    /// All of it.
+    Full(Bytes),
+    /// As a thread brings it. It is not begun for a HEAD request.
+    Stream {
+        /// Its length, if it is known: then it goes into Content-Length.
+        length: Option<u64>,
+        /// What brings it. An error, or a panic, ends the connection, so that the client cannot
+        /// take what it got for the whole.
+        run: Run,
+    },
+}
+
+/// A status, header fields and a body.
+pub(crate) struct Reply {
+    /// The status.
+    pub(crate) status: StatusCode,
+    /// The header fields. Content-Length, CORS, Vary, Date and request id are added around it.
+    pub(crate) headers: HeaderMap,
+    /// The body.
+    pub(crate) content: Content,
+}
+
+impl Reply {
+    /// An empty reply.
+    pub(crate) fn new(status: StatusCode) -> Self {
+        Self { status, headers: HeaderMap::new(), content: Content::Empty }
+    }
+
+    /// 200 with a body that is at hand.
+    pub(crate) fn ok(content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        Self::new(StatusCode::OK).content_type(content_type).bytes(body)
+    }
+
+    /// 200 with a body that a blocking thread brings.
+    #[allow(dead_code)] // handlers that stream land after this
+    pub(crate) fn stream(
+        content_type: &str,
+        length: Option<u64>,
+        run: impl FnOnce(&mut Feed) -> Result<(), Problem> + Send + 'static,
+    ) -> Self {
+        let content = Content::Stream { length, run: Box::new(run) };
+        Self { content, ..Self::new(StatusCode::OK).content_type(content_type) }
+    }
+
+    /// Sets the status.
+    pub(crate) fn status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
+    /// Sets a header field.
+    pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// Sets a header field from text; text that cannot stand in a header is left out.
+    pub(crate) fn text_header(self, name: HeaderName, value: &str) -> Self {
+        match HeaderValue::from_str(value) {
+            Ok(value) => self.header(name, value),
+            Err(_) => self,
+        }
+    }
+
+    /// Sets the media type.
+    pub(crate) fn content_type(self, media_type: &str) -> Self {
+        self.text_header(CONTENT_TYPE, media_type)
+    }
+
+    /// Sets the body.
+    pub(crate) fn bytes(mut self, body: impl Into<Bytes>) -> Self {
+        self.content = Content::Full(body.into());
+        self
+    }
+
+    /// The length of the body, if it is known.
+    pub(crate) fn length(&self) -> Option<u64> {
+        match &self.content {
+            Content::Empty => Some(0),
+            Content::Full(bytes) => Some(bytes.len() as u64),
+            Content::Stream { length, .. } => *length,
+        }
+    }
+}
+
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reply").field("status", &self.status).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,50 @@
+//! A request as a handler sees it.
+
+use std::sync::Arc;
+
+use hyper::Method;
+use hyper::header::{HeaderMap, HeaderName};
+
+use super::body::RequestBody;
+use super::forwarded::BaseUrl;
+use super::query::Query;
+
+/// What is asked, of which the route is known already.
+pub(crate) struct Ask {
+    /// GET also for a HEAD request: what is not sent is not the handler's concern.
+    #[allow(dead_code)]
+    pub(crate) method: Method,
+    /// The header fields.
+    pub(crate) headers: HeaderMap,
+    /// The parameters.
+    pub(crate) query: Query,
+    /// Under which URL the client reaches this server.
+    pub(crate) base: BaseUrl,
+    /// The body.
+    pub(crate) body: RequestBody,
+    /// The request's id.
+    pub(crate) id: Arc<str>,
+}
+
+impl Ask {
+    /// A header field as text; of several with one name, the first.
+    pub(crate) fn text(&self, name: &HeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// All fields of one name as one list, as RFC 9110 §5.3 joins them.
+    pub(crate) fn list(&self, name: &HeaderName) -> Option<String> {
+        let mut fields = self.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        let mut list = fields.next()?.to_owned();
+        for field in fields {
+            list.push_str(", ");
+            list.push_str(field);
+        }
+        Some(list)
+    }
+
+    /// The URL of the DICOMweb root, without a slash at the end.
+    pub(crate) fn dicomweb(&self) -> String {
+        format!("{}/dicom-web", self.base.as_str())
+    }
+}

@@ -1,0 +1,205 @@
+//! One request: read its head, find its route, let the handler answer, and do around it what every
+//! reply needs.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::header::{
+    ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CONTENT_LENGTH, EXPECT, HeaderMap, HeaderName,
+    HeaderValue, ORIGIN,
+};
+use hyper::{Method, Request, Response, StatusCode};
+
+use super::access::{Exchange, REQUEST_ID, request_id};
+use super::app::App;
+use super::body::RequestBody;
+use super::cors::Origins;
+use super::deadline::Activity;
+use super::encoding::{self, Coding, Encoder};
+use super::forwarded::BaseUrl;
+use super::query::Query;
+use super::reply::{Content, Reply, Run};
+use super::stream::{Feed, Pieces, ReplyBody};
+use super::{Ask, Problem, Route};
+
+const NOSNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
+
+/// A body that is ready to be sent.
+enum Outgoing {
+    Full(Bytes),
+    Pieces(Pieces, Option<u64>),
+}
+
+type Prepared = (StatusCode, HeaderMap, Outgoing);
+
+/// A connection's side of its requests.
+pub(super) struct Service {
+    pub(super) app: Arc<App>,
+    pub(super) activity: Arc<Activity>,
+    pub(super) peer: SocketAddr,
+    pub(super) local: SocketAddr,
+}
+
+impl Service {
+    /// Answers a request. Never fails: what goes wrong is a reply too.
+    pub(super) async fn call(&self, request: Request<Incoming>) -> Response<ReplyBody> {
+        let (head, incoming) = request.into_parts();
+        let id = request_id(&head.headers);
+        let app = &self.app;
+        let mut exchange = Exchange::begin(
+            Arc::clone(app),
+            Arc::clone(&id),
+            head.method.clone(),
+            self.activity.busy(),
+        );
+        let route = Route::parse(&head.method, head.uri.path());
+        if let Ok(route) = &route {
+            exchange.routed(route.label());
+        }
+        let expects = head.headers.contains_key(EXPECT);
+        let body = RequestBody::new(
+            incoming,
+            app.limits.request_bytes,
+            exchange.received(),
+            app.limits.idle,
+            expects,
+        );
+        let is_head = head.method == Method::HEAD;
+        let base = match &app.base_url {
+            Some(base) => base.clone(),
+            None => BaseUrl::of_request(&head, app.trust.of(self.peer), self.local),
+        };
+        let preflight = head.method == Method::OPTIONS
+            && head.headers.contains_key(ORIGIN)
+            && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+        let headers = head.headers.clone();
+        let query = Query::parse(head.uri.query());
+        let method = if is_head { Method::GET } else { head.method };
+        let answer = match (route, query) {
+            (Err(problem), _) | (_, Err(problem)) => {
+                body.linger();
+                Err(problem)
+            }
+            (Ok(Route::Options { allow }), _) => Ok(options(allow, preflight)),
+            (Ok(Route::Capabilities), _) if preflight => Ok(options("GET, HEAD, OPTIONS", true)),
+            (Ok(route), Ok(query)) => {
+                let headers = head.headers;
+                let ask = Ask { method, headers, query, base, body, id: Arc::clone(&id) };
+                crate::dispatch::dispatch(app, route, ask).await
+            }
+        };
+        let reply = answer.unwrap_or_else(|problem| self.refuse(problem, &id));
+        let (status, mut fields, body) = match self.prepare(&headers, is_head, reply).await {
+            Ok(prepared) => prepared,
+            Err(problem) => plain(self.refuse(problem, &id)),
+        };
+        app.origins.apply(&headers, &mut fields);
+        fields.insert(NOSNIFF, HeaderValue::from_static("nosniff"));
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            fields.insert(REQUEST_ID, id);
+        }
+        exchange.answered(status);
+        let mut response = Response::new(match body {
+            Outgoing::Full(bytes) => ReplyBody::full(bytes, exchange),
+            Outgoing::Pieces(pieces, length) => ReplyBody::pieces(pieces, length, exchange),
+        });
+        *response.status_mut() = status;
+        *response.headers_mut() = fields;
+        response
+    }
+
+    /// Tells the log what the client is not told.
+    fn refuse(&self, problem: Problem, id: &str) -> Reply {
+        self.app.metrics.error(problem.kind);
+        if problem.kind != "request" {
+            tracing::warn!(
+                request = id,
+                kind = problem.kind,
+                detail = problem.detail.as_deref().unwrap_or(""),
+                "a request failed: {}",
+                problem.message
+            );
+        }
+        problem.into_reply(id)
+    }
+
+    /// Compresses what is worth it, begins what is streamed; of a reply to HEAD neither.
+    async fn prepare(
+        &self,
+        request: &HeaderMap,
+        is_head: bool,
+        mut reply: Reply,
+    ) -> Result<Prepared, Problem> {
+        let coding = encoding::choose(request, &mut reply);
+        if is_head {
+            // The length is that of the body that is not sent; compressed, it is not known.
+            if let Some(length) = reply.length().filter(|_| coding.is_none()) {
+                reply.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+            }
+            return Ok((reply.status, reply.headers, Outgoing::Full(Bytes::new())));
+        }
+        let body = match reply.content {
+            Content::Empty => Outgoing::Full(Bytes::new()),
+            Content::Full(bytes) => Outgoing::Full(compressed(coding, bytes).await?),
+            Content::Stream { length, run } => {
+                let pieces = self.start(run, coding).await?;
+                Outgoing::Pieces(pieces, length.filter(|_| coding.is_none()))
+            }
+        };
+        Ok((reply.status, reply.headers, body))
+    }
+
+    /// Starts the thread that brings a body.
+    async fn start(&self, run: Run, coding: Option<Coding>) -> Result<Pieces, Problem> {
+        let place = self.app.stream_place().await?;
+        let encoder = coding.map(Encoder::new).transpose();
+        let encoder = encoder.map_err(|error| Problem::internal(error.to_string()))?;
+        let (mut feed, pieces) = Feed::pair(self.app.limits.idle, encoder);
+        let app = Arc::clone(&self.app);
+        tokio::task::spawn_blocking(move || {
+            let _place = place;
+            match run(&mut feed) {
+                // The client may be gone before the end: its exchange says so.
+                Ok(()) => drop(feed.end()),
+                Err(problem) => {
+                    app.metrics.error(problem.kind);
+                    if problem.status.is_server_error() {
+                        let detail = problem.detail.as_deref().unwrap_or("");
+                        tracing::warn!(kind = problem.kind, detail, "a reply broke off");
+                    }
+                }
+            }
+        });
+        Ok(pieces)
+    }
+}
+
+/// 204 with what the resource takes; to a preflight, with what a page may send.
+fn options(allow: &'static str, preflight: bool) -> Reply {
+    let mut reply =
+        Reply::new(StatusCode::NO_CONTENT).header(ALLOW, HeaderValue::from_static(allow));
+    if preflight {
+        Origins::preflight(allow, &mut reply.headers);
+    }
+    reply
+}
+
+/// A body in its coding. It is a few MiB at most, and the fastest levels are used; but not on a
+/// thread of the runtime.
+async fn compressed(coding: Option<Coding>, bytes: Bytes) -> Result<Bytes, Problem> {
+    let Some(coding) = coding else { return Ok(bytes) };
+    let made = tokio::task::spawn_blocking(move || encoding::whole(coding, &bytes)).await;
+    let made = made.map_err(|_| Problem::internal("compressing panicked"))?;
+    made.map_err(|error| Problem::internal(error.to_string()))
+}
+
+/// A reply that is at hand.
+fn plain(reply: Reply) -> Prepared {
+    let body = match reply.content {
+        Content::Full(bytes) => bytes,
+        _ => Bytes::new(),
+    };
+    (reply.status, reply.headers, Outgoing::Full(body))
+}
