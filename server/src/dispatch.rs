@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::dicomweb::{capabilities, stow};
+use crate::dicomweb::{capabilities, qido, stow};
 use crate::http::{Answer, App, Ask, Problem, Route};
 use crate::{health, home};
 
@@ -18,9 +18,9 @@ pub(crate) async fn dispatch(app: &Arc<App>, route: Route, ask: Ask) -> Answer {
         Route::Ready => health::ready(app).await,
         Route::Capabilities => Ok(capabilities::capabilities(&ask)),
         Route::Store { study } => stow::store(app, study, ask).await,
+        Route::Search { level, scope } => qido::handle(app, level, scope, ask).await,
         // Handlers to come.
-        Route::Search { .. }
-        | Route::Retrieve(_)
+        Route::Retrieve(_)
         | Route::Delete(_)
         | Route::Metadata(_)
         | Route::Rendered { .. }

@@ -1,4 +1,5 @@
 //! DICOMweb (PS3.18): one file, or folder, for each service.
 
 pub(crate) mod capabilities;
+pub(crate) mod qido;
 pub(crate) mod stow;
