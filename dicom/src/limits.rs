@@ -75,3 +75,14 @@ pub const READ_BYTES: usize = 256 * 1024;
 /// How much a deflated data set may inflate to when its values themselves are wanted. A deflated object
 /// is held whole in memory, so this also bounds what a bomb costs.
 pub const INFLATED_BYTES_MAX: u64 = 512 * 1024 * 1024;
+
+/// How deep sequences may be nested in a data set that is rewritten: what goes out as DICOM should lose
+/// nothing, so only hostile nesting is cut.
+pub const REWRITE_DEPTH_MAX: usize = 1024;
+
+/// A value over this is not copied when a data set is rewritten, but streamed from where it lies.
+pub const STREAM_BYTES: u64 = 64 * 1024;
+
+/// How many bytes of bulk data one data set may use again: a few bytes of JSON could otherwise name the same
+/// large part for ever.
+pub const REPEATED_BULK_BYTES_MAX: u64 = 64 * 1024 * 1024;
