@@ -87,3 +87,13 @@ pub const CODED_FRAME_BYTES_MAX: u64 = 1 << 28;
 /// How much the JPEG XL decoder may hold for one frame: it works on 32-bit planes, and on several sets of
 /// them where frames refer to each other.
 pub const JPEG_XL_BYTES_MAX: usize = 4 << 28;
+/// How deep sequences may be nested in a data set that is rewritten: what goes out as DICOM should lose
+/// nothing, so only hostile nesting is cut.
+pub const REWRITE_DEPTH_MAX: usize = 1024;
+
+/// A value over this is not copied when a data set is rewritten, but streamed from where it lies.
+pub const STREAM_BYTES: u64 = 64 * 1024;
+
+/// How many bytes of bulk data one data set may use again: a few bytes of JSON could otherwise name the same
+/// large part for ever.
+pub const REPEATED_BULK_BYTES_MAX: u64 = 64 * 1024 * 1024;
