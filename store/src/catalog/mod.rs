@@ -135,6 +135,8 @@ pub struct VersionRow {
     pub visible: bool,
     /// It was deleted: its bytes stay until they are collected, and are given to nobody.
     pub deleted: bool,
+    /// The pack that holds its commit.
+    pub commit_pack: PackNo,
 }
 
 impl VersionRow {

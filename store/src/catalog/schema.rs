@@ -94,6 +94,8 @@ CREATE TABLE version (
     flags    INTEGER NOT NULL,
     outcome  INTEGER NOT NULL,
     received INTEGER NOT NULL,
+    -- The pack that holds its commit: once that is in the bucket, so is all that it names.
+    pack     INTEGER NOT NULL,
     -- Sequence number of the deletion that covers it; 0: none.
     deleted  INTEGER NOT NULL,
     PRIMARY KEY (instance, seq)

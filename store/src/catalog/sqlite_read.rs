@@ -17,7 +17,7 @@ use crate::pack::PackId;
 
 const VERSION_COLUMNS: &str = "
     v.seq, study.uid, series.uid, i.uid, class.uid, syntax.uid, v.manifest, v.dataset, v.bytes,
-    v.pixels, v.frames, v.flags, v.outcome, v.received, i.visible = v.seq, v.deleted <> 0
+    v.pixels, v.frames, v.flags, v.outcome, v.received, i.visible = v.seq, v.deleted <> 0, v.pack
     FROM study JOIN series ON series.study = study.no JOIN instance i ON i.series = series.no
     JOIN version v ON v.instance = i.no
     JOIN term class ON class.no = v.class JOIN term syntax ON syntax.no = v.syntax";
@@ -40,6 +40,7 @@ fn version_row(row: &Row<'_>) -> rusqlite::Result<VersionRow> {
         received_ms: row.get::<_, i64>(13)? as u64,
         visible: row.get(14)?,
         deleted: row.get(15)?,
+        commit_pack: PackNo(row.get(16)?),
     })
 }
 
