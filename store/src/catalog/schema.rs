@@ -121,6 +121,14 @@ CREATE TABLE study_record (
     created  INTEGER NOT NULL,
     PRIMARY KEY (study, version)
 ) WITHOUT ROWID;
+-- Storage commitments asked for: not part of the archive, and not rebuilt with it.
+CREATE TABLE commitment (
+    uid     TEXT PRIMARY KEY,
+    request TEXT NOT NULL,
+    -- NULL: not known yet.
+    result  TEXT,
+    created INTEGER NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE counter (
     name  TEXT PRIMARY KEY,
     value INTEGER NOT NULL

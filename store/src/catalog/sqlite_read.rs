@@ -7,8 +7,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::sqlite::{SqliteCatalog, chunk_key, fault, uid_key};
 use super::values::unpack_values;
 use super::{
-    Batch, Catalog, Existence, Location, PackNo, PackRow, PackState, SeriesRow, SeriesState,
-    StudyRow, Totals, VersionRow, Visitor,
+    Batch, Catalog, CommitmentRow, Existence, Location, PackNo, PackRow, PackState, SeriesRow,
+    SeriesState, StudyRow, Totals, VersionRow, Visitor,
 };
 use crate::commit::{Outcome, StudyEntry, Target};
 use crate::error::{Error, Result};
@@ -72,7 +72,7 @@ fn collect<T>(
     .map_err(fault(action))
 }
 
-fn one<T>(
+pub(super) fn one<T>(
     connection: &Connection,
     action: &'static str,
     sql: &str,
@@ -450,6 +450,24 @@ impl Catalog for SqliteCatalog {
                 })
                 .map_err(fault("add up"))
         })
+    }
+
+    fn begin_commitment(
+        &self,
+        uid: &str,
+        request: &str,
+        now_ms: u64,
+        forget_before_ms: u64,
+    ) -> Result<bool> {
+        self.begin(uid, request, now_ms, forget_before_ms)
+    }
+
+    fn settle_commitment(&self, uid: &str, result: &str) -> Result<()> {
+        self.settle(uid, result)
+    }
+
+    fn commitment(&self, uid: &str) -> Result<Option<CommitmentRow>> {
+        self.find_commitment(uid)
     }
 
     fn checkpoint(&self) -> Result<()> {
