@@ -69,13 +69,12 @@ impl Verdict {
                 verdict.waiting += 1;
                 continue;
             }
-            let root = match roots.get(&first.study_uid) {
-                Some(root) => root.clone(),
-                None => {
-                    let root = app.store.study_tree(&first.study_uid)?.root().to_string();
-                    roots.insert(first.study_uid.clone(), root.clone());
-                    root
-                }
+            let root = if let Some(root) = roots.get(&first.study_uid) {
+                root.clone()
+            } else {
+                let root = app.store.study_tree(&first.study_uid)?.root().to_string();
+                roots.insert(first.study_uid.clone(), root.clone());
+                root
             };
             verdict.committed.push(Committed {
                 reference: Reference { class: first.sop_class_uid.clone(), ..reference.clone() },
