@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, SyncSender};
 
 use super::message::{Ack, CommitJob, Message, Receipt, StoreJob};
-use super::{Counters, Pipeline};
+use super::{Counters, Pipeline, Stage};
 use crate::catalog::{Batch, NewInstance};
 use crate::config::Acknowledge;
 use crate::error::{Error, Result};
@@ -67,7 +67,7 @@ fn commit(
     notify: Vec<Sender<()>>,
 ) -> Result<()> {
     let catalog = &pipeline.shared.catalog;
-    job.syncer.sync().map_err(Error::io("sync", &job.path))?;
+    pipeline.time(Stage::Sync, || job.syncer.sync()).map_err(Error::io("sync", &job.path))?;
     let instances: Vec<_> = job
         .instances
         .iter()
@@ -77,7 +77,7 @@ fn commit(
             manifest: &committed.manifest,
         })
         .collect();
-    catalog.commit(&Batch {
+    let batch = Batch {
         pack: job.pack,
         pack_bytes: job.pack_bytes,
         locations: &job.locations,
@@ -86,7 +86,8 @@ fn commit(
         deletions: &job.deletions,
         all_recorded: job.all_recorded,
         next_seq: 0,
-    })?;
+    };
+    pipeline.time(Stage::Catalog, || catalog.commit(&batch))?;
     for id in &job.released {
         pipeline.claims.release(id);
     }

@@ -20,19 +20,21 @@ mod encode;
 mod journal;
 mod message;
 mod receive;
+mod stage;
 pub(crate) mod studies;
 mod uploader;
 mod writer;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub use message::{Receipt, StudySummary};
 pub use receive::{Admission, Arrival, Inadmissible, Incoming};
+pub use stage::{Observer, Stage};
 
 use crate::catalog::{Existence, PackState};
 use crate::commit::Target;
@@ -100,6 +102,11 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
+    /// Does a step of the way in, and tells how long it took.
+    fn time<T>(&self, stage: Stage, step: impl FnOnce() -> T) -> T {
+        self.config.observer.time(stage, step)
+    }
+
     /// Stops everything; the first cause is kept.
     fn fail(&self, cause: Error) -> Arc<Error> {
         Arc::clone(self.failure.get_or_init(|| Arc::new(cause)))
@@ -242,6 +249,23 @@ impl Ingest {
             return Err(Error::NotFound { what, name });
         }
         self.ask(|answer| Message::Delete(target.clone(), answer))
+    }
+
+    /// Ends the open pack and waits, but no longer than `patience`, until everything acknowledged so far
+    /// is in the bucket. Says whether it is.
+    pub fn archive(&self, patience: Duration) -> Result<bool> {
+        let messages = self.messages.as_ref().ok_or(Error::Internal("ingest is closed"))?;
+        let (answer, answered) = std::sync::mpsc::channel();
+        let asked = messages.send(Message::Seal(answer)).is_ok();
+        let got = if asked { answered.recv_timeout(patience) } else { Ok(()) };
+        self.pipeline.check()?;
+        match got {
+            Ok(()) => Ok(asked),
+            Err(RecvTimeoutError::Timeout) => Ok(false),
+            Err(RecvTimeoutError::Disconnected) => {
+                Err(Error::Internal("the ingest threads are gone"))
+            }
+        }
     }
 
     /// Names the content of studies that changed and have been quiet for a while; returns how many.
