@@ -151,9 +151,9 @@ impl Metrics {
         self.errors.with_label_values(&[kind]).inc();
     }
 
-    /// An instance was taken, or refused.
-    pub(crate) fn instance(&self, outcome: &str) {
-        self.ingest_instances.with_label_values(&[outcome]).inc();
+    /// Instances were taken, or refused.
+    pub(crate) fn instances(&self, outcome: &str, count: u64) {
+        self.ingest_instances.with_label_values(&[outcome]).inc_by(count);
     }
 
     /// A stage of ingest took this long: read, split, hash, encode, append, sync, catalog, upload.

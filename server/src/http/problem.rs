@@ -12,6 +12,14 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use super::limits::RETRY_AFTER_SECONDS;
 use super::reply::Reply;
 
+/// The client went away in the middle of a reply. Nobody is told; the connection ends.
+pub(crate) fn gone(_: super::stream::Gone) -> Problem {
+    Problem {
+        kind: "request",
+        ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the client is gone")
+    }
+}
+
 /// A request that is not granted.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
