@@ -17,6 +17,7 @@ pub mod object;
 pub mod phantom;
 pub mod pixels;
 pub mod probe;
+pub mod render;
 pub mod split;
 pub mod syntax;
 pub mod uid;

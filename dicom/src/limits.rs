@@ -59,3 +59,13 @@ pub const CODED_FRAME_BYTES_MAX: u64 = 1 << 28;
 /// How much the JPEG XL decoder may hold for one frame: it works on 32-bit planes, and on several sets of
 /// them where frames refer to each other.
 pub const JPEG_XL_BYTES_MAX: usize = 4 << 28;
+
+/// How many columns or rows a viewport may have: twice as many as the largest screens.
+pub const VIEWPORT_MAX: u32 = 8192;
+
+/// How many pixels a picture may have: what the largest viewport has. A picture is held three times, in
+/// up to three bytes a pixel.
+pub const PICTURE_PIXELS_MAX: u64 = 1 << 26;
+
+/// How long a look-up table may be: 65536 words, and a segmented one is shorter than that.
+pub const LUT_BYTES_MAX: usize = 128 * 1024;

@@ -46,7 +46,7 @@ impl Head {
             return Err(PixelError::Coding("a JPEG stream does not start with SOI"));
         }
         let mut head = Self::default();
-        while let Some((marker, body)) = markers.next() {
+        for (marker, body) in markers {
             match marker {
                 0xC0..=0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF | JPEG_LS => {
                     if !head.components.is_empty() {
