@@ -19,6 +19,8 @@ pub mod phantom;
 pub mod pixels;
 pub mod probe;
 pub mod source;
+
+pub mod render;
 pub mod split;
 pub mod syntax;
 pub mod uid;
