@@ -131,7 +131,8 @@ fn behaviour_25_xml_on_request_and_refusals_before_the_body() {
          Content-Type: {PARTS}\r\n\r\n"
     );
     let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
-    let long = server.raw(format!("{head}{chunk}{chunk}0\r\n\r\n").as_bytes());
+    let part = "7\r\n--b\r\n\r\n\r\n";
+    let long = server.raw(format!("{head}{part}{chunk}{chunk}0\r\n\r\n").as_bytes());
     assert_eq!(long.status, 413, "{}", long.text);
 }
 

@@ -75,6 +75,7 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
     let mut config = session.config()?;
     config.serve.http = args.http.clone().unwrap_or(config.serve.http);
     config.serve.base_url = args.base_url.clone().unwrap_or(config.serve.base_url);
+    config.serve.check()?;
     let section = config.serve.clone();
     let (address, limits) = (section.address()?, section.limits());
     logging::start(Style {
