@@ -49,8 +49,13 @@ pub mod tags {
     pub const ROWS: u32 = 0x0028_0010;
     pub const COLUMNS: u32 = 0x0028_0011;
     pub const BITS_ALLOCATED: u32 = 0x0028_0100;
+    pub const BITS_STORED: u32 = 0x0028_0101;
+    pub const HIGH_BIT: u32 = 0x0028_0102;
+    pub const PIXEL_REPRESENTATION: u32 = 0x0028_0103;
     pub const ENCAPSULATED_DOCUMENT: u32 = 0x0042_0011;
     pub const EXTENDED_OFFSET_TABLE: u32 = 0x7FE0_0001;
+    pub const EXTENDED_OFFSET_TABLE_LENGTHS: u32 = 0x7FE0_0002;
+    pub const ENCAPSULATED_VALUE_TOTAL_LENGTH: u32 = 0x7FE0_0003;
     pub const FLOAT_PIXEL_DATA: u32 = 0x7FE0_0008;
     pub const DOUBLE_FLOAT_PIXEL_DATA: u32 = 0x7FE0_0009;
     pub const PIXEL_DATA: u32 = 0x7FE0_0010;

@@ -16,6 +16,7 @@ pub mod json;
 pub mod limits;
 pub mod object;
 pub mod phantom;
+pub mod pixels;
 pub mod probe;
 pub mod source;
 pub mod split;

@@ -15,9 +15,9 @@ pub const DEFLATED: &str = "1.2.840.10008.1.2.1.99";
 pub const RLE: &str = "1.2.840.10008.1.2.5";
 
 /// Encapsulated Uncompressed: raw pixels may look like any magic, so fragments are not looked at.
-const ENCAPSULATED_UNCOMPRESSED: &str = "1.2.840.10008.1.2.1.98";
+pub(crate) const ENCAPSULATED_UNCOMPRESSED: &str = "1.2.840.10008.1.2.1.98";
 /// Deflated Image Frame Compression (PS3.5 A.4.14): no magic either.
-const DEFLATED_FRAME: &str = "1.2.840.10008.1.2.8.1";
+pub(crate) const DEFLATED_FRAME: &str = "1.2.840.10008.1.2.8.1";
 /// GE private: a little-endian data set with big-endian pixels.
 const GE_BIG_ENDIAN_PIXELS: &str = "1.2.840.113619.5.2";
 /// Papyrus 3, retired.
@@ -120,7 +120,7 @@ pub fn is_encapsulated(uid: &str) -> bool {
             .is_some_and(dicom_encoding::TransferSyntax::is_encapsulated_pixel_data)
 }
 
-fn is_video(uid: &str) -> bool {
+pub(crate) fn is_video(uid: &str) -> bool {
     let Some(rest) = uid.strip_prefix(VIDEO_ARC) else { return false };
     let number = rest.strip_suffix(".1").unwrap_or(rest);
     matches!(number.as_bytes(), [b'0'..=b'8'])

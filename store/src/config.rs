@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use cairn_chunker::codec::Effort;
 
+use crate::ingest::Observer;
+
 /// When a received instance is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Acknowledge {
@@ -59,6 +61,10 @@ pub struct IngestConfig {
     pub verify_encoding: bool,
     /// A pack is sealed once it is this long.
     pub pack_bytes: u64,
+    /// Is told how long each step takes.
+    pub observer: Observer,
+    /// Make the metadata of series while they come in, rather than when somebody first asks.
+    pub metadata: bool,
     /// Sealed packs that wait for the bucket may take this much local disk.
     pub journal_bytes_max: u64,
 }
@@ -73,6 +79,8 @@ impl Default for IngestConfig {
             effort: Effort::default(),
             verify_encoding: true,
             pack_bytes: crate::limits::PACK_BYTES_TARGET,
+            observer: Observer::default(),
+            metadata: true,
             journal_bytes_max: 8 << 30,
         }
     }

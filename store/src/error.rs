@@ -80,6 +80,12 @@ pub enum Error {
         /// The lock file.
         path: PathBuf,
     },
+    /// Something that was made from the archive, and can be made again, is damaged.
+    #[error("{what} are damaged and have to be made again")]
+    Derived {
+        /// What.
+        what: &'static str,
+    },
     /// There is nothing by this name.
     #[error("no {what} {name} in this archive")]
     NotFound {
@@ -139,7 +145,7 @@ impl Error {
             | Self::Source(_)
             | Self::Duplicate => Kind::Input,
             Self::NotFound { .. } => Kind::NotFound,
-            Self::Damaged(_) | Self::Format(_) => Kind::Damage,
+            Self::Damaged(_) | Self::Format(_) | Self::Derived { .. } => Kind::Damage,
             Self::Io { .. } | Self::Bucket { .. } | Self::Catalog { .. } => Kind::Storage,
             Self::Url { .. } | Self::Key { .. } | Self::Locked { .. } => Kind::Setup,
             Self::Stopped(cause) => cause.kind(),

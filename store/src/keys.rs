@@ -19,6 +19,7 @@ use crate::pack::PackId;
 
 const CONTEXT_WRAP: &str = "cairn 2026-11 v1 pack key wrap";
 const CONTEXT_RECORD: &str = "cairn 2026-11 v1 record key";
+const CONTEXT_DERIVED: &str = "cairn 2026-11 v1 derived data key";
 const CONTEXT_SITE: &str = "cairn 2026-11 v1 site fingerprint";
 const CONTEXT_CHECK: &str = "cairn 2026-11 v1 record check";
 const KEY_FILE_TAG: &str = "cairn-site-key-v1";
@@ -104,6 +105,13 @@ impl SiteKey {
         let written = write_private(path, text.as_bytes());
         text.zeroize();
         written.map_err(Error::io("create", path))
+    }
+
+    /// The key of what is derived from the archive and kept beside the catalog. Another wrap secret makes
+    /// another key: everything under it is then made again.
+    #[must_use]
+    pub(crate) fn derived_key(&self) -> PackKey {
+        PackKey(blake3::derive_key(CONTEXT_DERIVED, &self.wrap))
     }
 
     /// A public value that tells whether two key files belong to one site.

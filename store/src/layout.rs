@@ -71,6 +71,11 @@ impl Layout {
         self.journal().join(format!("{pack}.key"))
     }
 
+    /// Metadata of series, which can be made again.
+    pub(crate) fn metadata(&self) -> PathBuf {
+        self.data.join("metadata")
+    }
+
     /// The default bucket.
     pub(crate) fn default_bucket(&self) -> PathBuf {
         self.data.join("bucket")

@@ -18,6 +18,7 @@ pub mod ingest;
 pub mod keys;
 pub mod layout;
 pub mod limits;
+pub mod metadata;
 pub mod pack;
 pub mod read;
 pub mod rebuild;

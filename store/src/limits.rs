@@ -47,6 +47,16 @@ pub const CHUNK_CACHE_BYTES: u64 = 128 << 20;
 /// Manifests kept for those who are served, in bytes.
 pub const MANIFEST_CACHE_BYTES: u64 = 16 << 20;
 
+/// A run of series metadata is closed at this length: what is sent and held at once, and enough for
+/// compression to find what repeats.
+pub const METADATA_RUN_BYTES: usize = 1 << 20;
+
+/// How much of the old metadata of a series is held to be taken over into the new.
+pub const METADATA_REUSE_BYTES: usize = 64 << 20;
+
+/// Series whose metadata may be made at once.
+pub const METADATA_LOCKS: usize = 16;
+
 /// What is read at once from a remote pack, so that the chunks of a study come in few requests.
 pub const REMOTE_READ_BYTES: u64 = 4 << 20;
 

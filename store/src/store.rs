@@ -9,13 +9,14 @@ use cairn_chunker::tree::StudyTree;
 use tokio::runtime::Runtime;
 
 use crate::bucket::Bucket;
-use crate::catalog::{Catalog, PackNo, PackRow, SqliteCatalog};
+use crate::catalog::{Catalog, PackNo, PackRow, PackState, SqliteCatalog, VersionRow};
 use crate::config::{IngestConfig, StoreConfig};
 use crate::disk::{Disk, OsDisk, create_directories};
 use crate::error::{Error, Result};
 use crate::ingest::Ingest;
 use crate::keys::{PackKey, SiteKey};
 use crate::layout::{FORMAT_VERSION, Layout, MARKER_OBJECT, key_object};
+use crate::metadata::Metadata;
 use crate::pack::{Cipher, PackId};
 use crate::read::Reader;
 use crate::replay;
@@ -115,6 +116,7 @@ impl Shared {
 pub struct Store {
     shared: Arc<Shared>,
     reader: Arc<Reader>,
+    metadata: Arc<Metadata>,
     /// Held while this process may write.
     lock: Option<File>,
     created_key: bool,
@@ -167,8 +169,7 @@ impl Store {
             }
         }
         let lock = lock.filter(|_| access == Access::Write);
-        let reader = Arc::new(Reader::new(Arc::clone(&shared)));
-        Ok(Self { shared, reader, lock, created_key, _runtime: runtime })
+        Ok(Self::of(shared, lock, created_key, runtime))
     }
 
     /// Takes the archive with an empty catalog beside the real one.
@@ -183,8 +184,13 @@ impl Store {
                 remove_catalog(&path)?;
                 embedded(&path)
             })?;
+        Ok(Self::of(shared, lock, created_key, runtime))
+    }
+
+    fn of(shared: Arc<Shared>, lock: Option<File>, created_key: bool, runtime: Runtime) -> Self {
         let reader = Arc::new(Reader::new(Arc::clone(&shared)));
-        Ok(Self { shared, reader, lock, created_key, _runtime: runtime })
+        let metadata = Arc::new(Metadata::new(Arc::clone(&shared), Arc::clone(&reader)));
+        Self { shared, reader, metadata, lock, created_key, _runtime: runtime }
     }
 
     /// Puts the rebuilt catalog in the place of the old one and opens the archive with it.
@@ -241,6 +247,12 @@ impl Store {
         &self.shared.layout
     }
 
+    /// Metadata of series.
+    #[must_use]
+    pub fn metadata(&self) -> &Arc<Metadata> {
+        &self.metadata
+    }
+
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
@@ -250,12 +262,33 @@ impl Store {
         crate::ingest::studies::study_tree(self.catalog(), study_uid)
     }
 
+    /// Is a version in the archive for good (A2): its commit and all that it names in the bucket?
+    pub fn is_archived(&self, version: &VersionRow) -> Result<bool> {
+        let stored = |no| self.catalog().pack(no).map(|pack| pack.state == PackState::Stored);
+        // Packs go to the bucket in order, so its chunks are there with its commit; to be sure costs
+        // little.
+        if !stored(version.commit_pack)? {
+            return Ok(false);
+        }
+        let mut seen = version.commit_pack;
+        let manifest = self.reader.served_manifest(&version.manifest)?;
+        let chunks = manifest.all_chunks().map(|chunk| chunk.id);
+        for id in std::iter::once(version.manifest).chain(chunks) {
+            let pack = self.reader.locate(&id)?.pack;
+            if pack != seen && !stored(pack)? {
+                return Ok(false);
+            }
+            seen = pack;
+        }
+        Ok(true)
+    }
+
     /// Starts to take objects in. One at a time.
     pub fn ingest(&self, config: IngestConfig) -> Result<Ingest> {
         if self.lock.is_none() {
             return Err(Error::Locked { path: self.shared.layout.lock() });
         }
-        Ingest::start(Arc::clone(&self.shared), config)
+        Ingest::start(Arc::clone(&self.shared), Arc::clone(&self.metadata), config)
     }
 }
 

@@ -6,8 +6,6 @@
 
 use std::io;
 
-use bytes::Bytes;
-
 use super::vr::resolve;
 use super::window::Window;
 use crate::attributes::tags;
@@ -121,16 +119,6 @@ impl<'s> Walk<'s> {
     /// The first bytes of a value, at most `most` of them.
     pub(super) fn value(&mut self, element: &Element, most: u64) -> io::Result<&[u8]> {
         self.window.get(element.at, element.length.min(most) as usize)
-    }
-
-    /// The same, to keep.
-    pub(super) fn keep(&mut self, element: &Element) -> io::Result<Bytes> {
-        self.window.keep(element.at, element.length as usize)
-    }
-
-    /// Is the cursor inside a sequence?
-    pub(super) fn is_nested(&self) -> bool {
-        !self.levels.is_empty()
     }
 
     /// Looks at nothing more: open levels end, then the data set.

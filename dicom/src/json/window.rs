@@ -45,13 +45,6 @@ impl<'s> Window<'s> {
         self.some(at, length, length)
     }
 
-    /// The same, to keep.
-    pub(super) fn keep(&mut self, at: u64, length: usize) -> io::Result<Bytes> {
-        let found = self.get(at, length)?.len();
-        let start = (at - self.chunk_at) as usize;
-        Ok(self.chunk.slice(start..start + found))
-    }
-
     /// Makes `least` bytes from `at` the start of the chunk. They are inside the data set.
     fn fetch(&mut self, at: u64, least: usize) -> io::Result<()> {
         let mut chunk = Bytes::new();

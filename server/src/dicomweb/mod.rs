@@ -5,5 +5,8 @@
 
 pub(crate) mod accept;
 pub(crate) mod capabilities;
+pub(crate) mod commitment;
+pub(crate) mod delete;
+
 pub(crate) mod multipart;
 pub(crate) mod stow;

@@ -5,28 +5,33 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, SyncSender};
 
 use super::message::{Ack, CommitJob, Message, Receipt, StoreJob};
-use super::{Counters, Pipeline};
+use super::{Counters, Pipeline, Stage};
 use crate::catalog::{Batch, NewInstance};
 use crate::config::Acknowledge;
 use crate::error::{Error, Result};
 
-pub(super) fn run(
-    pipeline: &Arc<Pipeline>,
-    jobs: &Receiver<CommitJob>,
-    uploads: &Sender<StoreJob>,
-    writer: &SyncSender<Message>,
-) {
+/// Whom the committer tells.
+pub(super) struct Outlets {
+    pub(super) uploads: Sender<StoreJob>,
+    pub(super) writer: SyncSender<Message>,
+    /// Study and series of what became visible.
+    pub(super) changes: Option<Sender<(String, String)>>,
+}
+
+pub(super) fn run(pipeline: &Arc<Pipeline>, jobs: &Receiver<CommitJob>, to: &Outlets) {
     while let Ok(mut job) = jobs.recv() {
         let acks = std::mem::take(&mut job.acks);
         let notify = std::mem::take(&mut job.notify);
         let told = std::mem::take(&mut job.told);
         let batch = job.batch;
-        let done = pipeline.check().and_then(|()| commit(pipeline, &job, uploads, acks, notify));
+        let done =
+            pipeline.check().and_then(|()| commit(pipeline, &job, &to.uploads, acks, notify));
         if let Some(batch) = batch {
             pipeline.commits_under_way.fetch_sub(1, Ordering::SeqCst);
             pipeline.committed_batch.fetch_max(batch, Ordering::SeqCst);
         }
         if done.is_ok() {
+            tell_changes(&job, to.changes.as_ref());
             for answer in told {
                 let _ = answer.send(());
             }
@@ -37,7 +42,20 @@ pub(super) fn run(
             pipeline.fail(error);
         }
         // A full queue wakes the writer as well.
-        let _ = writer.try_send(Message::Idle);
+        let _ = to.writer.try_send(Message::Idle);
+    }
+}
+
+fn tell_changes(job: &CommitJob, changes: Option<&Sender<(String, String)>>) {
+    let Some(changes) = changes else { return };
+    let mut last = None;
+    for committed in job.instances.iter().filter(|committed| committed.entry.visible) {
+        let series = (&committed.entry.study_uid, &committed.entry.series_uid);
+        if last != Some(series) {
+            // Whoever asks makes them if nobody listens any more.
+            let _ = changes.send((series.0.clone(), series.1.clone()));
+            last = Some(series);
+        }
     }
 }
 
@@ -49,7 +67,7 @@ fn commit(
     notify: Vec<Sender<()>>,
 ) -> Result<()> {
     let catalog = &pipeline.shared.catalog;
-    job.syncer.sync().map_err(Error::io("sync", &job.path))?;
+    pipeline.time(Stage::Sync, || job.syncer.sync()).map_err(Error::io("sync", &job.path))?;
     let instances: Vec<_> = job
         .instances
         .iter()
@@ -59,7 +77,7 @@ fn commit(
             manifest: &committed.manifest,
         })
         .collect();
-    catalog.commit(&Batch {
+    let batch = Batch {
         pack: job.pack,
         pack_bytes: job.pack_bytes,
         locations: &job.locations,
@@ -68,7 +86,8 @@ fn commit(
         deletions: &job.deletions,
         all_recorded: job.all_recorded,
         next_seq: 0,
-    })?;
+    };
+    pipeline.time(Stage::Catalog, || catalog.commit(&batch))?;
     for id in &job.released {
         pipeline.claims.release(id);
     }

@@ -10,7 +10,7 @@ use cairn_chunker::span::SpanKind;
 
 use super::assembly::{Assembly, Place};
 use super::message::{Form, ReadyChunk};
-use super::{Counters, Pipeline};
+use super::{Counters, Pipeline, Stage};
 use crate::error::{Error, Result};
 use crate::limits::SMALL_BYTES_MAX;
 
@@ -44,7 +44,7 @@ fn work(assembly: &Assembly, cuts: Vec<Cut>) -> Result<()> {
     let mut depends = Vec::new();
     let mut ready = Vec::new();
     for cut in cuts {
-        let id = ChunkId::of(&cut.bytes);
+        let id = pipeline.time(Stage::Hash, || ChunkId::of(&cut.bytes));
         named.push((cut.place, id));
         let bytes = cut.bytes.len() as u64;
         let met = meet(pipeline, id)?;
@@ -99,6 +99,10 @@ fn encode(pipeline: &Pipeline, id: ChunkId, cut: Cut) -> ReadyChunk {
 
 /// Encodes, and decodes again: what does not come back the same is stored as it is.
 pub(super) fn encode_checked(pipeline: &Pipeline, plain: &[u8], content: Content) -> Encoded {
+    pipeline.time(Stage::Encode, || encode_and_compare(pipeline, plain, content))
+}
+
+fn encode_and_compare(pipeline: &Pipeline, plain: &[u8], content: Content) -> Encoded {
     let coded = codec::encode(plain, content, pipeline.config.effort);
     if coded.codec == Codec::Stored || !pipeline.config.verify_encoding {
         return coded;

@@ -9,7 +9,7 @@ use cairn_chunker::id::ChunkId;
 use cairn_chunker::manifest::Manifest;
 
 use super::message::CommitJob;
-use super::{Counters, Pipeline, now_ms};
+use super::{Counters, Pipeline, Stage, now_ms};
 use crate::catalog::{Location, PackNo};
 use crate::commit::{Commit, DeletionEntry, Entry, InstanceEntry, StudyEntry};
 use crate::disk::DiskSync;
@@ -76,8 +76,10 @@ impl Journal {
         payload: &[u8],
         plain_bytes: u32,
     ) -> Result<Location> {
+        let pipeline = Arc::clone(&self.pipeline);
         let (no, pack) = self.pack()?;
-        let placed = pack.append(kind, codec, id, payload, plain_bytes)?;
+        let append = || pack.append(kind, codec, id, payload, plain_bytes);
+        let placed = pipeline.time(Stage::Append, append)?;
         let pack = *no;
         Counters::add(&self.pipeline.counters.stored_bytes, u64::from(placed.bytes));
         Ok(Location {

@@ -20,24 +20,27 @@ mod encode;
 mod journal;
 mod message;
 mod receive;
+mod stage;
 pub(crate) mod studies;
 mod uploader;
 mod writer;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub use message::{Receipt, StudySummary};
 pub use receive::{Admission, Arrival, Inadmissible, Incoming};
+pub use stage::{Observer, Stage};
 
 use crate::catalog::{Existence, PackState};
 use crate::commit::Target;
 use crate::config::IngestConfig;
 use crate::error::{Error, Result};
+use crate::metadata::{Builder, Metadata};
 use crate::store::Shared;
 
 use buffer::Pool;
@@ -99,6 +102,11 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
+    /// Does a step of the way in, and tells how long it took.
+    fn time<T>(&self, stage: Stage, step: impl FnOnce() -> T) -> T {
+        self.config.observer.time(stage, step)
+    }
+
     /// Stops everything; the first cause is kept.
     fn fail(&self, cause: Error) -> Arc<Error> {
         Arc::clone(self.failure.get_or_init(|| Arc::new(cause)))
@@ -118,10 +126,17 @@ pub struct Ingest {
     pipeline: Arc<Pipeline>,
     messages: Option<SyncSender<Message>>,
     threads: Vec<JoinHandle<()>>,
+    /// Describes series that changed; ends after the others.
+    builder: Option<Builder>,
 }
 
 impl Ingest {
-    pub(crate) fn start(shared: Arc<Shared>, config: IngestConfig) -> Result<Self> {
+    pub(crate) fn start(
+        shared: Arc<Shared>,
+        metadata: Arc<Metadata>,
+        config: IngestConfig,
+    ) -> Result<Self> {
+        let builder = config.metadata.then(|| Builder::start(metadata)).transpose()?;
         let unrecorded = shared.catalog.unrecorded_studies()?.into_iter();
         let pipeline = Arc::new(Pipeline {
             pool: Pool::new(config.in_flight_bytes),
@@ -150,9 +165,13 @@ impl Ingest {
         let uploads = Arc::clone(&pipeline);
         threads.push(spawn("cairn-upload", move || uploader::run(&uploads, &from_committer))?);
         let commits = Arc::clone(&pipeline);
-        let poke = to_writer.clone();
+        let to = committer::Outlets {
+            uploads: to_uploader,
+            writer: to_writer.clone(),
+            changes: builder.as_ref().and_then(Builder::changes),
+        };
         threads.push(spawn("cairn-commit", move || {
-            committer::run(&commits, &from_writer, &to_uploader, &poke);
+            committer::run(&commits, &from_writer, &to);
         })?);
         let first_seq = pipeline.shared.catalog.next_seq()?;
         let writes = Arc::clone(&pipeline);
@@ -160,7 +179,7 @@ impl Ingest {
         threads.push(spawn("cairn-write", move || {
             writer::run(&writes, &from_all, &own, &to_committer, first_seq);
         })?);
-        Ok(Self { pipeline, messages: Some(to_writer), threads })
+        Ok(Self { pipeline, messages: Some(to_writer), threads, builder })
     }
 
     /// What has happened so far.
@@ -232,6 +251,23 @@ impl Ingest {
         self.ask(|answer| Message::Delete(target.clone(), answer))
     }
 
+    /// Ends the open pack and waits, but no longer than `patience`, until everything acknowledged so far
+    /// is in the bucket. Says whether it is.
+    pub fn archive(&self, patience: Duration) -> Result<bool> {
+        let messages = self.messages.as_ref().ok_or(Error::Internal("ingest is closed"))?;
+        let (answer, answered) = std::sync::mpsc::channel();
+        let asked = messages.send(Message::Seal(answer)).is_ok();
+        let got = if asked { answered.recv_timeout(patience) } else { Ok(()) };
+        self.pipeline.check()?;
+        match got {
+            Ok(()) => Ok(asked),
+            Err(RecvTimeoutError::Timeout) => Ok(false),
+            Err(RecvTimeoutError::Disconnected) => {
+                Err(Error::Internal("the ingest threads are gone"))
+            }
+        }
+    }
+
     /// Names the content of studies that changed and have been quiet for a while; returns how many.
     /// For whoever ingests without end: [`Self::finish`] names the rest.
     pub fn record_studies(&self, quiet: Duration) -> Result<usize> {
@@ -277,6 +313,9 @@ impl Ingest {
         self.ask(|answer| Message::Close(entries, answer))?;
         self.stop();
         self.pipeline.check()?;
+        if let Some(builder) = self.builder.take() {
+            builder.finish();
+        }
         Ok(summaries)
     }
 

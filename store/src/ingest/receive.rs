@@ -23,7 +23,7 @@ use cairn_dicom::split::Splitter;
 use super::assembly::{Assembly, Ending};
 use super::encode::{Cut, dispatch};
 use super::message::{Ack, Group, Message, Receipt};
-use super::{Counters, Pipeline, now_ms};
+use super::{Counters, Pipeline, Stage, now_ms};
 use crate::commit::{Outcome, Source};
 use crate::error::{Error, Result};
 use crate::limits::{FIRST_BUFFER_BYTES, SLAB_BYTES};
@@ -101,7 +101,7 @@ pub(super) fn receive(
     let mut input = Input { reader, window: Bytes::new(), at: 0, ended: false };
     let hint = bytes.map_or(FIRST_BUFFER_BYTES, |bytes| bytes.min(SLAB_BYTES as u64) as usize);
     // One byte more, so that the end is seen with the first buffer.
-    input.fill(pipeline, hint.saturating_add(1))?;
+    pipeline.time(Stage::Read, || input.fill(pipeline, hint.saturating_add(1)))?;
     let framing = match arrival {
         Arrival::Dataset { transfer_syntax } => Framing::Dataset { transfer_syntax },
         Arrival::File => {
@@ -111,7 +111,8 @@ pub(super) fn receive(
     };
     let mut splitter = Splitter::new(framing);
     let mut boundaries = Vec::new();
-    splitter.advance(&input.window, 0, input.ended, &mut boundaries)?;
+    pipeline
+        .time(Stage::Split, || splitter.advance(&input.window, 0, input.ended, &mut boundaries))?;
     Counters::add(&pipeline.counters.objects, 1);
     if input.ended {
         Counters::add(&pipeline.counters.bytes_in, input.window.len() as u64);
@@ -322,8 +323,10 @@ impl Stream<'_> {
                 return Err(Error::Internal("the cutter does not move"));
             }
             self.pipeline.check()?;
-            input.fill(self.pipeline, SLAB_BYTES)?;
-            self.splitter.advance(&input.window, input.at, input.ended, &mut boundaries)?;
+            self.pipeline.time(Stage::Read, || input.fill(self.pipeline, SLAB_BYTES))?;
+            self.pipeline.time(Stage::Split, || {
+                self.splitter.advance(&input.window, input.at, input.ended, &mut boundaries)
+            })?;
             self.cuts.ahead.extend(boundaries.drain(..));
         }
         Counters::add(&self.pipeline.counters.bytes_in, input.at);

@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use super::Pipeline;
 use super::committer::answer;
 use super::message::StoreJob;
+use super::{Pipeline, Stage};
 use crate::error::Result;
 
 /// Tries beside those that the object store client makes itself.
@@ -31,7 +31,7 @@ fn store(pipeline: &Pipeline, job: StoreJob) -> Result<()> {
     if let Some(pack) = &job.pack {
         let mut pause = FIRST_PAUSE;
         let mut tries = 1;
-        while let Err(error) = pipeline.shared.store_sealed(pack) {
+        while let Err(error) = pipeline.time(Stage::Upload, || pipeline.shared.store_sealed(pack)) {
             if tries == TRIES || pipeline.shared.bucket.directory().is_some() {
                 return Err(error);
             }

@@ -20,7 +20,7 @@ use super::claims::Claim;
 use super::encode::{Met, encode_checked, meet};
 use super::journal::Journal;
 use super::message::{Assembled, CommitJob, Committed, Form, Group, Message, ReadyChunk, Receipt};
-use super::{Pipeline, now_ms};
+use super::{Pipeline, Stage, now_ms};
 use crate::commit::{DeletionEntry, InstanceEntry, Outcome, StudyEntry, Target};
 use crate::config::{Acknowledge, OnDuplicate};
 use crate::error::{Error, Result};
@@ -160,6 +160,12 @@ impl Writer<'_> {
                 batch.told.push(answer);
                 self.close_batch();
             }
+            Some(Message::Seal(answer)) => {
+                let batch = self.open.touch();
+                batch.seal = true;
+                batch.notify.push(answer);
+                self.close_batch();
+            }
             Some(Message::Drain(answer)) => self.drains.push(answer),
             Some(Message::Close(studies, answer)) => self.close = Some((studies, answer)),
             Some(Message::Idle | Message::Stop) | None => {}
@@ -221,7 +227,9 @@ impl Writer<'_> {
         rayon::spawn(move || {
             let effort = pipeline.config.effort;
             let verify = pipeline.config.verify_encoding;
-            let work = std::panic::AssertUnwindSafe(|| builder.finish(effort, verify));
+            let work = std::panic::AssertUnwindSafe(|| {
+                pipeline.time(Stage::Encode, || builder.finish(effort, verify))
+            });
             match std::panic::catch_unwind(work) {
                 Ok(block) => drop(own.send(Message::Block { batch, block, charge })),
                 Err(_) => drop(pipeline.fail(Error::Internal("a block could not be coded"))),

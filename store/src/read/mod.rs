@@ -11,6 +11,7 @@ pub use ranges::{DatasetSource, Pieces};
 
 use std::io::Write;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use cairn_chunker::codec;
@@ -38,6 +39,21 @@ pub struct Reader {
     /// Chunks of their own record that were checked against their names, for those who are served.
     chunks: Cache<ChunkId, Bytes>,
     manifests: Cache<ChunkId, Arc<Manifest>>,
+    served: Served,
+}
+
+/// How often those who are served found something in memory.
+#[derive(Debug, Default)]
+struct Served {
+    chunk_hits: AtomicU64,
+    chunk_misses: AtomicU64,
+    manifest_hits: AtomicU64,
+    manifest_misses: AtomicU64,
+}
+
+/// One more.
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
 }
 
 impl Reader {
@@ -54,7 +70,14 @@ impl Reader {
             .max_capacity(MANIFEST_CACHE_BYTES)
             .weigher(|_, manifest: &Arc<Manifest>| manifest_bytes(manifest))
             .build();
-        Self { packs: Packs::new(Arc::clone(&shared)), shared, blocks, chunks, manifests }
+        Self {
+            packs: Packs::new(Arc::clone(&shared)),
+            shared,
+            blocks,
+            chunks,
+            manifests,
+            served: Served::default(),
+        }
     }
 
     /// Where a chunk lies.
@@ -90,8 +113,10 @@ impl Reader {
     /// exports reads what is at rest instead.
     fn served_chunk(&self, chunk: &ChunkRef) -> Result<Bytes> {
         if let Some(bytes) = self.chunks.get(&chunk.id) {
+            count(&self.served.chunk_hits);
             return Ok(bytes);
         }
+        count(&self.served.chunk_misses);
         let bytes = self.chunk_of(chunk)?;
         // Smaller ones are kept with their blocks.
         if bytes.len() > SMALL_BYTES_MAX {
@@ -103,8 +128,10 @@ impl Reader {
     /// A manifest for somebody who is served: from memory if it was read before.
     pub fn served_manifest(&self, id: &ChunkId) -> Result<Arc<Manifest>> {
         if let Some(manifest) = self.manifests.get(id) {
+            count(&self.served.manifest_hits);
             return Ok(manifest);
         }
+        count(&self.served.manifest_misses);
         let manifest = Arc::new(self.manifest(id)?);
         self.manifests.insert(*id, Arc::clone(&manifest));
         Ok(manifest)
@@ -116,6 +143,16 @@ impl Reader {
             ("chunks", self.chunks.weighted_size()),
             ("blocks", self.blocks.weighted_size()),
             ("manifests", self.manifests.weighted_size()),
+        ]
+    }
+
+    /// How often those who are served found something in memory, and how often not.
+    pub fn cache_counts(&self) -> [(&'static str, u64, u64); 2] {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let served = &self.served;
+        [
+            ("chunks", of(&served.chunk_hits), of(&served.chunk_misses)),
+            ("manifests", of(&served.manifest_hits), of(&served.manifest_misses)),
         ]
     }
 
