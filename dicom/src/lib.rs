@@ -18,6 +18,7 @@ pub mod object;
 pub mod phantom;
 pub mod pixels;
 pub mod probe;
+pub mod query;
 pub mod source;
 
 pub mod render;

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::dicomweb::{capabilities, commitment, delete, stow};
+use crate::dicomweb::{capabilities, commitment, delete, qido, stow};
 use crate::http::{Answer, App, Ask, Problem, Route};
 use crate::{health, home};
 
@@ -21,9 +21,9 @@ pub(crate) async fn dispatch(app: &Arc<App>, route: Route, ask: Ask) -> Answer {
         Route::Delete(scope) => delete::delete(app, scope).await,
         Route::Commit { transaction } => commitment::request(app, transaction, ask).await,
         Route::Commitment { transaction } => commitment::result(app, transaction, ask).await,
+        Route::Search { level, scope } => qido::handle(app, level, scope, ask).await,
         // Handlers to come.
-        Route::Search { .. }
-        | Route::Retrieve(_)
+        Route::Retrieve(_)
         | Route::Metadata(_)
         | Route::Rendered { .. }
         | Route::Thumbnail { .. }

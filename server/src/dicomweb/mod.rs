@@ -7,6 +7,6 @@ pub(crate) mod accept;
 pub(crate) mod capabilities;
 pub(crate) mod commitment;
 pub(crate) mod delete;
-
 pub(crate) mod multipart;
+pub(crate) mod qido;
 pub(crate) mod stow;
