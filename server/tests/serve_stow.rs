@@ -46,8 +46,8 @@ fn behaviour_25_all_stored_is_200_and_comes_back() {
     assert!(reply.get("00081198").is_none() && reply.get("0008119A").is_none(), "{reply}");
     // The same again is a success, and stores nothing.
     assert_eq!(post(&server.studies(), PARTS, body).0, 200);
-    assert_eq!(server.metric("cairn_ingest_instances_total{outcome=\"duplicate\"}"), 6.0);
-    assert_eq!(server.metric("cairn_store_instances"), 6.0);
+    assert_eq!(server.metric("cairn_ingest_instances_total{outcome=\"duplicate\"}"), 6);
+    assert_eq!(server.metric("cairn_store_instances"), 6);
     assert_eq!(server.terminate(), 0);
     site.good(&["export", "--all", "out"]);
     support::assert_all_there(&files, &site.path("out"));
@@ -131,7 +131,8 @@ fn behaviour_25_xml_on_request_and_refusals_before_the_body() {
          Content-Type: {PARTS}\r\n\r\n"
     );
     let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
-    let long = server.raw(format!("{head}{chunk}{chunk}0\r\n\r\n").as_bytes());
+    let part = "7\r\n--b\r\n\r\n\r\n";
+    let long = server.raw(format!("{head}{part}{chunk}{chunk}0\r\n\r\n").as_bytes());
     assert_eq!(long.status, 413, "{}", long.text);
 }
 
@@ -160,7 +161,7 @@ fn behaviour_26_bodies_as_clients_send_them() {
     // HTTP/2 without TLS, and chunks of one byte.
     let h2 =
         reqwest::blocking::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
-    let body = parts(&[&dicom("1.2.1", "1.2.2", "1.2.3.5", "A^B", &[5; 30_000])]);
+    let body = parts(&[&dicom("1.2.1", "1.2.2", "1.2.3.5", "A^B", &vec![5; 30_000])]);
     let sent = h2.post(server.studies()).header("content-type", PARTS).body(body).send().unwrap();
     assert_eq!((sent.version(), sent.status().as_u16()), (reqwest::Version::HTTP_2, 200));
     let mut request = format!(
@@ -210,14 +211,14 @@ fn what_was_answered_survives_a_kill() {
     site.good(&["verify", "--all"]);
     drop(server);
     let server = Server::start(&site, &[]);
-    assert_eq!(server.metric("cairn_store_instances"), 20.0);
+    assert_eq!(server.metric("cairn_store_instances"), 20);
 }
 
 #[test]
 fn a_broken_connection_leaves_nothing_half_stored() {
     let site = Site::new();
     let mut server = Server::start(&site, &[]);
-    let body = parts(&[&dicom("1.2.1", "1.2.2", "1.2.3", "A^B", &[1; 60_000])]);
+    let body = parts(&[&dicom("1.2.1", "1.2.2", "1.2.3", "A^B", &vec![1; 60_000])]);
     let head = format!(
         "POST /dicom-web/studies HTTP/1.1\r\nHost: h\r\nContent-Type: {PARTS}\r\n\
          Content-Length: {}\r\n\r\n",
@@ -243,7 +244,7 @@ fn a_broken_connection_leaves_nothing_half_stored() {
     let absurd = server.raw(&[absurd.as_bytes(), b"--b\r\n"].concat());
     assert!(matches!(absurd.status, 0 | 400), "{}", absurd.text);
     std::thread::sleep(Duration::from_millis(300));
-    assert_eq!(server.metric("cairn_store_instances"), 0.0);
+    assert_eq!(server.metric("cairn_store_instances"), 0);
     assert_eq!(server.terminate(), 0);
     assert_eq!(instances(&site), 0);
 }
@@ -252,7 +253,7 @@ fn a_broken_connection_leaves_nothing_half_stored() {
 fn a_request_under_way_is_finished_when_the_server_ends() {
     let site = Site::new();
     let mut server = Server::start(&site, &[]);
-    let body = parts(&[&dicom("1.2.1", "1.2.2", "1.2.3", "A^B", &[1; 60_000])]);
+    let body = parts(&[&dicom("1.2.1", "1.2.2", "1.2.3", "A^B", &vec![1; 60_000])]);
     let mut stream = server.connect();
     let head = format!(
         "POST /dicom-web/studies HTTP/1.1\r\nHost: h\r\nContent-Type: {PARTS}\r\n\
@@ -282,8 +283,8 @@ fn many_parts_cost_little() {
     let body = b"--b\r\n\r\nx\r\n".repeat(100_000);
     let (status, reply) = post(&server.studies(), PARTS, [&body[..], b"--b--"].concat());
     assert_eq!((status, reply["0008119A"]["Value"].as_array().unwrap().len()), (409, 100_000));
-    let grown = server.metric("process_resident_memory_bytes") - before;
-    assert!(grown < 50e6, "{grown}");
+    let grown = server.metric("process_resident_memory_bytes").saturating_sub(before);
+    assert!(grown < 50_000_000, "{grown}");
     let log = server.log();
     assert!(
         log.contains("route=\"store\"") && !log.contains("1.2.3") && !log.contains("dicom-web")

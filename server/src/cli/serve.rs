@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cairn_store::ingest::Ingest;
-use cairn_store::{Access, Store};
+use cairn_store::ingest::{Ingest, Observer};
+use cairn_store::{Access, IngestConfig, Store};
 use clap::Args;
 use tokio::net::TcpListener;
 
@@ -75,6 +75,7 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
     let mut config = session.config()?;
     config.serve.http = args.http.clone().unwrap_or(config.serve.http);
     config.serve.base_url = args.base_url.clone().unwrap_or(config.serve.base_url);
+    config.serve.check()?;
     let section = config.serve.clone();
     let (address, limits) = (section.address()?, section.limits());
     logging::start(Style {
@@ -92,12 +93,14 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
     let cannot = |source| Error::Listen { address: address.to_string(), source };
     let listener = runtime.block_on(TcpListener::bind(address)).map_err(cannot)?;
     let bound = listener.local_addr().map_err(cannot)?;
-    let ingest = config.ingest_config();
+    let metrics = Arc::new(Metrics::new()?);
+    let told = Arc::clone(&metrics);
+    let observer = Observer::new(move |stage, took| told.stage(stage, took));
+    let ingest = IngestConfig { observer, ..config.ingest_config() };
     let journal_bytes_max = ingest.journal_bytes_max;
     let store = Store::open(&session.store_config()?, Access::Write)?;
     super::import::tell_key(session, &store)?;
     let ingest = store.ingest(ingest)?;
-    let metrics = Metrics::new()?;
     let app = Arc::new(App::new(store, ingest, metrics, parts(&section, journal_bytes_max)?));
     runtime.spawn(record(Arc::clone(&app)));
     session.output.note(&format!("cairn: listening on http://{bound}"));

@@ -21,7 +21,7 @@ pub(crate) struct App {
     /// Taken out when the server ends.
     ingest: RwLock<Option<Arc<Ingest>>>,
     /// Everything that is measured.
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: Arc<Metrics>,
     /// The bounds.
     pub(crate) limits: Limits,
     /// The URL under which clients reach this server, if it is set.
@@ -53,7 +53,7 @@ pub(crate) struct Parts {
 }
 
 impl App {
-    pub(crate) fn new(store: Store, ingest: Ingest, metrics: Metrics, parts: Parts) -> Self {
+    pub(crate) fn new(store: Store, ingest: Ingest, metrics: Arc<Metrics>, parts: Parts) -> Self {
         let Parts { limits, base_url, trust, origins, access_log, journal_bytes_max } = parts;
         Self {
             store,

@@ -63,11 +63,11 @@ impl Server {
         self.log.lock().unwrap().clone()
     }
 
-    /// The value of a metric, by the beginning of its line; 0 if it is not there.
-    pub(crate) fn metric(&self, line: &str) -> f64 {
+    /// The whole value of a metric, by the beginning of its line; 0 if it is not there.
+    pub(crate) fn metric(&self, line: &str) -> u64 {
         let text = client().get(self.url("/metrics")).send().unwrap().text().unwrap();
         let found = text.lines().find_map(|known| known.strip_prefix(line));
-        found.map_or(0.0, |value| value.trim().parse().unwrap())
+        found.map_or(0, |value| value.trim().parse::<f64>().unwrap() as u64)
     }
 
     pub(crate) fn connect(&self) -> TcpStream {

@@ -155,7 +155,7 @@ impl<S: FnMut() -> std::io::Result<Option<Bytes>>> Reader<S> {
                     None => return Err(Fault::Malformed("the body ends within a part")),
                 }
             }
-            let bytes = if self.carry.is_empty() { self.from_window() } else { self.from_carry() };
+            let bytes = if self.carry.is_empty() { self.go_on() } else { self.join() };
             if let Some(bytes) = bytes {
                 return Ok(Some(bytes));
             }
@@ -163,7 +163,7 @@ impl<S: FnMut() -> std::io::Result<Option<Bytes>>> Reader<S> {
     }
 
     /// Goes on in the piece at hand.
-    fn from_window(&mut self) -> Option<Bytes> {
+    fn go_on(&mut self) -> Option<Bytes> {
         let mut at = 0;
         while let Some(found) = self.finder.find(&self.window[at..]) {
             at += found;
@@ -193,7 +193,7 @@ impl<S: FnMut() -> std::io::Result<Option<Bytes>>> Reader<S> {
     }
 
     /// Looks at what was carried together with the beginning of the piece at hand.
-    fn from_carry(&mut self) -> Option<Bytes> {
+    fn join(&mut self) -> Option<Bytes> {
         let carried = self.carry.len();
         let longest = self.delimiter.len() + PADDING_BYTES_MAX + 2;
         let mut joined = std::mem::take(&mut self.carry);

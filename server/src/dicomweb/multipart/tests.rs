@@ -49,7 +49,7 @@ fn behaviour_26_boundaries_alone_part_the_body() {
         b"\r\n--x\r\n\r\nsecond\r\n--x--",
     ]
     .concat();
-    for length in 1..body.len() + 1 {
+    for length in 1..=body.len() {
         let parts = both("x", &body, &[length]).unwrap();
         assert_eq!(parts, [[b"a", &pixels[4..]].concat(), b"second".to_vec()], "{length}");
     }

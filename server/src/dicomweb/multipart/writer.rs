@@ -17,13 +17,14 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// With a boundary that no pixels hold: 244 random bits.
+    /// With a boundary that no pixels hold: 256 random bits.
     pub(crate) fn new() -> Result<Self, Problem> {
-        let mut random = [0; 32];
-        aws_lc_rs::rand::fill(&mut random)
-            .map_err(|_| Problem::internal("there is no randomness"))?;
-        let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { boundary: format!("--cairn{}", &hex[..61]), begun: false })
+        let mut halves = [[0; 16]; 2];
+        for half in &mut halves {
+            aws_lc_rs::rand::fill(half).map_err(|_| Problem::internal("there is no randomness"))?;
+        }
+        let [first, second] = halves.map(u128::from_le_bytes);
+        Ok(Self { boundary: format!("cairn{first:032x}{second:032x}"), begun: false })
     }
 
     /// The Content-Type of the whole, whose parts are of `media_type` (RFC 2387 §3.1; PS3.18 §8.7.1).
@@ -38,7 +39,7 @@ impl Writer {
         self.begun = true;
         let mut head = format!("{line}{}\r\nContent-Type: {content_type}\r\n", self.boundary);
         if let Some(location) = location {
-            head += &format!("Content-Location: {location}\r\n");
+            head.extend(["Content-Location: ", location, "\r\n"]);
         }
         head += "\r\n";
         head.into()

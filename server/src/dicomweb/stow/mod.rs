@@ -76,7 +76,7 @@ fn parameter<'a>(media_type: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// Stores what the body holds; with `study`, all of it has to belong there.
-pub(crate) async fn store(app: &Arc<App>, study: Option<String>, mut ask: Ask) -> Answer {
+pub(crate) async fn store(app: &Arc<App>, study: Option<String>, ask: Ask) -> Answer {
     let form = Form::of(ask.text(&CONTENT_TYPE));
     let checked = form.and_then(|form| {
         let offers = [

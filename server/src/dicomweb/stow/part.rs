@@ -29,16 +29,12 @@ impl<'a> Part<'a> {
         let mut part = Self { ahead: VecDeque::new(), more, ended: false };
         let mut bytes = 0;
         while bytes < PART_AHEAD_BYTES {
-            match (part.more)()? {
-                Some(piece) => {
-                    bytes += piece.len();
-                    part.ahead.push_back(piece);
-                }
-                None => {
-                    part.ended = true;
-                    break;
-                }
-            }
+            let Some(piece) = (part.more)()? else {
+                part.ended = true;
+                break;
+            };
+            bytes += piece.len();
+            part.ahead.push_back(piece);
         }
         Ok(part)
     }

@@ -14,17 +14,17 @@ const PIECE_BYTES: usize = 64 << 10;
 /// What may stand in a path segment as it is (RFC 3986 §3.3).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_').remove(b'~');
 
-const RETRIEVE_URL: Tag = Tag { tag: "00081190", vr: "UR", keyword: "RetrieveURL" };
-const FAILED: Tag = Tag { tag: "00081198", vr: "SQ", keyword: "FailedSOPSequence" };
-const REFERENCED: Tag = Tag { tag: "00081199", vr: "SQ", keyword: "ReferencedSOPSequence" };
-const OTHER: Tag = Tag { tag: "0008119A", vr: "SQ", keyword: "OtherFailuresSequence" };
-const CLASS: Tag = Tag { tag: "00081150", vr: "UI", keyword: "ReferencedSOPClassUID" };
-const INSTANCE: Tag = Tag { tag: "00081155", vr: "UI", keyword: "ReferencedSOPInstanceUID" };
-const WARNING: Tag = Tag { tag: "00081196", vr: "US", keyword: "WarningReason" };
-const FAILURE: Tag = Tag { tag: "00081197", vr: "US", keyword: "FailureReason" };
+const RETRIEVE_URL: Tag = Tag { hex: "00081190", vr: "UR", keyword: "RetrieveURL" };
+const FAILED: Tag = Tag { hex: "00081198", vr: "SQ", keyword: "FailedSOPSequence" };
+const REFERENCED: Tag = Tag { hex: "00081199", vr: "SQ", keyword: "ReferencedSOPSequence" };
+const OTHER: Tag = Tag { hex: "0008119A", vr: "SQ", keyword: "OtherFailuresSequence" };
+const CLASS: Tag = Tag { hex: "00081150", vr: "UI", keyword: "ReferencedSOPClassUID" };
+const INSTANCE: Tag = Tag { hex: "00081155", vr: "UI", keyword: "ReferencedSOPInstanceUID" };
+const WARNING: Tag = Tag { hex: "00081196", vr: "US", keyword: "WarningReason" };
+const FAILURE: Tag = Tag { hex: "00081197", vr: "US", keyword: "FailureReason" };
 
 struct Tag {
-    tag: &'static str,
+    hex: &'static str,
     vr: &'static str,
     keyword: &'static str,
 }
@@ -164,7 +164,7 @@ impl<W: Write> Form for Json<W> {
 
     fn text(&mut self, tag: &Tag, value: &str) -> io::Result<()> {
         self.comma()?;
-        write!(self.out, "\"{}\":{{\"vr\":\"{}\"", tag.tag, tag.vr)?;
+        write!(self.out, "\"{}\":{{\"vr\":\"{}\"", tag.hex, tag.vr)?;
         // An empty value has no Value (annex F.2.5).
         if !value.is_empty() {
             self.out.write_all(b",\"Value\":[")?;
@@ -176,13 +176,13 @@ impl<W: Write> Form for Json<W> {
 
     fn number(&mut self, tag: &Tag, value: u16) -> io::Result<()> {
         self.comma()?;
-        write!(self.out, "\"{}\":{{\"vr\":\"{}\",\"Value\":[{value}]}}", tag.tag, tag.vr)
+        write!(self.out, "\"{}\":{{\"vr\":\"{}\",\"Value\":[{value}]}}", tag.hex, tag.vr)
     }
 
     fn sequence(&mut self, tag: &Tag) -> io::Result<()> {
         self.comma()?;
         self.firsts.push(true);
-        write!(self.out, "\"{}\":{{\"vr\":\"{}\",\"Value\":[", tag.tag, tag.vr)
+        write!(self.out, "\"{}\":{{\"vr\":\"{}\",\"Value\":[", tag.hex, tag.vr)
     }
 
     fn item(&mut self) -> io::Result<()> {
@@ -209,8 +209,8 @@ struct Xml<W> {
 
 impl<W: Write> Xml<W> {
     fn open(&mut self, tag: &Tag) -> io::Result<()> {
-        let Tag { tag, vr, keyword } = tag;
-        write!(self.out, "<DicomAttribute tag=\"{tag}\" vr=\"{vr}\" keyword=\"{keyword}\">")
+        let Tag { hex, vr, keyword } = tag;
+        write!(self.out, "<DicomAttribute tag=\"{hex}\" vr=\"{vr}\" keyword=\"{keyword}\">")
     }
 
     fn close(&mut self) -> io::Result<()> {

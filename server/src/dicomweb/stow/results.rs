@@ -99,15 +99,11 @@ impl Results {
     fn took(&mut self, names: Names, receipt: &Receipt) {
         self.outcomes[receipt.outcome as usize] += 1;
         let pair = (Box::from(&*receipt.study_uid), Box::from(&*receipt.series_uid));
-        let series = match self.series_places.get(&pair) {
-            Some(place) => *place,
-            None => {
-                let place = self.series.len() as u32;
-                self.series.push(pair.clone());
-                self.series_places.insert(pair, place);
-                place
-            }
-        };
+        let next = self.series.len() as u32;
+        let series = *self.series_places.entry(pair.clone()).or_insert(next);
+        if series == next {
+            self.series.push(pair);
+        }
         // A request has one class, or a few.
         let class = self.classes.iter().rposition(|class| *class == names.class);
         let class = class.unwrap_or_else(|| {
