@@ -20,6 +20,8 @@ pub mod pixels;
 pub mod probe;
 pub mod query;
 pub mod source;
+
+pub mod render;
 pub mod split;
 pub mod syntax;
 pub mod uid;

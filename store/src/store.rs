@@ -9,7 +9,7 @@ use cairn_chunker::tree::StudyTree;
 use tokio::runtime::Runtime;
 
 use crate::bucket::Bucket;
-use crate::catalog::{Catalog, PackNo, PackRow, SqliteCatalog};
+use crate::catalog::{Catalog, PackNo, PackRow, PackState, SqliteCatalog, VersionRow};
 use crate::config::{IngestConfig, StoreConfig};
 use crate::disk::{Disk, OsDisk, create_directories};
 use crate::error::{Error, Result};
@@ -260,6 +260,27 @@ impl Store {
     /// The tree over a study's visible instances: its root names their content.
     pub fn study_tree(&self, study_uid: &str) -> Result<StudyTree> {
         crate::ingest::studies::study_tree(self.catalog(), study_uid)
+    }
+
+    /// Is a version in the archive for good (A2): its commit and all that it names in the bucket?
+    pub fn is_archived(&self, version: &VersionRow) -> Result<bool> {
+        let stored = |no| self.catalog().pack(no).map(|pack| pack.state == PackState::Stored);
+        // Packs go to the bucket in order, so its chunks are there with its commit; to be sure costs
+        // little.
+        if !stored(version.commit_pack)? {
+            return Ok(false);
+        }
+        let mut seen = version.commit_pack;
+        let manifest = self.reader.served_manifest(&version.manifest)?;
+        let chunks = manifest.all_chunks().map(|chunk| chunk.id);
+        for id in std::iter::once(version.manifest).chain(chunks) {
+            let pack = self.reader.locate(&id)?.pack;
+            if pack != seen && !stored(pack)? {
+                return Ok(false);
+            }
+            seen = pack;
+        }
+        Ok(true)
     }
 
     /// Starts to take objects in. One at a time.

@@ -159,6 +159,35 @@ fn deleting_beside_storing() {
     assert_sound(&store);
 }
 
+/// A receipt is for this disk; a commitment is for the bucket.
+#[test]
+fn what_is_archived_is_in_the_bucket() {
+    let archive = Archive::new();
+    let store = archive.open();
+    let ingest = store.ingest(quick()).unwrap();
+    store_now(&ingest, &bytes_of(phantom::ct(1, 3, 512)));
+    let all = |store: &Store| {
+        let mut versions = Vec::new();
+        store
+            .catalog()
+            .study_versions(&support::study_uids(store)[0], true, &mut |version| {
+                versions.push(version);
+                Ok(())
+            })
+            .unwrap();
+        versions
+    };
+    assert!(all(&store).iter().all(|version| !store.is_archived(version).unwrap()));
+    assert!(ingest.archive(Duration::from_secs(30)).unwrap());
+    assert!(all(&store).iter().all(|version| store.is_archived(version).unwrap()));
+    assert!(ingest.archive(Duration::from_secs(30)).unwrap(), "with nothing to do");
+    drop(ingest);
+    drop(store);
+    rebuild(&archive.config, &|_, _| {}).unwrap();
+    let store = archive.open();
+    assert!(all(&store).iter().all(|version| store.is_archived(version).unwrap()));
+}
+
 /// Who ingests without end names the content of studies as they come to rest.
 #[test]
 fn studies_are_recorded_when_they_are_quiet() {

@@ -7,6 +7,7 @@
 mod schema;
 pub mod search;
 mod sqlite;
+mod sqlite_commitment;
 mod sqlite_narrow;
 mod sqlite_read;
 mod sqlite_search;
@@ -139,6 +140,8 @@ pub struct VersionRow {
     pub visible: bool,
     /// It was deleted: its bytes stay until they are collected, and are given to nobody.
     pub deleted: bool,
+    /// The pack that holds its commit.
+    pub commit_pack: PackNo,
 }
 
 impl VersionRow {
@@ -225,6 +228,15 @@ pub struct SeriesState {
     pub bytes: u64,
     /// Sequence number of the last change: what was made from the series before it is out of date.
     pub changed: u64,
+}
+
+/// A storage commitment that was asked for. The texts are the asker's own affair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitmentRow {
+    /// What was asked.
+    pub request: String,
+    /// What was answered; `None`: nothing yet.
+    pub result: Option<String>,
 }
 
 /// Sums over the archive.
@@ -340,6 +352,22 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
 
     /// Sums over the archive.
     fn totals(&self) -> Result<Totals>;
+
+    /// Notes a storage commitment under its transaction UID, durably, and forgets those asked for before
+    /// `forget_before_ms`. False if the UID is in use.
+    fn begin_commitment(
+        &self,
+        uid: &str,
+        request: &str,
+        now_ms: u64,
+        forget_before_ms: u64,
+    ) -> Result<bool>;
+
+    /// Notes what a storage commitment came to. The first result stands.
+    fn settle_commitment(&self, uid: &str, result: &str) -> Result<()>;
+
+    /// A storage commitment by its transaction UID.
+    fn commitment(&self, uid: &str) -> Result<Option<CommitmentRow>>;
 
     /// Puts everything committed into the main file; keeps side files small.
     fn checkpoint(&self) -> Result<()>;

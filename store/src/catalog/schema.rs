@@ -108,6 +108,8 @@ CREATE TABLE version (
     flags    INTEGER NOT NULL,
     outcome  INTEGER NOT NULL,
     received INTEGER NOT NULL,
+    -- The pack that holds its commit: once that is in the bucket, so is all that it names.
+    pack     INTEGER NOT NULL,
     -- Sequence number of the deletion that covers it; 0: none.
     deleted  INTEGER NOT NULL,
     PRIMARY KEY (instance, seq)
@@ -132,6 +134,14 @@ CREATE TABLE study_record (
     bytes    INTEGER NOT NULL,
     created  INTEGER NOT NULL,
     PRIMARY KEY (study, version)
+) WITHOUT ROWID;
+-- Storage commitments asked for: not part of the archive, and not rebuilt with it.
+CREATE TABLE commitment (
+    uid     TEXT PRIMARY KEY,
+    request TEXT NOT NULL,
+    -- NULL: not known yet.
+    result  TEXT,
+    created INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE counter (
     name  TEXT PRIMARY KEY,

@@ -126,7 +126,7 @@ impl SqliteCatalog {
         (|| {
             let transaction = connection.transaction()?;
             write_locations(&transaction, batch)?;
-            BatchWriter::new(&transaction)?.write(batch)?;
+            BatchWriter::new(&transaction, batch.pack)?.write(batch)?;
             let last = batch.instances.iter().map(|instance| instance.seq);
             let last = last.chain(batch.studies.iter().map(|(seq, _)| *seq));
             if let Some(last) = last.chain(batch.deletions.iter().map(|(seq, _)| *seq)).max() {

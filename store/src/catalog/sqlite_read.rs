@@ -7,8 +7,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::sqlite::{SqliteCatalog, chunk_key, fault, uid_key};
 use super::values::unpack_values;
 use super::{
-    Batch, Catalog, Existence, Found, Location, PackNo, PackRow, PackState, Search, SeriesRow,
-    SeriesState, StudyRow, Totals, VersionRow, Visitor, sqlite_search,
+    Batch, Catalog, CommitmentRow, Existence, Found, Location, PackNo, PackRow, PackState, Search,
+    SeriesRow, SeriesState, StudyRow, Totals, VersionRow, Visitor, sqlite_search,
 };
 use crate::commit::{Outcome, StudyEntry, Target};
 use crate::error::{Error, Result};
@@ -17,7 +17,7 @@ use crate::pack::PackId;
 
 const VERSION_COLUMNS: &str = "
     v.seq, study.uid, series.uid, i.uid, class.uid, syntax.uid, v.manifest, v.dataset, v.bytes,
-    v.pixels, v.frames, v.flags, v.outcome, v.received, i.visible = v.seq, v.deleted <> 0
+    v.pixels, v.frames, v.flags, v.outcome, v.received, i.visible = v.seq, v.deleted <> 0, v.pack
     FROM study JOIN series ON series.study = study.no JOIN instance i ON i.series = series.no
     JOIN version v ON v.instance = i.no
     JOIN term class ON class.no = v.class JOIN term syntax ON syntax.no = v.syntax";
@@ -40,6 +40,7 @@ fn version_row(row: &Row<'_>) -> rusqlite::Result<VersionRow> {
         received_ms: row.get::<_, i64>(13)? as u64,
         visible: row.get(14)?,
         deleted: row.get(15)?,
+        commit_pack: PackNo(row.get(16)?),
     })
 }
 
@@ -71,7 +72,7 @@ fn collect<T>(
     .map_err(fault(action))
 }
 
-fn one<T>(
+pub(super) fn one<T>(
     connection: &Connection,
     action: &'static str,
     sql: &str,
@@ -453,6 +454,24 @@ impl Catalog for SqliteCatalog {
                 })
                 .map_err(fault("add up"))
         })
+    }
+
+    fn begin_commitment(
+        &self,
+        uid: &str,
+        request: &str,
+        now_ms: u64,
+        forget_before_ms: u64,
+    ) -> Result<bool> {
+        self.begin(uid, request, now_ms, forget_before_ms)
+    }
+
+    fn settle_commitment(&self, uid: &str, result: &str) -> Result<()> {
+        self.settle(uid, result)
+    }
+
+    fn commitment(&self, uid: &str) -> Result<Option<CommitmentRow>> {
+        self.find_commitment(uid)
     }
 
     fn checkpoint(&self) -> Result<()> {

@@ -12,7 +12,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::sqlite::uid_key;
 use super::values::pack_values;
-use super::{Batch, NewInstance};
+use super::{Batch, NewInstance, PackNo};
 use crate::commit::{DeletionEntry, StudyEntry};
 
 type Result<T> = rusqlite::Result<T>;
@@ -30,6 +30,8 @@ pub(super) struct BatchWriter<'a> {
     transaction: &'a Transaction<'a>,
     /// Anything was ever deleted: without it nobody has to look for tombstones.
     tombstones: bool,
+    /// The pack that holds the commit.
+    pack: i64,
     /// Studies and series met in this batch, with the attributes last written: most instances of a
     /// batch bring the same ones.
     studies: HashMap<String, (i64, Vec<u8>)>,
@@ -37,11 +39,12 @@ pub(super) struct BatchWriter<'a> {
 }
 
 impl<'a> BatchWriter<'a> {
-    pub(super) fn new(transaction: &'a Transaction<'a>) -> Result<Self> {
+    pub(super) fn new(transaction: &'a Transaction<'a>, pack: PackNo) -> Result<Self> {
         let tombstones = transaction
             .prepare_cached("SELECT EXISTS (SELECT 1 FROM tombstone)")?
             .query_row([], |row| row.get(0))?;
-        Ok(Self { transaction, tombstones, studies: HashMap::new(), series: HashMap::new() })
+        let pack = pack.0;
+        Ok(Self { transaction, tombstones, pack, studies: HashMap::new(), series: HashMap::new() })
     }
 
     /// Writes everything but the chunks' places.
@@ -270,8 +273,8 @@ impl<'a> BatchWriter<'a> {
         self.transaction
             .prepare_cached(
                 "INSERT OR IGNORE INTO version (instance, seq, class, syntax, manifest, dataset,
-                    bytes, pixels, frames, flags, outcome, received, deleted)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                    bytes, pixels, frames, flags, outcome, received, deleted, pack)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
             )?
             .execute(params![
                 instance,
@@ -287,6 +290,7 @@ impl<'a> BatchWriter<'a> {
                 entry.outcome as u8,
                 entry.received_ms.cast_signed(),
                 deleted,
+                self.pack,
             ])?;
         Ok(())
     }

@@ -124,6 +124,8 @@ pub(super) enum Message {
     Delete(Target, Sender<()>),
     /// Commit these study records; answer once they are durable.
     Record(Vec<StudyEntry>, Sender<()>),
+    /// End the open pack; answer once it is in the bucket.
+    Seal(Sender<()>),
     /// Answer once everything submitted so far is committed.
     Drain(Sender<()>),
     /// Commit these study records, which cover everything, and seal the pack; answer once the pack

@@ -27,7 +27,7 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -249,6 +249,23 @@ impl Ingest {
             return Err(Error::NotFound { what, name });
         }
         self.ask(|answer| Message::Delete(target.clone(), answer))
+    }
+
+    /// Ends the open pack and waits, but no longer than `patience`, until everything acknowledged so far
+    /// is in the bucket. Says whether it is.
+    pub fn archive(&self, patience: Duration) -> Result<bool> {
+        let messages = self.messages.as_ref().ok_or(Error::Internal("ingest is closed"))?;
+        let (answer, answered) = std::sync::mpsc::channel();
+        let asked = messages.send(Message::Seal(answer)).is_ok();
+        let got = if asked { answered.recv_timeout(patience) } else { Ok(()) };
+        self.pipeline.check()?;
+        match got {
+            Ok(()) => Ok(asked),
+            Err(RecvTimeoutError::Timeout) => Ok(false),
+            Err(RecvTimeoutError::Disconnected) => {
+                Err(Error::Internal("the ingest threads are gone"))
+            }
+        }
     }
 
     /// Names the content of studies that changed and have been quiet for a while; returns how many.

@@ -160,6 +160,12 @@ impl Writer<'_> {
                 batch.told.push(answer);
                 self.close_batch();
             }
+            Some(Message::Seal(answer)) => {
+                let batch = self.open.touch();
+                batch.seal = true;
+                batch.notify.push(answer);
+                self.close_batch();
+            }
             Some(Message::Drain(answer)) => self.drains.push(answer),
             Some(Message::Close(studies, answer)) => self.close = Some((studies, answer)),
             Some(Message::Idle | Message::Stop) | None => {}

@@ -1,0 +1,112 @@
+//! What can be said of the instances of a request.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::http::{App, Problem};
+
+/// No such object instance (PS3.3 C.14.1.1).
+pub(super) const NO_SUCH_INSTANCE: u16 = 0x0112;
+/// The SOP Class is not that of the instance (PS3.3 C.14.1.1).
+pub(super) const CLASS_CONFLICT: u16 = 0x0119;
+
+/// An instance that somebody wants to have committed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Reference {
+    pub(super) class: String,
+    pub(super) sop: String,
+}
+
+/// An instance that is in the archive for good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Committed {
+    pub(super) reference: Reference,
+    pub(super) study: String,
+    pub(super) series: String,
+    /// Root of the study, as it was when this was said.
+    pub(super) root: String,
+    /// The instance's leaf under that root.
+    pub(super) leaf: String,
+}
+
+/// An instance that is not, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Failed {
+    pub(super) reference: Reference,
+    pub(super) reason: u16,
+}
+
+/// See the [module](self).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Verdict {
+    pub(super) committed: Vec<Committed>,
+    pub(super) failed: Vec<Failed>,
+    /// Here, and not in the bucket yet.
+    waiting: u64,
+}
+
+impl Verdict {
+    /// Looks every instance up.
+    pub(super) fn of(app: &App, asked: &[Reference]) -> Result<Self, Problem> {
+        let mut verdict = Self::default();
+        let mut roots: HashMap<String, String> = HashMap::new();
+        for reference in asked {
+            let versions = app.store.catalog().versions_of_sop(&reference.sop)?;
+            // The same UID may be shown in several studies; then all of them have to be safe.
+            let shown: Vec<_> = versions.into_iter().filter(|version| version.visible).collect();
+            let fits = |class: &str| reference.class.is_empty() || reference.class == class;
+            let Some(first) = shown.iter().find(|version| fits(&version.sop_class_uid)) else {
+                let reason = if shown.is_empty() { NO_SUCH_INSTANCE } else { CLASS_CONFLICT };
+                verdict.failed.push(Failed { reference: reference.clone(), reason });
+                continue;
+            };
+            let mut safe = true;
+            for version in &shown {
+                safe &= app.store.is_archived(version)?;
+            }
+            if !safe {
+                verdict.waiting += 1;
+                continue;
+            }
+            let root = if let Some(root) = roots.get(&first.study_uid) {
+                root.clone()
+            } else {
+                let root = app.store.study_tree(&first.study_uid)?.root().to_string();
+                roots.insert(first.study_uid.clone(), root.clone());
+                root
+            };
+            verdict.committed.push(Committed {
+                reference: Reference { class: first.sop_class_uid.clone(), ..reference.clone() },
+                study: first.study_uid.clone(),
+                series: first.series_uid.clone(),
+                root,
+                leaf: first.leaf_hash().to_string(),
+            });
+        }
+        Ok(verdict)
+    }
+
+    /// There are instances of which nothing final can be said yet.
+    pub(super) fn is_open(&self) -> bool {
+        self.waiting > 0
+    }
+
+    pub(super) fn encode(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    pub(super) fn decode(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+}
+
+/// A request as the catalog keeps it.
+pub(super) fn encode(asked: &[Reference]) -> String {
+    serde_json::to_string(asked).unwrap_or_default()
+}
+
+/// Reads [`encode`].
+pub(super) fn decode(text: &str) -> Option<Vec<Reference>> {
+    serde_json::from_str(text).ok()
+}

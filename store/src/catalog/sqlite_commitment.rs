@@ -1,0 +1,53 @@
+//! The embedded catalog: storage commitments that were asked for.
+
+use rusqlite::params;
+
+use super::CommitmentRow;
+use super::sqlite::SqliteCatalog;
+use super::sqlite_read::one;
+use crate::error::Result;
+
+impl SqliteCatalog {
+    pub(super) fn begin(
+        &self,
+        uid: &str,
+        request: &str,
+        now_ms: u64,
+        forget_before_ms: u64,
+    ) -> Result<bool> {
+        let mut begun = false;
+        self.write_durably("note a commitment", |transaction| {
+            transaction.execute(
+                "DELETE FROM commitment WHERE created < ?1",
+                [forget_before_ms.cast_signed()],
+            )?;
+            let added = transaction.execute(
+                "INSERT OR IGNORE INTO commitment (uid, request, created) VALUES (?1, ?2, ?3)",
+                params![uid, request, now_ms.cast_signed()],
+            )?;
+            begun = added == 1;
+            Ok(())
+        })?;
+        Ok(begun)
+    }
+
+    pub(super) fn settle(&self, uid: &str, result: &str) -> Result<()> {
+        self.write_durably("note a commitment", |transaction| {
+            transaction
+                .execute(
+                    "UPDATE commitment SET result = ?2 WHERE uid = ?1 AND result IS NULL",
+                    params![uid, result],
+                )
+                .map(|_| ())
+        })
+    }
+
+    pub(super) fn find_commitment(&self, uid: &str) -> Result<Option<CommitmentRow>> {
+        let sql = "SELECT request, result FROM commitment WHERE uid = ?1";
+        self.read(|connection| {
+            one(connection, "find a commitment", sql, [uid], |row| {
+                Ok(CommitmentRow { request: row.get(0)?, result: row.get(1)? })
+            })
+        })
+    }
+}
