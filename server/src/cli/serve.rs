@@ -17,7 +17,7 @@ use crate::logging::{self, Style};
 use crate::metrics::Metrics;
 
 /// Threads beside those that the bounds count: compression, look-ups of the runtime.
-const THREADS_MORE: usize = 16;
+const THREADS_MORE: usize = 24;
 /// How often studies are looked for whose content has no name yet.
 const RECORD_EVERY: Duration = Duration::from_secs(10);
 /// A study is named when nothing came for it for so long: most are complete by then.

@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::cors::Origins;
 use super::forwarded::{BaseUrl, Trust};
-use super::limits::{Limits, PLACE_PATIENCE};
+use super::limits::{COMPOSES_MAX, Limits, PLACE_PATIENCE};
 use super::problem::Problem;
 use crate::metrics::Metrics;
 
@@ -37,6 +37,7 @@ pub(crate) struct App {
     jobs: Arc<Semaphore>,
     stores: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    composes: Arc<Semaphore>,
 }
 
 /// What [`App::new`] is made of, besides the archive.
@@ -59,6 +60,7 @@ impl App {
             jobs: Arc::new(Semaphore::new(limits.jobs)),
             stores: Arc::new(Semaphore::new(limits.stores)),
             streams: Arc::new(Semaphore::new(limits.streams)),
+            composes: Arc::new(Semaphore::new(COMPOSES_MAX)),
             limits,
             base_url,
             trust,
@@ -107,6 +109,11 @@ impl App {
     /// A place among the requests that store.
     pub(crate) async fn store_place(&self) -> Result<OwnedSemaphorePermit, Problem> {
         place(&self.stores).await
+    }
+
+    /// A place among the requests that are held in memory to put instances together.
+    pub(crate) async fn compose_place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        place(&self.composes).await
     }
 
     /// A place among the replies that are streamed.

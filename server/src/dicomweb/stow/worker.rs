@@ -11,6 +11,7 @@ use cairn_store::ingest::{Admission, Arrival, Incoming, Ingest, Receipt};
 use super::Form;
 use super::codes;
 use super::feed::Pieces;
+use super::metadata;
 use super::part::{More, Part};
 use super::results::{Names, Results};
 use crate::dicomweb::multipart::{Fault, Reader};
@@ -30,10 +31,10 @@ pub(super) struct Worker {
 }
 
 /// What the parts of one request share.
-struct Desk<'a> {
+pub(super) struct Desk<'a> {
     ingest: &'a Ingest,
     study: Option<String>,
-    results: Results,
+    pub(super) results: Results,
     answers: Sender<Answered>,
     answered: Receiver<Answered>,
     /// Answers that are still owed.
@@ -56,6 +57,9 @@ impl Worker {
         let read = match form {
             Form::Single => desk.take(&mut || source.next()).map_err(Fault::Source),
             Form::Multipart(boundary) => desk.parts(boundary, &mut source),
+            Form::Metadata(boundary) => {
+                metadata::take(&mut desk, &mut Reader::new(boundary, || source.next()))
+            }
         };
         if let Err(fault) = read {
             desk.results.body_broke(source.broken, &fault);
@@ -80,7 +84,7 @@ impl Desk<'_> {
             let taken = self.take(&mut || {
                 reader.next_bytes().map_err(|broken| match broken {
                     Fault::Source(error) => error,
-                    malformed @ Fault::Malformed(_) => {
+                    malformed => {
                         fault = Some(malformed);
                         std::io::ErrorKind::InvalidData.into()
                     }
@@ -96,7 +100,7 @@ impl Desk<'_> {
     }
 
     /// Takes a part in. An error means that the body itself failed.
-    fn take(&mut self, more: More<'_>) -> std::io::Result<()> {
+    pub(super) fn take(&mut self, more: More<'_>) -> std::io::Result<()> {
         let mut part = Part::begin(more)?;
         let names = Names::from(part.names());
         let bytes = part.length();
@@ -122,7 +126,7 @@ impl Desk<'_> {
     }
 
     /// Takes what answers are there.
-    fn gather(&mut self) {
+    pub(super) fn gather(&mut self) {
         while let Ok((names, answer)) = self.answered.try_recv() {
             self.owed -= 1;
             self.results.answered(names, answer);
