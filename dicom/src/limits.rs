@@ -98,3 +98,13 @@ pub const STREAM_BYTES: u64 = 64 * 1024;
 /// How many bytes of bulk data one data set may use again: a few bytes of JSON could otherwise name the same
 /// large part for ever.
 pub const REPEATED_BULK_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// How many columns or rows a viewport may have: twice as many as the largest screens.
+pub const VIEWPORT_MAX: u32 = 8192;
+
+/// How many pixels a picture may have: what the largest viewport has. A picture is held three times, in
+/// up to three bytes a pixel.
+pub const PICTURE_PIXELS_MAX: u64 = 1 << 26;
+
+/// How long a look-up table may be: 65536 words, and a segmented one is shorter than that.
+pub const LUT_BYTES_MAX: usize = 128 * 1024;

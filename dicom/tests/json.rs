@@ -22,7 +22,7 @@ fn written(syntax: &str, bytes: &[u8]) -> (Value, Written) {
     (serde_json::from_slice(&out[6..]).unwrap(), written)
 }
 
-fn value(set: Set) -> Value {
+fn value(set: &Set) -> Value {
     written(EXPLICIT_LE, &set.bytes).0
 }
 
@@ -83,7 +83,7 @@ fn every_kind_of_value() {
         .text(0x0088_0904, b"LO", "tab\there \"quoted\"\u{1}")
         .element(0x0099_0010, b"OB", &[0, 1, 255, 0]);
     assert_eq!(
-        value(set),
+        value(&set),
         json!({
             "00080008": {"vr": "CS", "Value": ["ORIGINAL", null, "AXIAL"]},
             "00080020": {"vr": "DA"},
@@ -187,7 +187,7 @@ fn pixels_are_never_read() {
     }
     for syntax in [EXPLICIT_LE, IMPLICIT_LE] {
         let before = Set::new(syntax).named().head(PIXELS, b"OW", 50_000).bytes.len() as u64;
-        let set = Set::new(syntax).named().element(PIXELS, b"OW", &[9; 50_000]);
+        let set = Set::new(syntax).named().element(PIXELS, b"OW", &vec![9; 50_000]);
         let set = set.element(0xFFFC_FFFC, b"OB", &[0; 2]).bytes;
         let mut source = Guarded(set.into(), before..before + 50_000, None);
         let mut out = Vec::new();
@@ -265,7 +265,7 @@ fn unknown_is_what_the_dictionary_says() {
         .end(SEQUENCE_END)
         .text(0x0011_1003, b"ZZ", "ab");
     assert_eq!(
-        value(set),
+        value(&set),
         json!({
             "00081140": {"vr": "SQ", "Value": [{"00080100": {"vr": "SH", "Value": ["T1"]}}]},
             "00100020": {"vr": "LO", "Value": ["ID"]},

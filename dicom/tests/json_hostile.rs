@@ -105,7 +105,7 @@ fn everything(bytes: &[u8], syntax: &str, drop: usize) {
     for path in bulk_paths(&value) {
         let found =
             json::find(&mut whole, syntax, &path).unwrap().expect("what has a URI is found");
-        assert!(found.value.len() > 0);
+        assert!(!found.value.is_empty());
         let again = json::find(&mut drops, syntax, &path).unwrap().unwrap();
         assert_eq!(drain(vec![found.value], &mut whole), drain(vec![again.value], &mut drops));
     }
@@ -195,7 +195,7 @@ proptest! {
     fn random_json(value in json_value(), missing: bool) {
         let bulk = |uri: &str| (!missing).then(|| json::Bulk {
             parts: vec![Bytes::copy_from_slice(uri.as_bytes())],
-            transfer_syntax: (uri.len() % 2 == 0).then(|| JPEG.to_owned()),
+            transfer_syntax: uri.len().is_multiple_of(2).then(|| JPEG.to_owned()),
         });
         if let Ok(composed) = json::read(&value, &bulk) {
             let file = composed.pieces.concat();

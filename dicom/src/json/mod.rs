@@ -9,6 +9,7 @@ mod base64;
 mod explicit;
 mod find;
 mod inflate;
+mod pass;
 mod piece;
 mod read;
 mod scalar;

@@ -11,6 +11,7 @@ use super::cors::Origins;
 use super::forwarded::{BaseUrl, Trust};
 use super::limits::{COMPOSES_MAX, Limits, PLACE_PATIENCE};
 use super::problem::Problem;
+use crate::dicomweb::undecodable::Undecodable;
 use crate::metrics::Metrics;
 
 /// One server: an archive, its settings and its figures.
@@ -33,6 +34,8 @@ pub(crate) struct App {
     pub(crate) access_log: bool,
     /// Sealed bytes that may wait for the bucket.
     pub(crate) journal_bytes_max: u64,
+    /// What turned out to be undecodable.
+    pub(crate) undecodable: Undecodable,
     draining: AtomicBool,
     jobs: Arc<Semaphore>,
     stores: Arc<Semaphore>,
@@ -67,6 +70,7 @@ impl App {
             origins,
             access_log,
             journal_bytes_max,
+            undecodable: Undecodable::default(),
             draining: AtomicBool::new(false),
         }
     }

@@ -84,6 +84,11 @@ impl Problem {
         Self { kind: "busy", ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message) }
     }
 
+    /// Counted as this kind.
+    pub(crate) fn kind(self, kind: &'static str) -> Self {
+        Self { kind, ..self }
+    }
+
     /// With what happened, for the log.
     pub(crate) fn detail(self, detail: impl Into<String>) -> Self {
         Self { detail: Some(detail.into()), ..self }

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, clippy::unwrap_used)] // each test file uses its part; a failed set-up may panic
 
+pub(crate) mod multipart;
+pub(crate) mod object;
 pub(crate) mod server;
 
 use std::io::Write;
