@@ -314,6 +314,30 @@ fn a_request_under_way_is_finished_when_the_server_ends() {
 }
 
 #[test]
+fn clients_that_stand_still_do_not_stop_others() {
+    let site = Site::new();
+    let server = Server::start(&site, &[("SERVE__IDLE_SECONDS", "60")]);
+    let large = parts(&[&cairn_dicom::phantom::ct(3, 1, 2048).next().unwrap().bytes]);
+    let head = format!(
+        "POST /dicom-web/studies HTTP/1.1\r\nHost: h\r\nContent-Type: {PARTS}\r\n\
+         Content-Length: 99999999\r\n\r\n"
+    );
+    // Each holds some of the memory that all share, and together they hold all of it.
+    let _hang: Vec<_> = (0..30)
+        .map(|_| {
+            let mut stream = server.connect();
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(&large[..4_000_000]).unwrap();
+            stream
+        })
+        .collect();
+    let begun = std::time::Instant::now();
+    let (status, _) = post(&server.studies(), PARTS, large.clone());
+    assert_eq!(status, 200, "{}", server.log());
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+}
+
+#[test]
 fn many_parts_cost_little() {
     let site = Site::new();
     let server = Server::start(&site, &[]);

@@ -34,6 +34,8 @@ pub(crate) struct App {
     pub(crate) access_log: bool,
     /// Sealed bytes that may wait for the bucket.
     pub(crate) journal_bytes_max: u64,
+    /// Received bytes that ingest may hold.
+    pub(crate) in_flight_bytes_max: usize,
     /// What turned out to be undecodable.
     pub(crate) undecodable: Undecodable,
     draining: AtomicBool,
@@ -51,11 +53,12 @@ pub(crate) struct Parts {
     pub(crate) origins: Origins,
     pub(crate) access_log: bool,
     pub(crate) journal_bytes_max: u64,
+    pub(crate) in_flight_bytes_max: usize,
 }
 
 impl App {
     pub(crate) fn new(store: Store, ingest: Ingest, metrics: Arc<Metrics>, parts: Parts) -> Self {
-        let Parts { limits, base_url, trust, origins, access_log, journal_bytes_max } = parts;
+        let Parts { limits, base_url, trust, origins, access_log, .. } = parts;
         Self {
             store,
             ingest: RwLock::new(Some(Arc::new(ingest))),
@@ -69,7 +72,8 @@ impl App {
             trust,
             origins,
             access_log,
-            journal_bytes_max,
+            journal_bytes_max: parts.journal_bytes_max,
+            in_flight_bytes_max: parts.in_flight_bytes_max,
             undecodable: Undecodable::default(),
             draining: AtomicBool::new(false),
         }

@@ -19,6 +19,7 @@ mod worker;
 
 use std::sync::Arc;
 
+use cairn_store::limits::SLAB_BYTES;
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 
 use super::accept::{Accept, DICOM, DICOM_JSON, DICOM_XML, Offer};
@@ -123,7 +124,9 @@ pub(crate) async fn store(app: &Arc<App>, study: Option<String>, ask: Ask) -> An
         }
     };
     let base = ask.dicomweb();
-    let (source, pump) = feed::pair(ask.body);
+    let (lender, lent_max) = (Arc::clone(&ingest), app.in_flight_bytes_max);
+    let short = Box::new(move || lender.in_flight_bytes() + SLAB_BYTES > lent_max);
+    let (source, pump) = feed::pair(ask.body, short);
     let worker = Worker { ingest, study: study.clone(), source };
     let work = tokio::task::spawn_blocking(move || {
         let _place = place;

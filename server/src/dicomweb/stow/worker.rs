@@ -1,6 +1,7 @@
 //! The thread of one storing request.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub(super) struct Desk<'a> {
     answered: Receiver<Answered>,
     /// Answers that are still owed.
     owed: u64,
+    /// Set while a part that is not whole yet holds memory of the store.
+    borrows: Arc<AtomicBool>,
 }
 
 impl Worker {
@@ -53,6 +56,7 @@ impl Worker {
             answers,
             answered,
             owed: 0,
+            borrows: Arc::clone(&source.borrows),
         };
         let read = match form {
             Form::Single => desk.take(&mut || source.next()).map_err(Fault::Source),
@@ -114,9 +118,11 @@ impl Desk<'_> {
             admission: Admission { study_uid: self.study.clone(), uids_required: true },
         };
         // Nobody listens only if this thread is gone, and then there is nobody to tell.
+        self.borrows.store(bytes.is_none(), Ordering::Relaxed);
         let taken = self.ingest.receive(incoming, move |answer| {
             let _ = answers.send((told, answer));
         });
+        self.borrows.store(false, Ordering::Relaxed);
         match taken {
             Ok(()) => self.owed += 1,
             Err(Error::Source(error)) => return Err(error),
