@@ -11,6 +11,7 @@ use super::cors::Origins;
 use super::forwarded::{BaseUrl, Trust};
 use super::limits::{Limits, PLACE_PATIENCE};
 use super::problem::Problem;
+use crate::dicomweb::prefetch::Prefetch;
 use crate::dicomweb::undecodable::Undecodable;
 use crate::metrics::Metrics;
 
@@ -36,6 +37,8 @@ pub(crate) struct App {
     pub(crate) journal_bytes_max: u64,
     /// What turned out to be undecodable.
     pub(crate) undecodable: Undecodable,
+    /// Frames that are read before they are asked for.
+    pub(crate) prefetch: Prefetch,
     draining: AtomicBool,
     jobs: Arc<Semaphore>,
     stores: Arc<Semaphore>,
@@ -69,6 +72,7 @@ impl App {
             access_log,
             journal_bytes_max,
             undecodable: Undecodable::default(),
+            prefetch: Prefetch::default(),
             draining: AtomicBool::new(false),
         }
     }
