@@ -173,10 +173,17 @@ fn behaviour_6_octets_of_an_instance_are_its_bulk_data() {
     assert_eq!(found[0].location.as_deref(), Some(location.as_str()));
 }
 
+/// A syntax that nobody knows.
+fn private(sop: &str) -> Object {
+    Object::new("1.2.3.4.5", sop)
+        .image(8, 8, 8, 1)
+        .pixels(*b"OB", Value::Fragments(vec![vec![9; 100]]))
+}
+
 #[test]
 fn behaviour_9_what_cannot_be_given_is_told() {
-    let (_site, server) = serve(&[compressed("1.9"), video("1.11")]);
-    // All of it as stored; one of two decoded; nothing of the video alone.
+    let (_site, server) = serve(&[compressed("1.9"), private("1.11")]);
+    // All of it as stored; one of two decoded; nothing of the other alone.
     assert_eq!(parts(get(&server, SERIES, STAR)).len(), 2);
     let some = get(&server, SERIES, DEFAULT);
     assert_eq!(some.status(), 206);
@@ -184,6 +191,21 @@ fn behaviour_9_what_cannot_be_given_is_told() {
     assert_eq!(status(&server, &instance("1.11"), DEFAULT), 406);
     assert_eq!(status(&server, &instance("1.11"), STAR), 200);
     assert_eq!(status(&server, SERIES, "text/html"), 406);
+}
+
+#[test]
+fn behaviour_9_video_has_no_other_form() {
+    let (_site, server) = serve(&[compressed("1.9"), video("1.11")]);
+    for accept in [STAR, DEFAULT] {
+        let reply = get(&server, SERIES, accept);
+        assert_eq!(reply.status(), 200);
+        let found = parts(reply);
+        assert_eq!(found[0].bytes, video("1.11").file());
+        assert!(found[0].content_type.ends_with(MPEG4));
+    }
+    let explicit = format!("{DEFAULT}; transfer-syntax={EXPLICIT_LE}");
+    assert_eq!(get(&server, SERIES, &explicit).status(), 206);
+    assert_eq!(status(&server, &instance("1.11"), &explicit), 406);
 }
 
 #[test]

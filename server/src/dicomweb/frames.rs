@@ -166,6 +166,9 @@ fn answer(app: &App, image: Image, list: &[u32], accept: &Accept, headers: &Head
     if tag.is_known(headers) {
         return Ok(tag.not_modified());
     }
+    if let [index] = indices.as_slice() {
+        app.prefetch.after(&image, *index);
+    }
     match indices.as_slice() {
         [index] if !offer.multipart => one(&shape, *index, &offer, &tag, headers),
         _ => Ok(tag.mark(several(shape, indices, &offer)?)),

@@ -15,6 +15,7 @@ pub(crate) mod image;
 pub(crate) mod metadata;
 pub(crate) mod multipart;
 mod native_xml;
+pub(crate) mod prefetch;
 pub(crate) mod qido;
 pub(crate) mod rendered;
 pub(crate) mod retrieve;

@@ -16,7 +16,7 @@ use cairn_store::catalog::VersionRow;
 use hyper::StatusCode;
 use hyper::header::{CONTENT_DISPOSITION, HeaderMap};
 
-use super::accept::{Accept, DICOM, OCTETS, Offer};
+use super::accept::{Accept, DICOM, OCTETS, Offer, media_type_of, video_type_of};
 use super::ahead::{Ahead, Job};
 use super::body::Body;
 use super::bulkdata::{self, Which};
@@ -98,12 +98,12 @@ fn choose(accept: &Accept, versions: &[VersionRow], single: bool) -> Result<Chos
     syntaxes.sort_unstable();
     syntaxes.dedup();
     let files: Vec<Vec<Offer<'_>>> =
-        syntaxes.iter().map(|syntax| file_offers(syntax, single)).collect();
+        syntaxes.iter().map(|syntax| file_offers(accept, syntax, single)).collect();
     // Bulk data last: it is only meant by those who ask for nothing else.
     let bulk = syntaxes
         .iter()
         .filter(|syntax| is_encapsulated(syntax))
-        .map(|syntax| Offer::multipart(super::accept::media_type_of(syntax)).syntax(syntax))
+        .map(|syntax| Offer::multipart(media_type_of(syntax)).syntax(syntax))
         .chain([Offer::multipart(OCTETS).syntax(EXPLICIT_LE)]);
     let all: Vec<Offer<'_>> = files.iter().flatten().copied().chain(bulk).collect();
     let best = accept.choose(&all)?;
@@ -114,11 +114,10 @@ fn choose(accept: &Accept, versions: &[VersionRow], single: bool) -> Result<Chos
     for (syntax, mut offers) in syntaxes.into_iter().zip(files) {
         offers.retain(|offer| offer.multipart == plan.multipart);
         match accept.choose(&offers).ok().and_then(|place| offers.get(place)) {
-            Some(offer) if offer.syntax == Some(syntax) => {
-                plan.encodings.insert(syntax.to_owned(), Encoding::Stored);
-            }
-            Some(_) => {
-                plan.encodings.insert(syntax.to_owned(), Encoding::Explicit);
+            Some(offer) => {
+                let stored = offer.syntax.is_none_or(|chosen| chosen == syntax);
+                let encoding = if stored { Encoding::Stored } else { Encoding::Explicit };
+                plan.encodings.insert(syntax.to_owned(), encoding);
             }
             None => plan.partial = true,
         }
@@ -126,16 +125,21 @@ fn choose(accept: &Accept, versions: &[VersionRow], single: bool) -> Result<Chos
     Ok(Chosen::Files(plan))
 }
 
-fn file_offers(syntax: &str, single: bool) -> Vec<Offer<'_>> {
+/// The forms of a file that is stored in `syntax`. Video has no other syntax than its own: it goes out
+/// in that also where the client leaves the syntax open (PS3.18 §8.7.3: "unless the origin server has
+/// only access to the pixel data in lossy compressed form").
+fn file_offers<'a>(accept: &Accept, syntax: &'a str, single: bool) -> Vec<Offer<'a>> {
     let forms: &[bool] = if single { &[true, false] } else { &[true] };
-    let offers = forms.iter().flat_map(|multipart| {
-        encodings(syntax).iter().map(|encoding| Offer {
-            media_type: DICOM,
-            syntax: Some(encoding.syntax(syntax)),
-            multipart: *multipart,
-        })
-    });
-    offers.collect()
+    let mut offers = Vec::new();
+    for &multipart in forms {
+        let offer = Offer { media_type: DICOM, syntax: None, multipart };
+        let encodings = encodings(syntax).iter();
+        offers.extend(encodings.map(|encoding| offer.syntax(encoding.syntax(syntax))));
+        if video_type_of(syntax).is_some() && accept.leaves_syntax_open(DICOM, multipart) {
+            offers.push(offer);
+        }
+    }
+    offers
 }
 
 fn files(

@@ -11,6 +11,7 @@ use super::cors::Origins;
 use super::forwarded::{BaseUrl, Trust};
 use super::limits::{COMPOSES_MAX, Limits, PLACE_PATIENCE};
 use super::problem::Problem;
+use crate::dicomweb::prefetch::Prefetch;
 use crate::dicomweb::rendered::picture::ROOM_BYTES;
 use crate::dicomweb::room::Room;
 use crate::dicomweb::undecodable::Undecodable;
@@ -44,6 +45,8 @@ pub(crate) struct App {
     pub(crate) unshowable: Undecodable,
     /// Memory in which pictures are made.
     pub(crate) room: Room,
+    /// Frames that are read before they are asked for.
+    pub(crate) prefetch: Prefetch,
     draining: AtomicBool,
     jobs: Arc<Semaphore>,
     stores: Arc<Semaphore>,
@@ -83,6 +86,7 @@ impl App {
             undecodable: Undecodable::default(),
             unshowable: Undecodable::default(),
             room: Room::new(ROOM_BYTES),
+            prefetch: Prefetch::default(),
             draining: AtomicBool::new(false),
         }
     }
