@@ -10,17 +10,24 @@
 
 mod codec;
 mod contestant;
+mod dicomweb;
 mod figures;
 mod files;
 mod giant;
 mod goals;
 mod ingest;
+mod instances;
+mod latency;
 mod machine;
 mod many;
 mod measure;
+mod multipart;
 mod report;
 mod scratch;
+mod service;
+mod soak;
 mod table;
+mod web;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -43,7 +50,9 @@ Examples:
   cairn-bench ingest --set s1 --changed s2 --runs 3 --json ingest.json
   cairn-bench giant --gib 5 --scratch /mnt/large
   cairn-bench many --count 100000
-  cairn-bench codec s1/fnndsc"
+  cairn-bench codec s1/fnndsc
+  cairn-bench dicomweb --set s1/fnndsc --runs 3
+  cairn-bench soak --minutes 10 --hostile"
 )]
 struct Cli {
     #[command(flatten)]
@@ -78,6 +87,15 @@ enum Command {
     Giant(giant::GiantArgs),
     Many(many::ManyArgs),
     Codec(codec::CodecArgs),
+    Dicomweb(dicomweb::DicomwebArgs),
+    Soak(soak::SoakArgs),
+    /// Becomes a command, with no signal blocked: how this program starts servers
+    #[command(hide = true)]
+    OpenToSignals {
+        /// The command
+        #[arg(required = true, last = true)]
+        words: Vec<OsString>,
+    },
     /// Runs a command and writes what it used: how this program measures its children
     #[command(hide = true)]
     Measured {
@@ -94,6 +112,9 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     if let Command::Measured { report, words } = &cli.command {
         return measure::measured(report, words).unwrap_or_else(|error| fail(&error));
+    }
+    if let Command::OpenToSignals { words } = &cli.command {
+        return measure::open_to_signals(words).unwrap_or_else(|error| fail(&error));
     }
     match run(&cli) {
         Ok(report) if cli.common.strict && !report.goals_hold() => ExitCode::FAILURE,
@@ -122,7 +143,9 @@ fn run(cli: &Cli) -> Result<Report> {
         Command::Giant(args) => giant::run(&bench, args, &mut report)?,
         Command::Many(args) => many::run(&bench, args, &mut report)?,
         Command::Codec(args) => codec::run(args, &mut report)?,
-        Command::Measured { .. } => {} // did not come here
+        Command::Dicomweb(args) => dicomweb::run(&bench, args, &mut report)?,
+        Command::Soak(args) => soak::run(&bench, args, &mut report)?,
+        Command::Measured { .. } | Command::OpenToSignals { .. } => {} // did not come here
     }
     print!("{}", report.text());
     if let Some(file) = json {
