@@ -1,6 +1,6 @@
 //! `cairn-bench`: what `cairn` costs as a whole process, beside other stores on the same machine.
 //!
-//! Every figure but those of `codec` is of real binaries run as children: wall time, user and system
+//! Every figure but those of `codec` and `catalog` is of real binaries run as children: wall time, user and system
 //! time and peak memory come from the kernel's account of the child, stored bytes from the lengths
 //! of the files it left. Everything is written below one scratch folder, which is removed at the end,
 //! also on an error, SIGINT or SIGTERM.
@@ -8,6 +8,7 @@
 //! Exit codes: 0 the measurement was made, whether or not the goals hold (`--strict` makes a missed
 //! goal 1); 1 it could not be made; 2 wrong usage.
 
+mod catalog;
 mod codec;
 mod contestant;
 mod dicomweb;
@@ -51,6 +52,7 @@ Examples:
   cairn-bench giant --gib 5 --scratch /mnt/large
   cairn-bench many --count 100000
   cairn-bench codec s1/fnndsc
+  cairn-bench catalog --instances 1000000
   cairn-bench dicomweb --set s1/fnndsc --runs 3
   cairn-bench soak --minutes 10 --hostile"
 )]
@@ -87,6 +89,7 @@ enum Command {
     Giant(giant::GiantArgs),
     Many(many::ManyArgs),
     Codec(codec::CodecArgs),
+    Catalog(catalog::CatalogArgs),
     Dicomweb(dicomweb::DicomwebArgs),
     Soak(soak::SoakArgs),
     /// Becomes a command, with no signal blocked: how this program starts servers
@@ -143,6 +146,7 @@ fn run(cli: &Cli) -> Result<Report> {
         Command::Giant(args) => giant::run(&bench, args, &mut report)?,
         Command::Many(args) => many::run(&bench, args, &mut report)?,
         Command::Codec(args) => codec::run(args, &mut report)?,
+        Command::Catalog(args) => catalog::run(&bench, args, &mut report)?,
         Command::Dicomweb(args) => dicomweb::run(&bench, args, &mut report)?,
         Command::Soak(args) => soak::run(&bench, args, &mut report)?,
         Command::Measured { .. } | Command::OpenToSignals { .. } => {} // did not come here

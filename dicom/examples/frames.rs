@@ -27,7 +27,7 @@ fn main() -> io::Result<()> {
                     Err(reason) => writeln!(out, "{path}\t-\terror\t{reason}")?,
                     Ok(object) if time => seconds(&mut out, &path, &file, &object)?,
                     Ok(object) => {
-                        for index in 0..object.frames.count().max(1) {
+                        for index in 0..frame_count(&object) {
                             let frame = frame(&file, &object, index);
                             let file = dir.as_ref().map(|dir| dir.join(format!("{number}")));
                             number += 1;
@@ -49,10 +49,20 @@ fn split(file: &Bytes) -> Result<Object, String> {
     Ok(splitter.finish())
 }
 
+fn frame_count(object: &Object) -> u64 {
+    let count = object.frames.count();
+    let layout = ImageLayout::of(&object.attributes).ok().filter(ImageLayout::shares_bytes);
+    layout.filter(|_| count == 1).map_or(count, |layout| layout.frames).max(1)
+}
+
 /// The bytes of one frame, and how its samples lie.
 fn frame(file: &Bytes, object: &Object, index: u64) -> Result<(ImageLayout, Bytes), PixelError> {
     let mut layout = ImageLayout::of(&object.attributes)?;
     let dataset = file.slice(object.envelope_bytes as usize..);
+    if let (Frames::Native { offset, .. }, 1) = (&object.frames, layout.bits_allocated) {
+        let value = dataset.slice(*offset as usize..);
+        return Ok((layout, bit_frame(&layout, &value, index)?));
+    }
     let range = object.frames.range(index).ok_or(PixelError::Layout("no frames"))?;
     let (start, mut end) = (range.start as usize, range.end as usize);
     if let Frames::Native { offset, .. } = object.frames {
@@ -60,9 +70,6 @@ fn frame(file: &Bytes, object: &Object, index: u64) -> Result<(ImageLayout, Byte
         layout.in_words = in_words(&dataset[offset.saturating_sub(12)..offset]);
         if layout.in_words {
             end = end.next_multiple_of(2).min(dataset.len());
-        }
-        if layout.bits_allocated == 1 {
-            return Ok((layout, bit_frame(&layout, &dataset.slice(offset..), index)?));
         }
     }
     Ok((layout, dataset.slice(start..end)))
@@ -106,7 +113,7 @@ fn blake3_hex(bytes: &[u8]) -> String {
 
 fn seconds(out: &mut impl Write, path: &str, file: &Bytes, object: &Object) -> io::Result<()> {
     let (mut took, mut bytes, mut frames) = (Duration::ZERO, 0, 0);
-    for index in 0..object.frames.count() {
+    for index in 0..frame_count(object) {
         let Ok((layout, frame)) = frame(file, object, index) else { continue };
         let start = Instant::now();
         let Ok(decoded) = decode(&object.transfer_syntax, &layout, &frame) else { continue };

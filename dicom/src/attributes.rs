@@ -180,6 +180,13 @@ impl Attributes {
         self.0.get(i).map(|(_, value)| value.as_str())
     }
 
+    /// Sets all values of another object.
+    pub fn extend(&mut self, others: &Self) {
+        for (tag, value) in others.iter() {
+            self.set(tag, value.to_owned());
+        }
+    }
+
     /// Tags and values, ascending by tag.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (u32, &str)> {
         self.0.iter().map(|(tag, value)| (*tag, value.as_str()))

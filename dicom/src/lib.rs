@@ -18,7 +18,10 @@ pub mod object;
 pub mod phantom;
 pub mod pixels;
 pub mod probe;
+pub mod query;
 pub mod source;
+
+pub mod render;
 pub mod split;
 pub mod syntax;
 pub mod uid;

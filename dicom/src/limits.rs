@@ -48,9 +48,9 @@ pub const META_UID_BYTES_MAX: u64 = 256;
 /// stands where the standard has none. What claims more is not an element.
 pub const DOUBTFUL_LENGTH_MAX: u32 = 1 << 28;
 
-/// How deep sequences may be nested in what is written: real objects stay under 20 (structured reports),
-/// and readers of JSON on the other side recurse.
-pub const DEPTH_MAX: usize = 64;
+/// How deep sequences may be nested in JSON. Real objects stay under 20 (structured reports); readers of JSON
+/// recurse and stop at some depth, serde_json at 128, and each sequence takes three levels of it.
+pub const DEPTH_MAX: usize = 40;
 
 /// The longest JSON object of one instance. A slide of 100,000 frames has some 60 MiB of functional
 /// groups; what would be longer is cut, and said so.
@@ -87,3 +87,24 @@ pub const CODED_FRAME_BYTES_MAX: u64 = 1 << 28;
 /// How much the JPEG XL decoder may hold for one frame: it works on 32-bit planes, and on several sets of
 /// them where frames refer to each other.
 pub const JPEG_XL_BYTES_MAX: usize = 4 << 28;
+
+/// How deep sequences may be nested in a data set that is rewritten: what goes out as DICOM should lose
+/// nothing, so only hostile nesting is cut.
+pub const REWRITE_DEPTH_MAX: usize = 1024;
+
+/// A value over this is not copied when a data set is rewritten, but streamed from where it lies.
+pub const STREAM_BYTES: u64 = 64 * 1024;
+
+/// How many bytes of bulk data one data set may use again: a few bytes of JSON could otherwise name the same
+/// large part for ever.
+pub const REPEATED_BULK_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// How many columns or rows a viewport may have: twice as many as the largest screens.
+pub const VIEWPORT_MAX: u32 = 8192;
+
+/// How many pixels a picture may have: what the largest viewport has. A picture is held three times, in
+/// up to three bytes a pixel.
+pub const PICTURE_PIXELS_MAX: u64 = 1 << 26;
+
+/// How long a look-up table may be: 65536 words, and a segmented one is shorter than that.
+pub const LUT_BYTES_MAX: usize = 128 * 1024;

@@ -18,9 +18,11 @@ use cairn_chunker::tree::{InstanceNode, SeriesTree, StudyTree};
 use cairn_dicom::phantom::{self, PhantomFile};
 use cairn_dicom::syntax::EXPLICIT_LE;
 use cairn_dicom::{Object, PROBE_BYTES, Splitter, probe};
-use cairn_fuzz::input;
+use cairn_fuzz::{frames, input};
 use cairn_fuzz::packs::pack_of;
-use cairn_store::commit::{Commit, Entry, InstanceEntry, Outcome, Source, StudyEntry};
+use cairn_store::commit::{
+    Commit, DeletionEntry, Entry, InstanceEntry, Outcome, Source, StudyEntry, Target,
+};
 use cairn_store::pack::{BlockBuilder, RecordKind};
 
 /// As long as `run.sh` lets the fuzzer's inputs become.
@@ -99,6 +101,14 @@ impl Seeds {
         let told = |syntax: &&str| *syntax == object.transfer_syntax;
         if let Some(index) = input::SYNTAXES.iter().position(|syntax| told(&syntax)) {
             self.put("splitter", &[&[input::dataset_control(index), windows], dataset])?;
+        }
+        let syntax = input::SYNTAXES.iter().position(|syntax| told(&syntax)).unwrap_or(1) as u8;
+        self.put("dataset", &[&[syntax, windows], dataset])?;
+        if let Some(control) = frames::write(&object.transfer_syntax, &object.attributes) {
+            for frame in (0..object.frames.count().min(2)).filter_map(|i| object.frames.range(i)) {
+                let frame = dataset.get(frame.start as usize..frame.end as usize);
+                self.put("frame", &[&control, frame.unwrap_or_default()])?;
+            }
         }
         if object.transfer_syntax == EXPLICIT_LE {
             let level = flate2::Compression::default();
@@ -220,7 +230,19 @@ impl Seeds {
             bytes: manifest.dataset_bytes,
             created_ms: 1_700_000_000_000,
         };
-        let entries = vec![Entry::Instance(Box::new(instance)), Entry::Study(study)];
+        let deletion = DeletionEntry {
+            target: Target {
+                study_uid: study_uid.to_owned(),
+                series_uid: Some(series_uid.to_owned()),
+                sop_instance_uid: None,
+            },
+            deleted_ms: 1_700_000_000_000,
+        };
+        let entries = vec![
+            Entry::Instance(Box::new(instance)),
+            Entry::Study(study),
+            Entry::Deletion(deletion),
+        ];
         let commit = Commit { first_seq: 1, entries }.encode();
         self.put("commit", &[&commit])?;
         let mut block = BlockBuilder::new(Content::Text);

@@ -4,5 +4,6 @@
 //! file a good seed: only the control bytes have to be put before it.
 
 pub mod arrival;
+pub mod frames;
 pub mod input;
 pub mod packs;

@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use crate::dicomweb::{capabilities, commitment, delete, stow};
+use crate::dicomweb::{
+    bulkdata, capabilities, commitment, delete, frames, metadata, qido, retrieve, stow,
+};
 use crate::http::{Answer, App, Ask, Problem, Route};
 use crate::{health, home};
 
@@ -21,16 +23,16 @@ pub(crate) async fn dispatch(app: &Arc<App>, route: Route, ask: Ask) -> Answer {
         Route::Delete(scope) => delete::delete(app, scope).await,
         Route::Commit { transaction } => commitment::request(app, transaction, ask).await,
         Route::Commitment { transaction } => commitment::result(app, transaction, ask).await,
+        Route::Search { level, scope } => qido::handle(app, level, scope, ask).await,
+        Route::Retrieve(scope) => retrieve::retrieve(app, scope, ask).await,
+        Route::Metadata(scope) => metadata::metadata(app, scope, ask).await,
+        Route::Frames { scope, frames } => frames::frames(app, scope, frames, ask).await,
+        Route::Bulkdata { scope, path } => bulkdata::bulkdata(app, scope, path, ask).await,
+        Route::Pixeldata(scope) => bulkdata::pixeldata(app, scope, ask).await,
         // Handlers to come.
-        Route::Search { .. }
-        | Route::Retrieve(_)
-        | Route::Metadata(_)
-        | Route::Rendered { .. }
-        | Route::Thumbnail { .. }
-        | Route::Bulkdata { .. }
-        | Route::Pixeldata(_)
-        | Route::Frames { .. }
-        | Route::WadoUri => Err(Problem::not_implemented()),
+        Route::Rendered { .. } | Route::Thumbnail { .. } | Route::WadoUri => {
+            Err(Problem::not_implemented())
+        }
         // Answered before, for every resource alike.
         Route::Options { .. } => Err(Problem::internal("OPTIONS came through")),
     }

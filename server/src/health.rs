@@ -39,6 +39,9 @@ pub(crate) async fn metrics(app: &Arc<App>) -> Answer {
             app.metrics.ingest(ingest.counters(), ingest.in_flight_bytes());
             app.metrics.queue("uploads_bytes", ingest.waiting_bytes());
         }
+        for (cache, hits, misses) in app.store.reader().cache_counts() {
+            app.metrics.cache(cache, hits, misses);
+        }
         if app.metrics.totals_due() {
             app.metrics.totals(&app.store.catalog().totals()?);
         }

@@ -3,16 +3,15 @@
 //! Names are `cairn_…` in base units. Labels have few values, none of them from outside: a route's
 //! word, a method, a status, a kind.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cairn_store::catalog::Totals;
-use cairn_store::ingest::Counters;
+use cairn_store::ingest::{Counters, Stage};
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 /// Bounds of durations of requests and reads: from a cached frame to a whole study.
@@ -20,6 +19,9 @@ const SECONDS: &[f64] = &[
     0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
     120.0,
 ];
+/// Bounds of the stages of ingest: from naming a small chunk to an upload.
+const STAGE_SECONDS: &[f64] =
+    &[0.00001, 0.00005, 0.0002, 0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0];
 /// How often the archive is counted at most.
 const TOTALS_EVERY: Duration = Duration::from_secs(15);
 /// Ticks in a second of /proc: fixed in Linux's interface, whatever the kernel's own clock.
@@ -37,7 +39,8 @@ pub(crate) struct Metrics {
     sent_bytes: IntCounterVec,
     /// Open connections.
     pub(crate) connections: IntGauge,
-    stage_seconds: HistogramVec,
+    /// One for each stage, in order: they are told of every chunk.
+    stages: Vec<Histogram>,
     ingest_bytes: IntCounterVec,
     ingest_instances: IntCounterVec,
     ingest_in_flight_bytes: IntGauge,
@@ -68,6 +71,14 @@ impl Metrics {
                 .duration_since(std::time::UNIX_EPOCH)
                 .map_or(0.0, |since| since.as_secs_f64()),
         );
+        let stages = add.histograms(
+            HistogramOpts::new(
+                "cairn_ingest_stage_duration_seconds",
+                "Time in each stage of taking objects in.",
+            )
+            .buckets(STAGE_SECONDS.to_vec()),
+            "stage",
+        )?;
         Ok(Self {
             requests: add.counters(
                 "cairn_http_requests_total",
@@ -89,11 +100,7 @@ impl Metrics {
                 &["route"],
             )?,
             connections: add.gauge("cairn_http_connections", "Open connections.")?,
-            stage_seconds: add.seconds(
-                "cairn_ingest_stage_duration_seconds",
-                "Time in each stage of taking objects in.",
-                "stage",
-            )?,
+            stages: Stage::ALL.map(|stage| stages.with_label_values(&[stage.name()])).into(),
             ingest_bytes: add.counters(
                 "cairn_ingest_bytes_total",
                 "Bytes received, known already, new, and appended to packs.",
@@ -151,15 +158,17 @@ impl Metrics {
         self.errors.with_label_values(&[kind]).inc();
     }
 
-    /// An instance was taken, or refused.
-    pub(crate) fn instance(&self, outcome: &str) {
-        self.ingest_instances.with_label_values(&[outcome]).inc();
+    /// Instances were taken, or refused.
+    pub(crate) fn instances(&self, outcome: &str, count: u64) {
+        self.ingest_instances.with_label_values(&[outcome]).inc_by(count);
     }
 
-    /// A stage of ingest took this long: read, split, hash, encode, append, sync, catalog, upload.
-    #[allow(dead_code)] // the store's hooks call it
-    pub(crate) fn stage(&self, stage: &str, took: Duration) {
-        self.stage_seconds.with_label_values(&[stage]).observe(took.as_secs_f64());
+    /// A stage of ingest took this long. Called for every chunk.
+    pub(crate) fn stage(&self, stage: Stage, took: Duration) {
+        let place = Stage::ALL.iter().position(|known| *known == stage);
+        if let Some(histogram) = place.and_then(|place| self.stages.get(place)) {
+            histogram.observe(took.as_secs_f64());
+        }
     }
 
     /// A read took this long: chunk, frame, metadata.
@@ -168,22 +177,23 @@ impl Metrics {
         self.read_seconds.with_label_values(&[kind]).observe(took.as_secs_f64());
     }
 
-    /// A cache was asked.
-    #[allow(dead_code)] // the store's caches are read out by it
-    pub(crate) fn cache(&self, cache: &str, hit: bool) {
-        let result = if hit { "hit" } else { "miss" };
-        self.cache_requests.with_label_values(&[cache, result]).inc();
+    /// How often a cache had what it was asked for, and how often not, since the beginning.
+    pub(crate) fn cache(&self, cache: &str, hits: u64, misses: u64) {
+        for (result, count) in [("hit", hits), ("miss", misses)] {
+            let counter = self.cache_requests.with_label_values(&[cache, result]);
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
     }
 
     /// How much a cache holds.
     #[allow(dead_code)]
     pub(crate) fn cache_holds(&self, cache: &str, bytes: u64) {
-        self.cache_bytes.with_label_values(&[cache]).set(bytes as i64);
+        self.cache_bytes.with_label_values(&[cache]).set(signed(bytes));
     }
 
     /// How much waits: writer, commits, uploads_bytes.
     pub(crate) fn queue(&self, queue: &str, length: u64) {
-        self.ingest_queue.with_label_values(&[queue]).set(length as i64);
+        self.ingest_queue.with_label_values(&[queue]).set(signed(length));
     }
 
     /// Takes over what ingest counts itself.
@@ -199,7 +209,7 @@ impl Metrics {
             let counter = self.ingest_bytes.with_label_values(&[kind]);
             counter.inc_by(value.load(Relaxed).saturating_sub(counter.get()));
         }
-        self.ingest_in_flight_bytes.set(in_flight_bytes as i64);
+        self.ingest_in_flight_bytes.set(signed(in_flight_bytes as u64));
     }
 
     /// Is it time to count the archive again? Says yes once, to one caller.
@@ -214,9 +224,9 @@ impl Metrics {
 
     /// What the archive holds.
     pub(crate) fn totals(&self, totals: &Totals) {
-        self.store_studies.set(totals.studies as i64);
-        self.store_series.set(totals.series as i64);
-        self.store_instances.set(totals.instances as i64);
+        self.store_studies.set(signed(totals.studies));
+        self.store_series.set(signed(totals.series));
+        self.store_instances.set(signed(totals.instances));
     }
 
     /// All figures in Prometheus' text format.
@@ -241,9 +251,14 @@ impl Metrics {
             self.cpu_seconds.set(ticks / TICKS_PER_SECOND);
         }
         if let Ok(files) = std::fs::read_dir("/proc/self/fd") {
-            self.open_fds.set(files.count() as i64);
+            self.open_fds.set(signed(files.count() as u64));
         }
     }
+}
+
+/// As gauges count.
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 /// Makes and registers in one go.
@@ -282,6 +297,10 @@ impl Declare<'_> {
 
     fn seconds(&self, name: &str, help: &str, label: &str) -> prometheus::Result<HistogramVec> {
         let options = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
+        self.histograms(options, label)
+    }
+
+    fn histograms(&self, options: HistogramOpts, label: &str) -> prometheus::Result<HistogramVec> {
         self.keep(HistogramVec::new(options, &[label])?)
     }
 }
@@ -295,7 +314,7 @@ mod tests {
     fn figures_are_told() {
         let metrics = Metrics::new().unwrap();
         metrics.request("frames", "GET", 200, 0.003);
-        metrics.stage("sync", Duration::from_millis(4));
+        metrics.stage(Stage::Sync, Duration::from_millis(4));
         let text = metrics.text().unwrap();
         let line = "cairn_http_requests_total{method=\"GET\",route=\"frames\",status=\"200\"} 1";
         assert!(text.contains(line), "{text}");

@@ -73,7 +73,7 @@ mod tests {
                 char::from(ALPHABET[value])
             })
             .collect();
-        while text.len() % 4 != 0 {
+        while !text.len().is_multiple_of(4) {
             text.push('=');
         }
         text

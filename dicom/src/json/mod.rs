@@ -6,7 +6,13 @@
 //! is bounded by bytes that are there or by a limit of [`crate::limits`].
 
 mod base64;
+mod explicit;
+mod find;
 mod inflate;
+mod pass;
+mod piece;
+mod read;
+mod scalar;
 mod text;
 mod value;
 mod vr;
@@ -14,6 +20,10 @@ mod walk;
 mod window;
 mod write;
 
+pub use explicit::{Change, Rewritten, explicit_le};
+pub use find::{Found, find};
 pub use inflate::inflate;
+pub use piece::Piece;
+pub use read::{Bulk, Composed, ReadError, read};
 pub use value::swap;
 pub use write::{Written, write};

@@ -6,8 +6,6 @@
 
 use std::io;
 
-use bytes::Bytes;
-
 use super::vr::resolve;
 use super::window::Window;
 use crate::attributes::tags;
@@ -48,25 +46,25 @@ pub(super) enum Event {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Level {
+pub(super) struct Level {
     is_item: bool,
     /// It ends here, whatever comes.
-    end: u64,
+    pub(super) end: u64,
     /// It ends where its length says; otherwise at a delimiter.
     defined: bool,
-    encoding: Encoding,
+    pub(super) encoding: Encoding,
     /// The encoding is a guess until the first element was seen.
-    sniff: bool,
+    pub(super) sniff: bool,
     signed: bool,
 }
 
 /// See the module.
 pub(super) struct Walk<'s> {
-    window: Window<'s>,
-    at: u64,
+    pub(super) window: Window<'s>,
+    pub(super) at: u64,
     encoding: Encoding,
     signed: bool,
-    levels: Vec<Level>,
+    pub(super) levels: Vec<Level>,
     depth_max: usize,
     before: Before,
     /// What was odd.
@@ -123,16 +121,6 @@ impl<'s> Walk<'s> {
         self.window.get(element.at, element.length.min(most) as usize)
     }
 
-    /// The same, to keep.
-    pub(super) fn keep(&mut self, element: &Element) -> io::Result<Bytes> {
-        self.window.keep(element.at, element.length as usize)
-    }
-
-    /// Is the cursor inside a sequence?
-    pub(super) fn is_nested(&self) -> bool {
-        !self.levels.is_empty()
-    }
-
     /// Looks at nothing more: open levels end, then the data set.
     pub(super) fn stop(&mut self) {
         self.at = self.window.length;
@@ -146,12 +134,12 @@ impl<'s> Walk<'s> {
         if level.is_item { Event::ItemEnd } else { Event::SequenceEnd }
     }
 
-    fn give_up(&mut self, flag: Flags) {
+    pub(super) fn give_up(&mut self, flag: Flags) {
         self.flags |= flag;
         self.stop();
     }
 
-    fn head(&mut self, encoding: Encoding) -> io::Result<Read> {
+    pub(super) fn head(&mut self, encoding: Encoding) -> io::Result<Read> {
         let bytes = self.window.some(self.at, 8, HEAD_BYTES_MAX)?;
         match element::read(bytes, encoding) {
             Read::Short if bytes.len() >= 8 && bytes.len() < HEAD_BYTES_MAX => {
@@ -358,7 +346,7 @@ impl<'s> Walk<'s> {
                 element.vr = Vr(*b"OB");
             }
             element.encapsulated = true;
-            element.length = self.fragments(at, level.end, element.big_endian)?;
+            element.length = self.fragments(&element, level.end)?;
             return Ok(Some(Event::Element(element)));
         }
         let defined = head.length != UNDEFINED;
@@ -423,87 +411,12 @@ impl<'s> Walk<'s> {
         }
         Ok(None)
     }
-
-    /// Passes over a sequence of undefined length and all that is nested in it: one counter, odd in a
-    /// sequence and even in an item, since values and items of defined length are passed over whole.
-    fn pass_over(&mut self, level: Level) -> io::Result<()> {
-        let mut depth = 1u64;
-        // The depth from which on elements are Implicit VR.
-        let mut implicit_from = level.sniff.then_some(1);
-        while depth > 0 && self.at < level.end {
-            let encoding =
-                if implicit_from.is_some() { Encoding::IMPLICIT_LE } else { level.encoding };
-            let head = match self.head(encoding)? {
-                Read::Known(head) | Read::Unknown(head) => head,
-                Read::NoVr => match self.head(Encoding::IMPLICIT_LE)? {
-                    Read::Known(head) if sound(head) => head,
-                    _ => break,
-                },
-                Read::Short => break,
-            };
-            self.at += head.bytes;
-            let in_item = depth.is_multiple_of(2);
-            match head.tag {
-                SEQUENCE_DELIMITER => depth -= if in_item { 2 } else { 1 },
-                ITEM_DELIMITER => depth -= u64::from(in_item),
-                ITEM if head.length == UNDEFINED => depth += u64::from(!in_item),
-                _ if head.length == UNDEFINED => {
-                    depth += 1;
-                    if encoding.explicit && head.vr == Vr::UN {
-                        implicit_from = Some(depth);
-                    }
-                }
-                ITEM if in_item => {
-                    depth -= 1; // the delimiter of the item before is missing
-                    self.at += u64::from(head.length);
-                }
-                _ => self.at += u64::from(head.length),
-            }
-            implicit_from = implicit_from.filter(|from| depth >= *from);
-        }
-        if depth > 0 {
-            self.give_up(Flags::UNPARSED);
-        }
-        Ok(())
-    }
-
-    /// Passes over fragments from `at`: how long they are, without the delimiter that ends them.
-    fn fragments(&mut self, at: u64, end: u64, big_endian: bool) -> io::Result<u64> {
-        if let Some(known) = self.window.fragments_end().filter(|_| self.levels.is_empty())
-            && (at..=end).contains(&known)
-        {
-            self.at = known;
-        } else {
-            self.at = at;
-        }
-        while self.at < end {
-            let bytes = self.window.get(self.at, 8)?.first_chunk::<8>().copied();
-            let Some([a, b, c, d, l, m, n, o]) = bytes else { break };
-            let length = element::number([l, m, n, o], big_endian);
-            match element::tag_of([a, b, c, d], big_endian) {
-                SEQUENCE_DELIMITER => {
-                    let length = self.at - at;
-                    self.at += 8;
-                    return Ok(length);
-                }
-                ITEM if length < UNDEFINED - 1 => self.at += 8 + u64::from(length),
-                _ => {
-                    let length = self.at - at;
-                    self.give_up(Flags::UNPARSED);
-                    return Ok(length);
-                }
-            }
-        }
-        self.flags |= Flags::TRUNCATED;
-        self.at = end;
-        Ok(end.saturating_sub(at))
-    }
 }
 
 const PIXEL_REPRESENTATION: u32 = 0x0028_0103;
 
 /// Can this be an element without VR among those with one?
-fn sound(head: Head) -> bool {
+pub(super) fn sound(head: Head) -> bool {
     let length =
         head.length == UNDEFINED || head.length & 1 == 0 && head.length <= DOUBTFUL_LENGTH_MAX;
     length && (element::in_dictionary(head.tag) || head.tag >> 16 & 1 == 1)

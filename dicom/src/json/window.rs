@@ -29,11 +29,12 @@ impl<'s> Window<'s> {
 
     /// At least `least` bytes from `at`, fewer only at the end of the data set; up to `most` if they are
     /// at hand anyway.
+    #[inline]
     pub(super) fn some(&mut self, at: u64, least: usize, most: usize) -> io::Result<&[u8]> {
-        let least = least.min(usize::try_from(self.length.saturating_sub(at)).unwrap_or(least));
         let start = at.wrapping_sub(self.chunk_at);
-        if at < self.chunk_at || start.saturating_add(least as u64) > self.chunk.len() as u64 {
-            self.fetch(at, least)?;
+        if start.saturating_add(least as u64) > self.chunk.len() as u64 {
+            let left = usize::try_from(self.length.saturating_sub(at)).unwrap_or(least);
+            self.fetch(at, least.min(left))?;
         }
         let start = (at - self.chunk_at) as usize;
         let end = start.saturating_add(most).min(self.chunk.len());
@@ -43,13 +44,6 @@ impl<'s> Window<'s> {
     /// `length` bytes from `at`, fewer only at the end of the data set.
     pub(super) fn get(&mut self, at: u64, length: usize) -> io::Result<&[u8]> {
         self.some(at, length, length)
-    }
-
-    /// The same, to keep.
-    pub(super) fn keep(&mut self, at: u64, length: usize) -> io::Result<Bytes> {
-        let found = self.get(at, length)?.len();
-        let start = (at - self.chunk_at) as usize;
-        Ok(self.chunk.slice(start..start + found))
     }
 
     /// Makes `least` bytes from `at` the start of the chunk. They are inside the data set.

@@ -280,6 +280,11 @@ impl<'o> Writer<'o> {
         let declared = String::from_utf8_lossy(value);
         let charset = Charset::new(Some(declared.trim_end_matches(['\0', ' '])));
         let Some(object) = self.objects.last() else { return };
+        let entries = self.entries.get(object.first_entry..).unwrap_or_default();
+        let declarations = entries.iter().filter(|(tag, _)| *tag == tags::SPECIFIC_CHARACTER_SET);
+        if declarations.count() > 1 {
+            return; // the first counts
+        }
         if object.charset > 0 || self.objects.len() > 1 {
             self.charsets.truncate(object.charset + 1);
             self.charsets.push(charset);

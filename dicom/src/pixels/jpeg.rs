@@ -4,8 +4,9 @@ use bytes::Bytes;
 use jpeg_decoder::{ColorTransform, Decoder};
 
 use super::jpeg_head::Head;
-use super::{Decoded, ImageLayout, Photometric, PixelError, samples};
+use super::{Decoded, ImageLayout, Photometric, PixelError, jpeg_extended, jpeg_lossless, samples};
 
+const EXTENDED: u8 = 1;
 const LOSSLESS: u8 = 3;
 
 /// One frame.
@@ -16,39 +17,48 @@ const LOSSLESS: u8 = 3;
 pub(super) fn decode(layout: &ImageLayout, stream: &Bytes) -> Result<Decoded, PixelError> {
     let head = Head::of(stream)?;
     head.check(layout)?;
-    let mut decoded_layout = layout.interleaved();
-    let mut decoder = Decoder::new(stream.as_ref());
-    decoder.set_max_decoding_buffer_size(layout.frame_bytes().max(1) * 2);
-    if head.components.len() == 3 {
-        let converts = head.process != LOSSLESS && is_ybr(&head, layout.photometric);
-        // Not `None`: that leaves the three samples of each line apart.
-        decoder.set_color_transform(if converts {
-            ColorTransform::YCbCr
-        } else {
-            ColorTransform::RGB
-        });
-        if head.process != LOSSLESS {
-            decoded_layout.photometric = Photometric::Rgb;
+    let stored = layout.photometric;
+    let mut layout = layout.interleaved();
+    let values = match (head.process, head.precision) {
+        (LOSSLESS, _) => jpeg_lossless::decode(&head, stream)?,
+        (EXTENDED, 9..=12) => jpeg_extended::decode(&head, stream)?,
+        (_, 8) => {
+            let bytes = lossy(&head, stored, &layout, stream)?;
+            if layout.samples == 3 {
+                layout.photometric = Photometric::Rgb;
+            }
+            if layout.bits_allocated == 8 && !layout.signed {
+                return Ok(Decoded { bytes: Bytes::from(bytes), layout });
+            }
+            bytes.into_iter().map(u16::from).collect()
         }
-    } else if head.components.len() == 4 {
-        return Err(PixelError::Unsupported("JPEG of four components"));
-    }
-    let decoded = decoder
-        .decode()
-        .map_err(|error| PixelError::Codec { codec: "JPEG", message: error.to_string() })?;
-    // The decoder gives exactly 8-bit lossless samples as bytes, all others as native 16-bit numbers.
-    let bytes = if head.precision == 8 {
-        let values = decoded.iter().map(|value| i32::from(*value));
-        if layout.sample_bytes() == 1 && !layout.signed {
-            decoded
-        } else {
-            samples::write(&decoded_layout, head.precision, values)
-        }
-    } else {
-        let values = decoded.as_chunks::<2>().0.iter().map(|b| i32::from(u16::from_ne_bytes(*b)));
-        samples::write(&decoded_layout, head.precision, values)
+        _ => return Err(PixelError::Unsupported("progressive JPEG of more than 8 bits")),
     };
-    Ok(Decoded { bytes: Bytes::from(bytes), layout: decoded_layout })
+    let bytes = samples::write(&layout, head.precision, values.into_iter().map(i32::from));
+    Ok(Decoded { bytes: Bytes::from(bytes), layout })
+}
+
+/// 8-bit samples of a cosine-transformed stream, three of them as RGB.
+fn lossy(
+    head: &Head,
+    stored: Photometric,
+    layout: &ImageLayout,
+    stream: &Bytes,
+) -> Result<Vec<u8>, PixelError> {
+    let mut decoder = Decoder::new(stream.as_ref());
+    decoder.set_max_decoding_buffer_size(layout.pixels() * layout.samples as usize);
+    match head.components.len() {
+        1 => {}
+        // Not `None` for what stays: that leaves the three samples of each line apart.
+        3 if is_ybr(head, stored) => decoder.set_color_transform(ColorTransform::YCbCr),
+        3 => decoder.set_color_transform(ColorTransform::RGB),
+        _ => return Err(PixelError::Unsupported("JPEG of two or four components")),
+    }
+    let failed = |error: jpeg_decoder::Error| PixelError::Codec {
+        codec: "JPEG",
+        message: error.to_string(),
+    };
+    decoder.decode().map_err(failed)
 }
 
 /// Does a lossy stream hold colour differences? An Adobe segment says so; component names may; JFIF

@@ -26,7 +26,7 @@ pub(super) struct Head {
     pub(super) adobe: Option<u8>,
     /// A JFIF APP0 segment is there.
     pub(super) jfif: bool,
-    /// Interleave mode of the first JPEG-LS scan; components of the first scan otherwise meaningless.
+    /// Interleave mode of the first scan of JPEG-LS.
     pub(super) interleave: u8,
 }
 
@@ -41,12 +41,12 @@ const APP14: u8 = 0xEE;
 impl Head {
     /// Reads up to the first scan.
     pub(super) fn of(stream: &[u8]) -> Result<Self, PixelError> {
-        let mut markers = Markers { rest: stream };
+        let mut markers = Markers::new(stream);
         if markers.next() != Some((SOI, &[])) {
             return Err(PixelError::Coding("a JPEG stream does not start with SOI"));
         }
         let mut head = Self::default();
-        while let Some((marker, body)) = markers.next() {
+        for (marker, body) in markers {
             match marker {
                 0xC0..=0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF | JPEG_LS => {
                     if !head.components.is_empty() {
@@ -113,8 +113,19 @@ pub(super) fn agree(what: &'static str, header: u32, stream: u32) -> Result<(), 
 }
 
 /// Marker segments up to the first entropy-coded data.
-struct Markers<'a> {
+pub(super) struct Markers<'a> {
     rest: &'a [u8],
+}
+
+impl<'a> Markers<'a> {
+    pub(super) fn new(rest: &'a [u8]) -> Self {
+        Self { rest }
+    }
+
+    /// What follows the last segment that was given out.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
 }
 
 impl<'a> Iterator for Markers<'a> {

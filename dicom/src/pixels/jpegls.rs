@@ -6,6 +6,16 @@ use charls::CharLS;
 use super::jpeg_head::{Head, JPEG_LS};
 use super::{Decoded, ImageLayout, PixelError, samples};
 
+/// A stream with the zeros before its end marker left out: some writers make the length even there
+/// (one of NEMA's own samples), and CharLS minds.
+fn without_padding(stream: &[u8]) -> Option<Vec<u8>> {
+    let end = stream.windows(2).rposition(|pair| pair == [0xFF, 0xD9])?;
+    let data = stream.get(..end)?;
+    let zeros = data.iter().rev().take_while(|byte| **byte == 0).count();
+    let kept = data.get(..end - zeros).filter(|_| zeros > 0)?;
+    Some([kept, &[0xFF, 0xD9]].concat())
+}
+
 /// One frame. Colours stay as they are; samples come out side by side.
 pub(super) fn decode(layout: &ImageLayout, stream: &Bytes) -> Result<Decoded, PixelError> {
     let head = Head::of(stream)?;
@@ -16,6 +26,9 @@ pub(super) fn decode(layout: &ImageLayout, stream: &Bytes) -> Result<Decoded, Pi
     head.check(layout)?;
     let decoded = CharLS::default()
         .decode(stream)
+        .or_else(|error| {
+            without_padding(stream).map_or(Err(error), |s| CharLS::default().decode(&s))
+        })
         .map_err(|error| PixelError::Codec { codec: "JPEG-LS", message: error.to_string() })?;
     let layout = layout.interleaved();
     let stream_bytes = if head.precision > 8 { 2 } else { 1 };

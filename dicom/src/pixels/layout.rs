@@ -228,6 +228,13 @@ impl ImageLayout {
         self.bits().div_ceil(8) as usize
     }
 
+    /// Do frames of native data start and end within bytes? Then none but the first has a byte range:
+    /// the splitter takes the whole value for one frame, and [`super::bit_frame`] cuts them out of it.
+    #[must_use]
+    pub fn shares_bytes(&self) -> bool {
+        !self.bits().is_multiple_of(8)
+    }
+
     /// Bits of one frame.
     fn bits(&self) -> u64 {
         let pixels = u64::from(self.rows) * u64::from(self.columns);

@@ -5,14 +5,18 @@
 //! ([`crate::limits::FRAME_BYTES_MAX`]). A decoder that panics is an error like any other. A frame comes
 //! out whole or not at all: missing samples are never made up.
 //!
-//! The decoders are those of dicom-rs, called without its adapters: those hide whether colours were
-//! converted, convert RGB that is coded without an Adobe marker, leave planes of JPEG-LS apart, and
-//! refuse blank images that compress well.
+//! The decoders are mostly those of dicom-rs, called without its adapters: those hide whether colours
+//! were converted, convert RGB that is coded without an Adobe marker, leave planes of JPEG-LS apart, and
+//! refuse large images that compress well. Of our own are RLE, and the kinds of JPEG that `jpeg-decoder`
+//! lacks or gets wrong (12 bits, lossless).
 
 mod fragments;
 mod jpeg;
 mod jpeg2000;
+mod jpeg_entropy;
+mod jpeg_extended;
 mod jpeg_head;
+mod jpeg_lossless;
 mod jpegls;
 mod jpegxl;
 mod layout;

@@ -17,7 +17,7 @@ pub(super) fn write(
         if layout.signed {
             value << unused >> unused
         } else {
-            ((value as u32) << unused >> unused) as i32
+            ((value as u32) << unused >> unused).cast_signed()
         }
     };
     match sample_bytes {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cairn_store::ingest::Ingest;
-use cairn_store::{Access, Store};
+use cairn_store::ingest::{Ingest, Observer};
+use cairn_store::{Access, IngestConfig, Store};
 use clap::Args;
 use tokio::net::TcpListener;
 
@@ -18,6 +18,10 @@ use crate::metrics::Metrics;
 
 /// Threads beside those that the bounds count: compression, look-ups of the runtime.
 const THREADS_MORE: usize = 16;
+/// How often studies are looked for whose content has no name yet.
+const RECORD_EVERY: Duration = Duration::from_secs(10);
+/// A study is named when nothing came for it for so long: most are complete by then.
+const STUDY_QUIET: Duration = Duration::from_secs(30);
 /// How long requests that were dropped may take to let go of the archive.
 const LET_GO: Duration = Duration::from_secs(5);
 
@@ -71,6 +75,7 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
     let mut config = session.config()?;
     config.serve.http = args.http.clone().unwrap_or(config.serve.http);
     config.serve.base_url = args.base_url.clone().unwrap_or(config.serve.base_url);
+    config.serve.check()?;
     let section = config.serve.clone();
     let (address, limits) = (section.address()?, section.limits());
     logging::start(Style {
@@ -88,13 +93,16 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
     let cannot = |source| Error::Listen { address: address.to_string(), source };
     let listener = runtime.block_on(TcpListener::bind(address)).map_err(cannot)?;
     let bound = listener.local_addr().map_err(cannot)?;
-    let ingest = config.ingest_config();
+    let metrics = Arc::new(Metrics::new()?);
+    let told = Arc::clone(&metrics);
+    let observer = Observer::new(move |stage, took| told.stage(stage, took));
+    let ingest = IngestConfig { observer, ..config.ingest_config() };
     let journal_bytes_max = ingest.journal_bytes_max;
     let store = Store::open(&session.store_config()?, Access::Write)?;
     super::import::tell_key(session, &store)?;
     let ingest = store.ingest(ingest)?;
-    let metrics = Metrics::new()?;
     let app = Arc::new(App::new(store, ingest, metrics, parts(&section, journal_bytes_max)?));
+    runtime.spawn(record(Arc::clone(&app)));
     session.output.note(&format!("cairn: listening on http://{bound}"));
     tracing::info!(address = %bound, "listening");
     runtime.block_on(serve(Arc::clone(&app), listener, signalled())).map_err(cannot)?;
@@ -115,6 +123,18 @@ fn parts(section: &ServeSection, journal_bytes_max: u64) -> Result<Parts> {
         access_log: section.access_log,
         journal_bytes_max,
     })
+}
+
+/// Names the content of studies that have been quiet for a while.
+async fn record(app: Arc<App>) {
+    while !app.is_draining() {
+        tokio::time::sleep(RECORD_EVERY).await;
+        let recorded = app.blocking(|app| Ok(app.ingest()?.record_studies(STUDY_QUIET)?)).await;
+        if let Err(problem) = recorded {
+            let detail = problem.detail.as_deref().unwrap_or("");
+            tracing::warn!(detail, "studies could not be recorded");
+        }
+    }
 }
 
 /// Waits until everything is in the bucket, and names the content of the studies that changed.

@@ -86,7 +86,8 @@ impl Default for ServeSection {
 }
 
 impl ServeSection {
-    pub(super) fn check(&self) -> Result<()> {
+    /// Refuses what cannot be used.
+    pub(crate) fn check(&self) -> Result<()> {
         let bounds = [
             ("serve.connections_max", self.connections_max as u64, 1, 1 << 20),
             ("serve.jobs_max", self.jobs_max as u64, 0, 4096),

@@ -93,9 +93,9 @@ fn wadl(base: &str) -> String {
          <application xmlns=\"http://wadl.dev.java.net/2009/02\">\n<resources base=\"{base}/\">\n"
     );
     for resource in RESOURCES {
-        out += &format!("<resource path=\"{}\">", resource.path);
+        out.extend(["<resource path=\"", resource.path, "\">"]);
         for (method, id) in resource.methods {
-            out += &format!("<method name=\"{method}\" id=\"{id}\"/>");
+            out.extend(["<method name=\"", method, "\" id=\"", id, "\"/>"]);
         }
         out += "</resource>\n";
     }

@@ -1,6 +1,24 @@
 //! DICOMweb (PS3.18): one file, or folder, for each service.
 
+// Handlers that use the rest land one by one.
+#![allow(dead_code, unused_imports)]
+
+pub(crate) mod accept;
+mod ahead;
+mod body;
+pub(crate) mod bulkdata;
 pub(crate) mod capabilities;
 pub(crate) mod commitment;
 pub(crate) mod delete;
+pub(crate) mod frames;
+pub(crate) mod image;
+pub(crate) mod metadata;
+pub(crate) mod multipart;
+mod native_xml;
+pub(crate) mod qido;
+pub(crate) mod retrieve;
 pub(crate) mod stow;
+pub(crate) mod subject;
+mod transcode;
+pub(crate) mod undecodable;
+mod value;

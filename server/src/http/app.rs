@@ -11,6 +11,7 @@ use super::cors::Origins;
 use super::forwarded::{BaseUrl, Trust};
 use super::limits::{Limits, PLACE_PATIENCE};
 use super::problem::Problem;
+use crate::dicomweb::undecodable::Undecodable;
 use crate::metrics::Metrics;
 
 /// One server: an archive, its settings and its figures.
@@ -20,7 +21,7 @@ pub(crate) struct App {
     /// Taken out when the server ends.
     ingest: RwLock<Option<Arc<Ingest>>>,
     /// Everything that is measured.
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: Arc<Metrics>,
     /// The bounds.
     pub(crate) limits: Limits,
     /// The URL under which clients reach this server, if it is set.
@@ -33,6 +34,8 @@ pub(crate) struct App {
     pub(crate) access_log: bool,
     /// Sealed bytes that may wait for the bucket.
     pub(crate) journal_bytes_max: u64,
+    /// What turned out to be undecodable.
+    pub(crate) undecodable: Undecodable,
     draining: AtomicBool,
     jobs: Arc<Semaphore>,
     stores: Arc<Semaphore>,
@@ -50,7 +53,7 @@ pub(crate) struct Parts {
 }
 
 impl App {
-    pub(crate) fn new(store: Store, ingest: Ingest, metrics: Metrics, parts: Parts) -> Self {
+    pub(crate) fn new(store: Store, ingest: Ingest, metrics: Arc<Metrics>, parts: Parts) -> Self {
         let Parts { limits, base_url, trust, origins, access_log, journal_bytes_max } = parts;
         Self {
             store,
@@ -65,6 +68,7 @@ impl App {
             origins,
             access_log,
             journal_bytes_max,
+            undecodable: Undecodable::default(),
             draining: AtomicBool::new(false),
         }
     }

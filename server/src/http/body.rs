@@ -132,7 +132,7 @@ impl RequestBody {
 
     /// Reads on for a moment and throws away: a client that first sends and then reads shall get its
     /// answer, and not a reset. One that waits for "100 Continue" is not asked to send.
-    pub(super) fn linger(mut self) {
+    pub(crate) fn linger(mut self) {
         if self.ended || self.expects {
             return;
         }

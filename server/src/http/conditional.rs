@@ -14,7 +14,7 @@ use hyper::header::{
 use super::problem::Problem;
 use super::reply::Reply;
 
-/// A strong entity tag.
+/// An entity tag: strong, unless said otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Tag(String);
 
@@ -26,12 +26,15 @@ impl Tag {
         Self(format!("\"{}\"", name.chars().map(plain).collect::<String>()))
     }
 
+    /// The same of what is not the same bytes each time: multipart bodies have random boundaries.
+    pub(crate) fn weak(self) -> Self {
+        Self(format!("W/{}", self.0.trim_start_matches("W/")))
+    }
+
     /// Does the client have it already (If-None-Match; compared weakly, RFC 9110 §13.1.2)?
     pub(crate) fn is_known(&self, headers: &HeaderMap) -> bool {
         headers.get_all(IF_NONE_MATCH).iter().filter_map(|field| field.to_str().ok()).any(|list| {
-            list.split(',')
-                .map(str::trim)
-                .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == self.0)
+            list.split(',').map(str::trim).any(|tag| tag == "*" || opaque(tag) == opaque(&self.0))
         })
     }
 
@@ -48,8 +51,14 @@ impl Tag {
     /// May a range be served? Not if the client has a part of something else (If-Range, compared
     /// strongly).
     fn agrees(&self, headers: &HeaderMap) -> bool {
-        headers.get(IF_RANGE).is_none_or(|value| value.as_bytes() == self.0.as_bytes())
+        let strong = !self.0.starts_with("W/");
+        headers.get(IF_RANGE).is_none_or(|value| strong && value.as_bytes() == self.0.as_bytes())
     }
+}
+
+/// A tag without its mark of weakness.
+fn opaque(tag: &str) -> &str {
+    tag.strip_prefix("W/").unwrap_or(tag)
 }
 
 /// What part of a body is asked for.

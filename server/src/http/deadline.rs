@@ -135,7 +135,7 @@ impl<S: Write + Unpin> Write for Guarded<S> {
     ) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.stream).poll_write(context, bytes) {
             Poll::Pending => self.stuck(context),
-            done => {
+            done @ Poll::Ready(_) => {
                 self.writing = None;
                 done
             }
@@ -161,7 +161,7 @@ impl<S: Write + Unpin> Write for Guarded<S> {
     ) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.stream).poll_write_vectored(context, pieces) {
             Poll::Pending => self.stuck(context),
-            done => {
+            done @ Poll::Ready(_) => {
                 self.writing = None;
                 done
             }

@@ -96,7 +96,7 @@ struct Said<'a> {
 impl<'a> Said<'a> {
     /// The first element of each list was added by the proxy next to the client.
     fn read(headers: &'a HeaderMap) -> Self {
-        let first = |name| text(headers, name).map(|list| first_of(list));
+        let first = |name| text(headers, name).map(first_of);
         let mut said = Self {
             scheme: first(&X_PROTO).filter(|scheme| is_scheme(scheme)),
             host: first(&X_HOST).filter(|host| is_host(host)),

@@ -38,7 +38,7 @@ pub(crate) use listen::serve;
 pub(crate) use problem::Problem;
 pub(crate) use reply::Reply;
 pub(crate) use request::Ask;
-pub(crate) use route::Route;
+pub(crate) use route::{Level, Route, Scope};
 pub(crate) use stream::Feed;
 
 /// What a handler gives back.

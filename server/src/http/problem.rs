@@ -12,6 +12,14 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use super::limits::RETRY_AFTER_SECONDS;
 use super::reply::Reply;
 
+/// The client went away in the middle of a reply. Nobody is told; the connection ends.
+pub(crate) fn gone(_: super::stream::Gone) -> Problem {
+    Problem {
+        kind: "request",
+        ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the client is gone")
+    }
+}
+
 /// A request that is not granted.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
@@ -74,6 +82,11 @@ impl Problem {
     /// 503: no place free, or on the way out.
     pub(crate) fn busy(message: &'static str) -> Self {
         Self { kind: "busy", ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message) }
+    }
+
+    /// Counted as this kind.
+    pub(crate) fn kind(self, kind: &'static str) -> Self {
+        Self { kind, ..self }
     }
 
     /// With what happened, for the log.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hyper::StatusCode;
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use super::problem::Problem;
 use super::stream::Feed;
@@ -82,6 +82,16 @@ impl Reply {
         self.text_header(CONTENT_TYPE, media_type)
     }
 
+    /// Makes a browser save it, under this name. A DICOM file may begin with a TIFF or a program: it
+    /// shall never be opened for what its first bytes look like.
+    pub(crate) fn attachment(self, uid: &str, extension: &str) -> Self {
+        let plain = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '_' };
+        let name: String = uid.chars().map(plain).collect();
+        let name = name.trim_start_matches('.');
+        let value = format!("attachment; filename=\"{name}.{extension}\"");
+        self.text_header(CONTENT_DISPOSITION, &value)
+    }
+
     /// Sets the body.
     pub(crate) fn bytes(mut self, body: impl Into<Bytes>) -> Self {
         self.content = Content::Full(body.into());
@@ -101,5 +111,21 @@ impl Reply {
 impl std::fmt::Debug for Reply {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Reply").field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_downloads_are_harmless() {
+        let name = |uid: &str| {
+            let reply = Reply::new(StatusCode::OK).attachment(uid, "dcm");
+            reply.headers[CONTENT_DISPOSITION].to_str().map(str::to_owned).ok()
+        };
+        assert_eq!(name("1.2.3").as_deref(), Some("attachment; filename=\"1.2.3.dcm\""));
+        let hostile = name("../..\"\r\nX: y\u{202e}");
+        assert_eq!(hostile.as_deref(), Some("attachment; filename=\"_..___X__y_.dcm\""));
     }
 }

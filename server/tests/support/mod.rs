@@ -2,6 +2,10 @@
 
 #![allow(dead_code, clippy::unwrap_used)] // each test file uses its part; a failed set-up may panic
 
+pub(crate) mod multipart;
+pub(crate) mod object;
+pub(crate) mod server;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -5,12 +5,16 @@
 //! block; they belong on threads that may.
 
 mod schema;
+pub mod search;
 mod sqlite;
 mod sqlite_commitment;
+mod sqlite_narrow;
 mod sqlite_read;
+mod sqlite_search;
 mod sqlite_write;
 mod values;
 
+pub use search::{Found, Search};
 pub use sqlite::SqliteCatalog;
 
 use cairn_chunker::id::{ChunkId, DatasetHash, LeafHash, PixelDigest};
@@ -333,6 +337,9 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
 
     /// Attributes of the version that is shown, at all levels; `None` if nothing is.
     fn attributes(&self, study: &str, series: &str, sop: &str) -> Result<Option<Attributes>>;
+
+    /// What matches a query, in the order of [`Found::number`].
+    fn search(&self, search: &Search<'_>, visit: Visitor<'_, Found>) -> Result<()>;
 
     /// The newest record of a study.
     fn study_record(&self, study: &str) -> Result<Option<StudyEntry>>;

@@ -41,8 +41,20 @@ CREATE TABLE study (
     description TEXT NOT NULL,
     referring TEXT NOT NULL,
     -- Every patient and study attribute, those above included.
-    attributes BLOB NOT NULL
+    attributes BLOB NOT NULL,
+    -- The date as the number YYYYMMDD; 0 where it is none.
+    day INTEGER NOT NULL
 );
+-- What studies are searched by. A study is written seldom beside its instances.
+CREATE INDEX study_by_patient ON study (patient_id);
+CREATE INDEX study_by_accession ON study (accession);
+CREATE INDEX study_by_day ON study (day);
+-- Each group of the patient's name, folded: no case, no accents.
+CREATE TABLE study_name (
+    name TEXT NOT NULL,
+    study INTEGER NOT NULL,
+    PRIMARY KEY (name, study)
+) WITHOUT ROWID;
 CREATE TABLE series (
     no INTEGER PRIMARY KEY,
     study INTEGER NOT NULL,
@@ -62,6 +74,8 @@ CREATE TABLE series (
     changed INTEGER NOT NULL,
     UNIQUE (study, uid)
 );
+CREATE INDEX series_by_uid ON series (uid);
+CREATE INDEX series_by_modality ON series (modality, study);
 -- UIDs that repeat: SOP classes and transfer syntaxes.
 CREATE TABLE term (
     no INTEGER PRIMARY KEY,

@@ -7,8 +7,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::sqlite::{SqliteCatalog, chunk_key, fault, uid_key};
 use super::values::unpack_values;
 use super::{
-    Batch, Catalog, CommitmentRow, Existence, Location, PackNo, PackRow, PackState, SeriesRow,
-    SeriesState, StudyRow, Totals, VersionRow, Visitor,
+    Batch, Catalog, CommitmentRow, Existence, Found, Location, PackNo, PackRow, PackState, Search,
+    SeriesRow, SeriesState, StudyRow, Totals, VersionRow, Visitor, sqlite_search,
 };
 use crate::commit::{Outcome, StudyEntry, Target};
 use crate::error::{Error, Result};
@@ -361,6 +361,10 @@ impl Catalog for SqliteCatalog {
             unpack_values(level, &mut attributes)?;
         }
         Ok(Some(attributes))
+    }
+
+    fn search(&self, search: &Search<'_>, visit: Visitor<'_, Found>) -> Result<()> {
+        self.read(|connection| sqlite_search::search(connection, search, visit))
     }
 
     fn study_record(&self, study: &str) -> Result<Option<StudyEntry>> {

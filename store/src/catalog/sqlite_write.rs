@@ -6,6 +6,8 @@
 use std::collections::HashMap;
 
 use cairn_dicom::attributes::{Attributes, Level};
+use cairn_dicom::query::moment::Date;
+use cairn_dicom::query::name::fold_names;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::sqlite::uid_key;
@@ -19,6 +21,9 @@ type Result<T> = rusqlite::Result<T>;
 const COVERED: &str = "SELECT i.no FROM study JOIN series ON series.study = study.no
      JOIN instance i ON i.series = series.no
      WHERE study.uid = ?1 AND (?2 = '' OR series.uid = ?2) AND (?3 = '' OR i.uid = ?3)";
+
+const NAME_STUDY: &str = "INSERT OR IGNORE INTO study_name VALUES (?1, ?2)";
+const UNNAME_STUDY: &str = "DELETE FROM study_name WHERE name = ?1 AND study = ?2";
 
 /// One batch on its way into the tables.
 pub(super) struct BatchWriter<'a> {
@@ -66,20 +71,20 @@ impl<'a> BatchWriter<'a> {
         }
         let known = self
             .transaction
-            .prepare_cached("SELECT no FROM study WHERE uid = ?1")?
-            .query_row([uid], |row| row.get(0))
+            .prepare_cached("SELECT no, patient_name FROM study WHERE uid = ?1")?
+            .query_row([uid], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))
             .optional()?;
         let sql = match known {
             None => {
                 "INSERT INTO study (uid, patient_name, patient_id, birth_date, sex, date, time,
-                    accession, id, description, referring, attributes)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
+                    accession, id, description, referring, attributes, day)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
             }
-            Some(no) if !update => return Ok(no),
+            Some((no, _)) if !update => return Ok(no),
             Some(_) => {
                 "UPDATE study SET patient_name = ?2, patient_id = ?3, birth_date = ?4, sex = ?5,
                     date = ?6, time = ?7, accession = ?8, id = ?9, description = ?10,
-                    referring = ?11, attributes = ?12
+                    referring = ?11, attributes = ?12, day = ?13
                  WHERE uid = ?1"
             }
         };
@@ -96,10 +101,26 @@ impl<'a> BatchWriter<'a> {
             text(attributes, 0x0008_1030),
             text(attributes, 0x0008_0090),
             packed,
+            Date::parse(text(attributes, 0x0008_0020)).map_or(0, |day| day.0),
         ])?;
-        let no = known.unwrap_or_else(|| self.transaction.last_insert_rowid());
+        let (no, before) =
+            known.unwrap_or_else(|| (self.transaction.last_insert_rowid(), String::new()));
+        let name = text(attributes, 0x0010_0010);
+        if before != name {
+            self.name_study(no, &before, UNNAME_STUDY)?;
+            self.name_study(no, name, NAME_STUDY)?;
+        }
         self.studies.insert(uid.to_owned(), (no, packed));
         Ok(no)
+    }
+
+    /// Runs `sql` for each group of a name as it is searched.
+    fn name_study(&self, study: i64, name: &str, sql: &str) -> Result<()> {
+        let folded = fold_names(name);
+        for group in folded.split(['\\', '=']).filter(|group| !group.is_empty()) {
+            self.transaction.prepare_cached(sql)?.execute(params![group, study])?;
+        }
+        Ok(())
     }
 
     fn series_no(

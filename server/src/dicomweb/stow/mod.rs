@@ -1,10 +1,168 @@
-//! STOW-RS.
+//! STOW-RS: taking instances in over HTTP (PS3.18 §10.5).
+//!
+//! ```text
+//! socket ─▶ hyper ─▶ task: pace, bound ─▶ channel ─▶ thread: multipart ─▶ Ingest::receive ─▶ receipts
+//! ```
+//!
+//! The body is read as it comes and never held: the channel has a few pieces, the thread reads one
+//! part ahead as far as [`PART_AHEAD_BYTES`](part::PART_AHEAD_BYTES). The reply is made when every
+//! instance of the request is durable, or was refused. A connection that breaks takes the part under
+//! way with it; parts before it are whole instances, and stay.
+
+mod codes;
+mod feed;
+mod part;
+mod reply;
+mod results;
+mod worker;
 
 use std::sync::Arc;
 
-use crate::http::{Answer, App, Ask, Problem};
+use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 
-/// Stores.
-pub(crate) async fn store(_app: &Arc<App>, _study: Option<String>, _ask: Ask) -> Answer {
-    Err(Problem::not_implemented())
+use super::accept::{Accept, DICOM, DICOM_JSON, DICOM_XML, Offer};
+use super::multipart;
+use crate::http::limits::RETRY_AFTER_SECONDS;
+use crate::http::{Answer, App, Ask, Problem, Reply};
+use results::Status;
+use worker::Worker;
+
+/// How the instances lie in the body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Form {
+    /// One, which is all of the body.
+    Single,
+    /// In parts, between these boundaries.
+    Multipart(String),
+}
+
+impl Form {
+    /// Reads Content-Type.
+    ///
+    /// # Errors
+    /// 415 for what this server does not take, 400 for a multipart type that cannot be read.
+    fn of(content_type: Option<&str>) -> Result<Self, Problem> {
+        let content_type = content_type.ok_or_else(|| {
+            Problem::media_type("a body has to say what it is: there is no Content-Type")
+        })?;
+        let essence = content_type.split(';').next().unwrap_or("").trim();
+        if essence.eq_ignore_ascii_case(DICOM) {
+            return Ok(Self::Single);
+        }
+        if !essence.eq_ignore_ascii_case("multipart/related") {
+            let message = "instances come as multipart/related or application/dicom";
+            return Err(Problem::media_type(message));
+        }
+        // Without a type, each part says for itself what it is.
+        let kind = parameter(content_type, "type");
+        if kind.is_some_and(|kind| !kind.eq_ignore_ascii_case(DICOM)) {
+            let message = "the parts have to be of application/dicom";
+            return Err(Problem::media_type(message));
+        }
+        let boundary = multipart::boundary(content_type);
+        boundary.map(Self::Multipart).ok_or_else(|| {
+            Problem::bad("the Content-Type has no boundary of 1 to 70 plain characters")
+        })
+    }
+}
+
+/// A parameter of a media type, without quotes.
+fn parameter<'a>(media_type: &'a str, name: &str) -> Option<&'a str> {
+    super::accept::split_outside_quotes(media_type, ';').skip(1).find_map(|parameter| {
+        let (known, value) = parameter.split_once('=')?;
+        let value = value.trim().trim_matches('"');
+        known.trim().eq_ignore_ascii_case(name).then_some(value)
+    })
+}
+
+/// Stores what the body holds; with `study`, all of it has to belong there.
+pub(crate) async fn store(app: &Arc<App>, study: Option<String>, ask: Ask) -> Answer {
+    let form = Form::of(ask.text(&CONTENT_TYPE));
+    let checked = form.and_then(|form| {
+        let offers = [
+            Offer::single(DICOM_JSON),
+            Offer::single("application/json"),
+            Offer::single(DICOM_XML),
+        ];
+        let place = Accept::of(&ask).choose(&offers)?;
+        ask.body.refuse_early()?;
+        if app.is_draining() {
+            return Err(Problem::busy("the server is ending"));
+        }
+        Ok((form, offers[place].media_type, app.ingest()?))
+    });
+    let (form, media_type, ingest) = match checked {
+        Ok(checked) => checked,
+        Err(problem) => {
+            // Nothing of the body is wanted, but its sender may not look before it is through.
+            ask.body.linger();
+            return Err(problem);
+        }
+    };
+    let place = app.store_place().await?;
+    let base = ask.dicomweb();
+    let (source, pump) = feed::pair(ask.body);
+    let worker = Worker { ingest, study: study.clone(), source };
+    let work = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        worker.run(&form)
+    });
+    // Ends with the body, or when the thread wants no more of it.
+    let left = pump.run().await;
+    let results = work.await.map_err(|_| Problem::internal("storing panicked"))?;
+    if let Some(body) = left {
+        body.linger();
+    }
+    for (outcome, count) in results.outcomes() {
+        app.metrics.instances(outcome, count);
+    }
+    let (status, problem) = results.status();
+    if let Some(problem) = problem {
+        return Err(problem);
+    }
+    let is_busy = status == Status::Busy;
+    let reply = Reply::stream(media_type, None, move |feed| {
+        reply::write(&results, &base, study.as_deref(), media_type == DICOM_XML, feed)
+    });
+    let reply = reply.status(status.code());
+    Ok(if is_busy {
+        reply.header(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS))
+    } else {
+        reply
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use hyper::StatusCode;
+
+    use super::*;
+
+    #[test]
+    fn behaviour_25_what_is_taken_and_what_is_415() {
+        let form = |text: &str| Form::of(Some(text)).map_err(|problem| problem.status);
+        let parts = |boundary: &str| Ok(Form::Multipart(boundary.into()));
+        assert_eq!(form("application/dicom"), Ok(Form::Single));
+        assert_eq!(form("Application/DICOM; transfer-syntax=1.2"), Ok(Form::Single));
+        assert_eq!(form("multipart/related; type=\"application/dicom\"; boundary=b"), parts("b"));
+        assert_eq!(
+            form("multipart/related; boundary=\"b c\"; type=application/dicom"),
+            parts("b c")
+        );
+        assert_eq!(form("multipart/related; boundary=b"), parts("b"));
+        for text in [
+            "text/plain",
+            "multipart/form-data; boundary=b",
+            "",
+            "application/json",
+            "multipart/related; type=\"image/jpeg\"; boundary=b",
+        ] {
+            assert_eq!(form(text), Err(StatusCode::UNSUPPORTED_MEDIA_TYPE), "{text}");
+        }
+        let none = Form::of(None).unwrap_err();
+        assert_eq!(none.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        let text = "multipart/related; type=\"application/dicom\"";
+        assert_eq!(form(text), Err(StatusCode::BAD_REQUEST));
+    }
 }

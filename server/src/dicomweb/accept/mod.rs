@@ -1,0 +1,148 @@
+//! What a client accepts, against what a resource can be given as (PS3.18 §8.7).
+//!
+//! A handler lists its [`Offer`]s in the order in which it likes them; [`Accept::choose`] picks one,
+//! or says 406. The rules, in this order:
+//!
+//! 1. The most particular range that matches an offer gives it its weight (RFC 9110 §12.5.1).
+//! 2. Of the offers, the one of most weight wins; of equals, the first.
+//! 3. A range that names a media type and no transfer syntax means the default of that type:
+//!    Explicit VR Little Endian for application/dicom and application/octet-stream, tables 8.7.3-2 to
+//!    -5. `transfer-syntax=*`, and ranges with wildcards, take any.
+//!
+//! Reading is lenient, since clients are: `type=` with quotes or without, parameters in any order and
+//! case, `multipart/related` without a type. What cannot be read matches nothing and harms nothing.
+
+mod parse;
+mod table;
+
+pub(in crate::dicomweb) use parse::split as split_outside_quotes;
+pub(crate) use table::{media_type_of, video_type_of};
+
+use hyper::header::ACCEPT;
+
+use crate::http::{Ask, Problem};
+use parse::MediaRange;
+
+/// JSON as DICOM has it (PS3.18 annex F).
+pub(crate) const DICOM_JSON: &str = "application/dicom+json";
+/// XML as DICOM has it: the Native DICOM Model (PS3.19 §A.1).
+pub(crate) const DICOM_XML: &str = "application/dicom+xml";
+/// A DICOM file.
+pub(crate) const DICOM: &str = "application/dicom";
+/// Bytes.
+pub(crate) const OCTETS: &str = "application/octet-stream";
+
+/// One way in which a resource can be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Offer<'a> {
+    /// The media type; of the parts, in multipart.
+    pub(crate) media_type: &'a str,
+    /// The transfer syntax UID it would be in; `None` where there is no such thing (JSON, pictures).
+    pub(crate) syntax: Option<&'a str>,
+    /// In `multipart/related`, or alone?
+    pub(crate) multipart: bool,
+}
+
+impl<'a> Offer<'a> {
+    /// Alone, without a transfer syntax.
+    pub(crate) fn single(media_type: &'a str) -> Self {
+        Self { media_type, syntax: None, multipart: false }
+    }
+
+    /// In `multipart/related`, without a transfer syntax.
+    pub(crate) fn multipart(media_type: &'a str) -> Self {
+        Self { multipart: true, ..Self::single(media_type) }
+    }
+
+    /// In this transfer syntax.
+    pub(crate) fn syntax(self, uid: &'a str) -> Self {
+        Self { syntax: Some(uid), ..self }
+    }
+}
+
+/// See the [module](self).
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Accept {
+    ranges: Vec<MediaRange>,
+}
+
+impl Accept {
+    /// What a request accepts: its `accept` parameter (PS3.18 §8.3.3.1), which exists for links and so
+    /// wins, else its Accept fields, else anything.
+    pub(crate) fn of(ask: &Ask) -> Self {
+        let parameter = ask.query.get("accept").filter(|text| !text.trim().is_empty());
+        let field = ask.list(&ACCEPT).filter(|text| !text.trim().is_empty());
+        match (parameter, field) {
+            (Some(text), _) => Self::parse(text),
+            (None, Some(text)) => Self::parse(&text),
+            (None, None) => Self::parse("*/*"),
+        }
+    }
+
+    /// Reads the value of an Accept field.
+    pub(crate) fn parse(text: &str) -> Self {
+        Self { ranges: parse::ranges(text) }
+    }
+
+    /// The place of the best offer.
+    ///
+    /// # Errors
+    /// 406 if none is accepted.
+    pub(crate) fn choose(&self, offers: &[Offer<'_>]) -> Result<usize, Problem> {
+        let mut best: Option<(u16, usize)> = None;
+        for (place, offer) in offers.iter().enumerate() {
+            let weight = self.weight(offer);
+            if weight > best.map_or(0, |(most, _)| most) {
+                best = Some((weight, place));
+            }
+        }
+        best.map(|(_, place)| place).ok_or_else(Problem::not_acceptable)
+    }
+
+    /// How much an offer is wanted, in thousandths; 0: not at all.
+    fn weight(&self, offer: &Offer<'_>) -> u16 {
+        let matches =
+            self.ranges.iter().filter_map(|range| Some((fit(range, offer)?, range.weight)));
+        matches.max().map_or(0, |(_, weight)| weight)
+    }
+}
+
+/// How particularly a range matches an offer; `None` if it does not.
+fn fit(range: &MediaRange, offer: &Offer<'_>) -> Option<u8> {
+    let (wanted, in_multipart) = if range.essence == "multipart/related" {
+        // Without a type it is any part, in the default syntax of that part.
+        (range.parameter("type").unwrap_or(offer.media_type), true)
+    } else {
+        (range.essence.as_str(), false)
+    };
+    let wildcard = wanted == "*/*" || wanted.ends_with("/*");
+    // Any at all, or anything of multipart, takes both forms.
+    let any_form = !in_multipart && (wanted == "*/*" || wanted == "multipart/*");
+    if !any_form && in_multipart != offer.multipart {
+        return None;
+    }
+    let of_type = match wanted.strip_suffix("/*") {
+        Some("*") => true,
+        Some("multipart") => offer.multipart,
+        Some(kind) => offer.media_type.split('/').next().is_some_and(|known| known == kind),
+        None => wanted.eq_ignore_ascii_case(offer.media_type),
+    };
+    if !of_type {
+        return None;
+    }
+    let particular = match (wanted, wildcard) {
+        ("*/*", _) => 0,
+        (_, true) => 1,
+        (_, false) => 2,
+    };
+    let Some(syntax) = offer.syntax else { return Some(particular) };
+    match range.parameter("transfer-syntax") {
+        Some("*") => Some(particular + 1),
+        Some(uid) => (uid == syntax).then_some(particular + 2),
+        None if wildcard => Some(particular),
+        None => table::is_default(offer.media_type, syntax).then_some(particular),
+    }
+}
+
+#[cfg(test)]
+mod tests;

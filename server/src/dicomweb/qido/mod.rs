@@ -1,0 +1,223 @@
+//! QIDO-RS: from a query to the list of what matches (PS3.18 §10.6).
+//!
+//! No HTTP here: parameters in, JSON and warnings out. Results stand in the order of arrival, so pages
+//! by `limit` and `offset` neither skip nor repeat what was there while more arrives; only a deletion
+//! moves what stands behind it.
+//!
+//! Attributes that the catalog does not hold are looked up in the metadata of series, for what matches
+//! otherwise, and within a bound: an answer that may not be whole says so.
+
+mod columns;
+mod element;
+mod handle;
+#[cfg(test)]
+mod tests;
+mod unindexed;
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use cairn_dicom::attributes::Level;
+use cairn_dicom::query::{BadQuery, Note, Query};
+use cairn_store::catalog::{Catalog, Found, Search};
+use cairn_store::{Result, Store};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
+
+pub(crate) use handle::handle;
+
+use columns::Column;
+use unindexed::{SeriesObjects, Unindexed};
+
+/// Results of one answer where everything is searched: some 5 MB of JSON.
+const RESULTS_MAX: u64 = 5_000;
+/// Results of one answer within one study: clients that list a series expect to see all of it.
+const RESULTS_IN_STUDY_MAX: u64 = 20_000;
+/// Candidates fetched at a time where each has to be looked at in metadata as well.
+const CANDIDATES: u64 = 256;
+
+/// What stands in a path segment as it is (RFC 3986 §2.3): UIDs do, made-up ones need not.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_').remove(b'~');
+
+const RETRIEVE_URL: u32 = 0x0008_1190;
+
+/// The answer to a search; always with status 200 (CP 2473: also where nothing matches).
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// An array in the DICOM JSON model: `application/dicom+json`.
+    pub(crate) body: Vec<u8>,
+    /// A value for each `Warning` header field.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Reads what is asked of `/studies`, `/studies/{study}/series`, …; names and values are decoded.
+/// An error is status 400; its text can be shown.
+pub(crate) fn query(
+    level: Level,
+    study: Option<&str>,
+    series: Option<&str>,
+    parameters: &[(String, String)],
+) -> std::result::Result<Query, BadQuery> {
+    let mut query = Query::all(level);
+    if let Some(study) = study {
+        query = query.in_study(study);
+    }
+    if let Some(series) = series {
+        query = query.in_series(series);
+    }
+    query.with_parameters(parameters)
+}
+
+/// Searches. `base_url` is where the client reaches the DICOMweb root, without a slash at the end.
+pub(crate) fn search(store: &Store, query: &Query, base_url: &str) -> Result<Answer> {
+    search_in(store.catalog(), &mut &**store.metadata(), query, base_url)
+}
+
+/// [`search`] with its two sources.
+fn search_in(
+    catalog: &dyn Catalog,
+    objects: &mut dyn SeriesObjects,
+    query: &Query,
+    base_url: &str,
+) -> Result<Answer> {
+    let max = if query.study.is_some() { RESULTS_IN_STUDY_MAX } else { RESULTS_MAX };
+    let mut list = List {
+        body: vec![b'['],
+        room: query.limit.unwrap_or(max).min(max),
+        more: false,
+        columns: columns::columns(query),
+        level: query.level,
+        base_url,
+    };
+    let mut unindexed = Unindexed::new(query, catalog, objects, base_url);
+    if unindexed.has_keys() {
+        list_filtered(catalog, query, &mut unindexed, &mut list)?;
+    } else {
+        let take = list.room.saturating_add(1);
+        let page = Search { query, after: 0, skip: query.offset, take };
+        catalog.search(&page, &mut |found| {
+            // One more than is wanted was asked for, only to see whether it is there.
+            list.add(&found, &mut unindexed).map(|_| ())
+        })?;
+    }
+    list.body.push(b']');
+    let mut warnings: Vec<&str> = query.notes.iter().map(|note| note_text(*note)).collect();
+    if list.more {
+        warnings.push("There are additional results that can be requested");
+    }
+    if unindexed.is_incomplete() {
+        warnings.push(
+            "Attributes that are not indexed were looked for in a part of the instances only; \
+             name a study, or more attributes, to search all of them",
+        );
+    }
+    let warnings = warnings.into_iter().map(|text| format!("299 {base_url}: {text}")).collect();
+    Ok(Answer { body: list.body, warnings })
+}
+
+/// Lists what also matches by its metadata.
+fn list_filtered(
+    catalog: &dyn Catalog,
+    query: &Query,
+    unindexed: &mut Unindexed<'_>,
+    list: &mut List<'_>,
+) -> Result<()> {
+    let (mut after, mut to_skip) = (0, query.offset);
+    loop {
+        let mut candidates = Vec::new();
+        let page = Search { query, after, skip: 0, take: CANDIDATES };
+        catalog.search(&page, &mut |found| {
+            candidates.push(found);
+            Ok(())
+        })?;
+        let Some(last) = candidates.last() else { return Ok(()) };
+        after = last.number;
+        for found in &candidates {
+            if unindexed.is_exhausted() {
+                return Ok(());
+            }
+            if !unindexed.holds(found)? {
+                continue;
+            }
+            if to_skip > 0 {
+                to_skip -= 1;
+            } else if list.add(found, unindexed)?.is_break() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The array as it grows.
+struct List<'a> {
+    body: Vec<u8>,
+    /// How many more results there may be.
+    room: u64,
+    /// There was one for which there was no room.
+    more: bool,
+    columns: Vec<Column>,
+    level: Level,
+    base_url: &'a str,
+}
+
+impl List<'_> {
+    /// Adds a result; `Break` if it has no room.
+    fn add(&mut self, found: &Found, unindexed: &mut Unindexed<'_>) -> Result<ControlFlow<()>> {
+        if self.room == 0 {
+            self.more = true;
+            return Ok(ControlFlow::Break(()));
+        }
+        self.room -= 1;
+        let mut elements = BTreeMap::new();
+        for column in &self.columns {
+            let url: String;
+            let value = if column.tag == RETRIEVE_URL {
+                url = self.retrieve_url(found);
+                Some(url.as_str())
+            } else {
+                found.attributes.get(column.tag)
+            };
+            if value.is_some_and(|value| !value.is_empty()) || column.required {
+                let text = element::element(column.vr, value.unwrap_or_default());
+                elements.insert(column.tag, text);
+            }
+        }
+        unindexed.add_fields(found, &mut elements)?;
+        if self.body.len() > 1 {
+            self.body.push(b',');
+        }
+        self.body.push(b'{');
+        for (i, (tag, text)) in elements.iter().enumerate() {
+            let comma = if i == 0 { "" } else { "," };
+            self.body.extend_from_slice(format!("{comma}\"{tag:08X}\":").as_bytes());
+            self.body.extend_from_slice(text);
+        }
+        self.body.push(b'}');
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn retrieve_url(&self, found: &Found) -> String {
+        let mut url = format!("{}/studies/{}", self.base_url, segment(&found.study_uid));
+        if let Some(series) = found.series_uid.as_ref().filter(|_| self.level >= Level::Series) {
+            url.push_str("/series/");
+            url.extend(segment(series));
+        }
+        if let Some(sop) = &found.sop_instance_uid {
+            url.push_str("/instances/");
+            url.extend(segment(sop));
+        }
+        url
+    }
+}
+
+fn segment(uid: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(uid, SEGMENT)
+}
+
+fn note_text(note: Note) -> &'static str {
+    match note {
+        Note::UnknownField => "A field to be included is not known and is not returned",
+        Note::Timezone => {
+            "Timezone Offset From UTC is not applied; dates and times are matched as they are stored"
+        }
+    }
+}

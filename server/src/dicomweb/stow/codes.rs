@@ -1,0 +1,51 @@
+//! Failure and warning reasons (PS3.18 tables I.2-1 and I.2-2).
+
+use cairn_store::commit::Outcome;
+use cairn_store::ingest::{Inadmissible, Receipt};
+use cairn_store::{Error, Kind};
+
+/// Refused: out of resources.
+pub(super) const OUT_OF_RESOURCES: u16 = 0xA700;
+/// Data set does not match: here, another study than the one that was named (§10.5.1).
+pub(super) const MISMATCH: u16 = 0xA900;
+/// Cannot understand.
+pub(super) const CANNOT_UNDERSTAND: u16 = 0xC000;
+/// Processing failure.
+pub(super) const PROCESSING_FAILURE: u16 = 0x0110;
+/// Duplicate SOP Instance (PS3.7 §C.5.6): policy refuses another version.
+pub(super) const DUPLICATE: u16 = 0x0111;
+/// Invalid object: a UID that has to be there is missing (PS3.7 §C.5.10).
+pub(super) const MISSING_VALUE: u16 = 0x0121;
+
+/// Coercion of data elements: what is shown under this UID is not what was shown before.
+const COERCION: u16 = 0xB000;
+/// Elements discarded: what was sent is kept, but not what is shown.
+const DISCARDED: u16 = 0xB006;
+
+/// Why something was not stored.
+pub(super) fn failure(error: &Error) -> u16 {
+    match error {
+        Error::Inadmissible(Inadmissible::OtherStudy) => MISMATCH,
+        Error::Inadmissible(Inadmissible::MissingUid) => MISSING_VALUE,
+        Error::Duplicate => DUPLICATE,
+        other => match other.kind() {
+            Kind::Input => CANNOT_UNDERSTAND,
+            Kind::Storage | Kind::Setup => OUT_OF_RESOURCES,
+            Kind::NotFound | Kind::Damage | Kind::Internal => PROCESSING_FAILURE,
+        },
+    }
+}
+
+/// What a sender should know about something that was stored.
+///
+/// Table I.2-2 has no code for another version under a known UID, so the two are used whose effect
+/// is the sender's: another version is visible now (B000), or what was sent is kept and not visible
+/// until a person decides (B006). Nothing was coerced or discarded: all versions are kept bit for bit.
+pub(super) fn warning(receipt: &Receipt) -> Option<u16> {
+    match receipt.outcome {
+        Outcome::New | Outcome::Duplicate if receipt.visible => None,
+        Outcome::New => None,
+        Outcome::Correction | Outcome::Conflict if receipt.visible => Some(COERCION),
+        Outcome::Duplicate | Outcome::Correction | Outcome::Conflict => Some(DISCARDED),
+    }
+}

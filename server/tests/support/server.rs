@@ -1,0 +1,163 @@
+//! A running `cairn serve`, and clients of it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::Site;
+
+/// Ends with this value.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    log: Arc<Mutex<String>>,
+}
+
+/// A reply that was read from a bare socket.
+#[derive(Debug)]
+pub(crate) struct Raw {
+    pub(crate) status: u16,
+    pub(crate) text: String,
+}
+
+impl Server {
+    /// Starts on a free port, with these settings of `[serve]` in the environment.
+    pub(crate) fn start(site: &Site, settings: &[(&str, &str)]) -> Self {
+        let mut command = site.command(&["serve", "--http", "127.0.0.1:0"]);
+        for (name, value) in settings {
+            command.env(format!("CAIRN_{name}"), value);
+        }
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let (told, heard) = std::sync::mpsc::channel();
+        let (kept, stderr) = (Arc::clone(&log), child.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                if let Some((_, address)) = line.split_once("listening on http://") {
+                    let _ = told.send(address.trim().parse::<SocketAddr>().unwrap());
+                }
+                let mut log = kept.lock().unwrap();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        let address = heard.recv_timeout(Duration::from_secs(20)).unwrap_or_else(|_| {
+            let _ = child.kill();
+            panic!("it did not listen: {}", log.lock().unwrap())
+        });
+        Self { child, address, log }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) fn studies(&self) -> String {
+        self.url("/dicom-web/studies")
+    }
+
+    /// What it wrote to standard error so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// The whole value of a metric, by the beginning of its line; 0 if it is not there.
+    pub(crate) fn metric(&self, line: &str) -> u64 {
+        let text = client().get(self.url("/metrics")).send().unwrap().text().unwrap();
+        let found = text.lines().find_map(|known| known.strip_prefix(line));
+        found.map_or(0, |value| value.trim().parse::<f64>().unwrap() as u64)
+    }
+
+    pub(crate) fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+    }
+
+    /// Sends bytes and reads until the server closes or is silent for a while.
+    pub(crate) fn raw(&self, bytes: &[u8]) -> Raw {
+        let mut stream = self.connect();
+        // A server that refuses early may close before all is sent.
+        let _ = stream.write_all(bytes);
+        Raw::read(&mut stream)
+    }
+
+    /// SIGTERM; the exit code.
+    pub(crate) fn terminate(&mut self) -> i32 {
+        self.signal("-TERM");
+        self.wait()
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    pub(crate) fn wait(&mut self) -> i32 {
+        let patience = Instant::now() + Duration::from_secs(40);
+        while Instant::now() < patience {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code().unwrap_or(-1);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("it does not end: {}", self.log());
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl Raw {
+    /// Reads one reply, as far as it comes.
+    pub(crate) fn read(stream: &mut TcpStream) -> Self {
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let mut bytes = Vec::new();
+        let mut buffer = [0; 4096];
+        while let Ok(got) = stream.read(&mut buffer) {
+            if got == 0 {
+                break;
+            }
+            bytes.extend_from_slice(&buffer[..got]);
+            stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        }
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let status = text.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+        Self { status, text }
+    }
+}
+
+/// A client that trusts nothing of the tester's environment.
+pub(crate) fn client() -> reqwest::blocking::Client {
+    reqwest::blocking::Client::builder()
+        .no_proxy()
+        .timeout(Duration::from_secs(60))
+        .build()
+        .unwrap()
+}
+
+/// Files as parts, in between of which the boundary is `b`.
+pub(crate) fn parts(files: &[&[u8]]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for file in files {
+        body.extend_from_slice(b"--b\r\nContent-Type: application/dicom\r\n\r\n");
+        body.extend_from_slice(file);
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(b"--b--\r\n");
+    body
+}
+
+/// The media type of [`parts`].
+pub(crate) const PARTS: &str = "multipart/related; type=\"application/dicom\"; boundary=b";
