@@ -52,6 +52,42 @@ pub(crate) fn busy_s() -> f64 {
     busy_ticks(&read("/proc/stat")).unwrap_or(0) as f64 / TICKS_PER_S
 }
 
+/// What a process used since it was started.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct ProcessFigures {
+    /// User and system time.
+    pub(crate) cpu_s: f64,
+    /// Resident set now.
+    pub(crate) resident_bytes: u64,
+    /// Largest resident set so far.
+    pub(crate) peak_bytes: u64,
+    /// Threads now.
+    pub(crate) threads: u64,
+}
+
+/// The figures of a process of this user; `None` if it is gone.
+pub(crate) fn process(pid: u32) -> Option<ProcessFigures> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let status = read(&format!("/proc/{pid}/status"));
+    let kib =
+        |name| -> Option<u64> { field(&status, name)?.strip_suffix("kB")?.trim().parse().ok() };
+    Some(ProcessFigures {
+        cpu_s: cpu_ticks(&stat)? as f64 / TICKS_PER_S,
+        resident_bytes: kib("VmRSS")? * 1024,
+        peak_bytes: kib("VmHWM")? * 1024,
+        threads: field(&status, "Threads").and_then(|threads| threads.parse().ok())?,
+    })
+}
+
+/// utime and stime of /proc/PID/stat (proc(5)): fields 14 and 15, counted behind the name in
+/// parentheses, which may hold anything.
+fn cpu_ticks(stat: &str) -> Option<u64> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_whitespace().skip(11);
+    let mut ticks = || -> Option<u64> { fields.next()?.parse().ok() };
+    Some(ticks()? + ticks()?)
+}
+
 /// A file of /proc; empty where it is not there, since nothing that is measured depends on it.
 fn read(path: &str) -> String {
     std::fs::read_to_string(path).unwrap_or_default()
@@ -107,6 +143,16 @@ mod tests {
         assert_eq!(busy_ticks(stat), Some(43));
         assert_eq!(busy_ticks("intr 5\n"), None);
         assert!(busy_s() > 0.0);
+    }
+
+    #[test]
+    fn processes() {
+        let stat = "7 (a) b) S 1 7 7 0 -1 4194560 10 0 0 0 123 45 0 0 20 0 1 0";
+        assert_eq!(cpu_ticks(stat), Some(168));
+        assert_eq!(cpu_ticks("7 (a) S 1"), None);
+        let own = process(std::process::id()).unwrap();
+        assert!(own.peak_bytes >= own.resident_bytes && own.resident_bytes > 100_000);
+        assert!(own.threads >= 1);
     }
 
     #[test]

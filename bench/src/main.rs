@@ -11,17 +11,24 @@
 mod catalog;
 mod codec;
 mod contestant;
+mod dicomweb;
 mod figures;
 mod files;
 mod giant;
 mod goals;
 mod ingest;
+mod instances;
+mod latency;
 mod machine;
 mod many;
 mod measure;
+mod multipart;
 mod report;
 mod scratch;
+mod service;
+mod soak;
 mod table;
+mod web;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -45,7 +52,9 @@ Examples:
   cairn-bench giant --gib 5 --scratch /mnt/large
   cairn-bench many --count 100000
   cairn-bench codec s1/fnndsc
-  cairn-bench catalog --instances 1000000"
+  cairn-bench catalog --instances 1000000
+  cairn-bench dicomweb --set s1/fnndsc --runs 3
+  cairn-bench soak --minutes 10 --hostile"
 )]
 struct Cli {
     #[command(flatten)]
@@ -81,6 +90,15 @@ enum Command {
     Many(many::ManyArgs),
     Codec(codec::CodecArgs),
     Catalog(catalog::CatalogArgs),
+    Dicomweb(dicomweb::DicomwebArgs),
+    Soak(soak::SoakArgs),
+    /// Becomes a command, with no signal blocked: how this program starts servers
+    #[command(hide = true)]
+    OpenToSignals {
+        /// The command
+        #[arg(required = true, last = true)]
+        words: Vec<OsString>,
+    },
     /// Runs a command and writes what it used: how this program measures its children
     #[command(hide = true)]
     Measured {
@@ -97,6 +115,9 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     if let Command::Measured { report, words } = &cli.command {
         return measure::measured(report, words).unwrap_or_else(|error| fail(&error));
+    }
+    if let Command::OpenToSignals { words } = &cli.command {
+        return measure::open_to_signals(words).unwrap_or_else(|error| fail(&error));
     }
     match run(&cli) {
         Ok(report) if cli.common.strict && !report.goals_hold() => ExitCode::FAILURE,
@@ -126,7 +147,9 @@ fn run(cli: &Cli) -> Result<Report> {
         Command::Many(args) => many::run(&bench, args, &mut report)?,
         Command::Codec(args) => codec::run(args, &mut report)?,
         Command::Catalog(args) => catalog::run(&bench, args, &mut report)?,
-        Command::Measured { .. } => {} // did not come here
+        Command::Dicomweb(args) => dicomweb::run(&bench, args, &mut report)?,
+        Command::Soak(args) => soak::run(&bench, args, &mut report)?,
+        Command::Measured { .. } | Command::OpenToSignals { .. } => {} // did not come here
     }
     print!("{}", report.text());
     if let Some(file) = json {

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::signal::SigSet;
 use nix::sys::time::TimeValLike;
 use serde::{Deserialize, Serialize};
 use std::os::unix::process::CommandExt;
@@ -86,6 +87,16 @@ impl<'a> Bench<'a> {
         command
     }
 
+    /// `command` with no signal blocked. Children inherit what [`crate::scratch`] blocks, and a server
+    /// that never sees SIGTERM does not end.
+    pub(crate) fn open_to_signals(&self, command: &Command) -> Command {
+        let mut wrapped = Command::new(&self.own_binary);
+        wrapped.arg("open-to-signals").arg("--").arg(command.get_program());
+        wrapped.args(command.get_args());
+        take_environment(&mut wrapped, command);
+        wrapped
+    }
+
     /// Runs `command` and measures it. What is dirty in the page cache is written before, so that a
     /// command that syncs does not pay for others.
     pub(crate) fn run(&self, command: &Command) -> Result<(Sample, Vec<u8>)> {
@@ -111,7 +122,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Waits until nothing else runs, or for as long as was asked for.
-    fn wait_until_quiet(&self) {
+    pub(crate) fn wait_until_quiet(&self) {
         let begun = Instant::now();
         while begun.elapsed() < self.quiet_wait {
             let before = machine::busy_s();
@@ -158,6 +169,14 @@ fn take_environment(wrapped: &mut Command, command: &Command) {
             None => wrapped.env_remove(name),
         };
     }
+}
+
+/// `cairn-bench open-to-signals`: becomes `words`, with no signal blocked.
+pub(crate) fn open_to_signals(words: &[OsString]) -> Result<ExitCode> {
+    let (program, arguments) = words.split_first().context("no command")?;
+    SigSet::all().thread_unblock().context("unblocking signals")?;
+    let error = Command::new(program).args(arguments).exec();
+    Err(error).with_context(|| format!("{} cannot be started", program.display()))
 }
 
 /// `cairn-bench measured`: runs `words`, writes what they used to `report`, ends as they did.

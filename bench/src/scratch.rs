@@ -1,7 +1,7 @@
 //! The one folder that everything is written to, and its end.
 //!
 //! A measurement leaves gigabytes if it is interrupted, so SIGINT, SIGTERM and SIGHUP are taken by a
-//! thread that ends the child being measured, removes the folder and exits. Only SIGKILL leaves it.
+//! thread that ends the children being measured, removes the folder and exits. Only SIGKILL leaves it.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,12 +18,12 @@ const EXIT_INTERRUPTED: i32 = 130;
 const REMOVALS_MAX: u32 = 20;
 
 /// What a signal has to end.
-static TO_END: Mutex<ToEnd> = Mutex::new(ToEnd { folder: None, group: None });
+static TO_END: Mutex<ToEnd> = Mutex::new(ToEnd { folder: None, groups: Vec::new() });
 
 struct ToEnd {
     folder: Option<PathBuf>,
-    /// The process group of the child that runs now.
-    group: Option<Pid>,
+    /// The process groups of the children that run now.
+    groups: Vec<Pid>,
 }
 
 fn to_end() -> MutexGuard<'static, ToEnd> {
@@ -71,27 +71,36 @@ impl Scratch {
     }
 }
 
-/// Marks a child as the one to end on a signal, for as long as this lives.
-pub(crate) struct Running;
+/// Marks a child as one to end on a signal, for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Running {
+    group: Pid,
+}
 
 impl Running {
     /// `group` is the child's process group.
     pub(crate) fn new(group: u32) -> Self {
-        to_end().group = Some(Pid::from_raw(group.cast_signed()));
-        Self
+        let group = Pid::from_raw(group.cast_signed());
+        to_end().groups.push(group);
+        Self { group }
+    }
+
+    /// Sends a signal to the child and its children. It may have ended by itself.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let _ = killpg(self.group, signal);
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        to_end().group = None;
+        to_end().groups.retain(|&group| group != self.group);
     }
 }
 
-/// Ends the child, removes the folder, ends this process.
+/// Ends the children, removes the folder, ends this process.
 fn end() -> ! {
     let to_end = to_end();
-    if let Some(group) = to_end.group {
+    for &group in &to_end.groups {
         // It may have ended by itself.
         let _ = killpg(group, Signal::SIGKILL);
     }

@@ -1,0 +1,173 @@
+//! The requests that are timed, and the checks of what they bring.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::instances::{Instance, Set};
+use crate::multipart::{self, only_part, parts};
+use crate::service::Service;
+use crate::web::{FRAMES, INSTANCES, JSON, Reply};
+
+/// Instances in a request that stores.
+pub(super) const STORE_INSTANCES: usize = 20;
+/// How often metadata is read again by a warm process.
+const METADATA_WARM: usize = 5;
+/// How often studies are listed.
+const LISTINGS: usize = 50;
+/// How often a study is read: by a cold process, then by a warm one.
+const STUDY_READS: usize = 2;
+/// Step between the frames that are read: prime, so that they come in no order a server may guess.
+const FRAME_STEP: u64 = 7919;
+
+/// Seconds that requests took, by their kind.
+pub(super) type Times = Vec<(&'static str, f64)>;
+
+/// The bodies that store a set.
+pub(super) fn bodies(set: &Set) -> Vec<(Vec<u8>, usize)> {
+    let requests = set.instances.chunks(STORE_INSTANCES);
+    let body = |chunk: &[Instance]| {
+        (multipart::body(chunk.iter().map(|instance| &*instance.bytes)), chunk.len())
+    };
+    requests.map(body).collect()
+}
+
+/// Stores a set by so many clients at once; gives the seconds until all was acknowledged.
+pub(super) fn store(
+    service: &Service,
+    bodies: Vec<(Vec<u8>, usize)>,
+    clients: usize,
+    times: &mut Times,
+) -> Result<f64> {
+    let kind = if clients == 1 { "store 20" } else { "store 20, of 4 clients" };
+    let webs = (0..clients).map(|_| service.web()).collect::<Result<Vec<_>>>()?;
+    // From the back is in order.
+    let waiting = Mutex::new(bodies.into_iter().rev().collect::<Vec<_>>());
+    let begun = Instant::now();
+    let client = |web: crate::web::Web| -> Result<Times> {
+        let mut times = Times::new();
+        loop {
+            let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let Some((body, instances)) = next else { return Ok(times) };
+            let reply = web.store(&multipart::content_type(), body)?;
+            check_stored(&reply, instances)?;
+            times.push((kind, reply.seconds));
+        }
+    };
+    let all = std::thread::scope(|scope| {
+        let threads = webs.into_iter().map(|web| scope.spawn(|| client(web)));
+        let threads: Vec<_> = threads.collect();
+        let ends = threads.into_iter().map(|thread| match thread.join() {
+            Ok(times) => times,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        ends.collect::<Result<Vec<_>>>()
+    })?;
+    times.extend(all.into_iter().flatten());
+    Ok(begun.elapsed().as_secs_f64())
+}
+
+/// Every instance of a store is acknowledged and none has failed (PS3.18 §10.5.3, annex I.2).
+pub(crate) fn check_stored(reply: &Reply, instances: usize) -> Result<()> {
+    let text = || String::from_utf8_lossy(&reply.body[..reply.body.len().min(500)]).into_owned();
+    ensure!(reply.status == 200, "a store of {instances}: status {}: {}", reply.status, text());
+    let answer: Value = serde_json::from_slice(&reply.body).with_context(text)?;
+    let items = |tag: &str| answer[tag]["Value"].as_array().map_or(0, Vec::len);
+    let (stored, failed) = (items("00081199"), items("00081198"));
+    ensure!(stored == instances && failed == 0, "{stored} of {instances} stored, {failed} failed");
+    Ok(())
+}
+
+/// SOP Instance UIDs that the answer to a store names as stored.
+pub(crate) fn referenced(answer: &[u8]) -> Vec<String> {
+    let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
+    let items = answer["00081199"]["Value"].as_array().into_iter().flatten();
+    items.filter_map(|item| item["00081155"]["Value"][0].as_str().map(str::to_owned)).collect()
+}
+
+/// The metadata of the longest series, by a cold and by a warm process.
+pub(super) fn metadata(service: &Service, set: &Set, times: &mut Times) -> Result<()> {
+    let series = set.longest_series();
+    let first = series.first().context("no series")?;
+    let path = format!("{}/metadata", first.series_path());
+    let web = service.web()?;
+    for index in 0..=METADATA_WARM {
+        let reply = web.read(&path, JSON)?;
+        let kind = if index == 0 { "metadata, cold process" } else { "metadata, warm" };
+        times.push((kind, reply.seconds));
+        let found = uids(&reply.body, "00080018").context("the metadata of a series")?;
+        let expected: BTreeSet<_> = series.iter().map(|instance| instance.sop.clone()).collect();
+        ensure!(found == expected, "metadata of {} of {}", found.len(), expected.len());
+    }
+    Ok(())
+}
+
+/// The values of a UID attribute in an array of DICOM JSON objects.
+pub(crate) fn uids(json: &[u8], tag: &str) -> Result<BTreeSet<String>> {
+    let objects: Vec<Value> = serde_json::from_slice(json).context("no array of objects")?;
+    let uid = |object: &Value| object[tag]["Value"][0].as_str().map(str::to_owned);
+    objects.iter().map(|object| uid(object).context("an object without a UID")).collect()
+}
+
+/// Frames of the largest multi-frame instance, here and there.
+pub(super) fn frames(
+    service: &Service,
+    cine: &Instance,
+    run: usize,
+    count: u32,
+    times: &mut Times,
+) -> Result<()> {
+    let web = service.web()?;
+    let path = cine.path();
+    for index in 0..u64::from(count) {
+        let frame = (index + 1 + run as u64 * 31) * FRAME_STEP % cine.native_frames();
+        let reply = web.read(&format!("{path}/frames/{}", frame + 1), FRAMES)?;
+        times.push(("frame", reply.seconds));
+        let got = only_part(&reply.content_type, &reply.body)?;
+        ensure!(Some(got) == cine.frame(frame), "frame {} has other bytes", frame + 1);
+    }
+    Ok(())
+}
+
+/// All studies.
+pub(super) fn listing(service: &Service, set: &Set, times: &mut Times) -> Result<()> {
+    let web = service.web()?;
+    for _ in 0..LISTINGS {
+        let reply = web.read("/studies?limit=1000&offset=0", JSON)?;
+        times.push(("search studies", reply.seconds));
+        let found = uids(&reply.body, "0020000D")?.len();
+        ensure!(found == set.studies().min(1000), "{found} studies are listed");
+    }
+    Ok(())
+}
+
+/// The largest study; `check` compares every instance of it.
+pub(super) fn study(service: &Service, set: &Set, check: bool, times: &mut Times) -> Result<()> {
+    let study = set.largest_study();
+    let first = study.first().context("no study")?;
+    let path = format!("/studies/{}", first.study);
+    let bytes: u64 = study.iter().map(|instance| instance.bytes.len() as u64).sum();
+    let web = service.web()?;
+    for _ in 0..STUDY_READS {
+        let (got, seconds) = web.skim(&path, INSTANCES)?;
+        ensure!(got >= bytes, "a study of {bytes} bytes came as {got}");
+        times.push(("study", seconds));
+    }
+    if check {
+        let reply = web.read(&path, INSTANCES)?;
+        let got = parts(&reply.content_type, &reply.body)?;
+        let mut got: Vec<_> = got.into_iter().map(hash).collect();
+        let mut expected: Vec<_> = study.iter().map(|instance| hash(&instance.bytes)).collect();
+        got.sort_unstable();
+        expected.sort_unstable();
+        ensure!(got == expected, "the study's instances are not those that were stored");
+    }
+    Ok(())
+}
+
+fn hash(bytes: &[u8]) -> [u8; 32] {
+    *blake3::hash(bytes).as_bytes()
+}

@@ -1,0 +1,257 @@
+//! A server that is measured: `cairn serve`, or Orthanc with its DICOMweb plugin, on loopback.
+//!
+//! Each listens on a free port, keeps everything in a home below the scratch folder, and is ended
+//! with this value, also on an error; on a signal, [`crate::scratch`] ends it.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use crate::machine::{ProcessFigures, process};
+use crate::measure::{Bench, first_line};
+use crate::scratch::Running;
+use crate::web::Web;
+
+/// Debian's folder of Orthanc's plugins.
+const ORTHANC_PLUGINS: &str = "/usr/share/orthanc/plugins";
+/// The two that take part: DICOMweb, and the decoder that it needs.
+const ORTHANC_PLUGIN_FILES: [&str; 2] = ["libOrthancDicomWeb.so", "libOrthancGdcm.so"];
+/// How long a server may take to answer for the first time, on a busy machine.
+const START_MAX: Duration = Duration::from_secs(60);
+/// How long it may take to end: what it acknowledged may have to be put away.
+const STOP_MAX: Duration = Duration::from_secs(180);
+/// How often it is asked whether it is there.
+const POLL: Duration = Duration::from_millis(10);
+/// What is shown of the log of a server that failed.
+const LOG_TAIL_BYTES: usize = 1500;
+
+/// Who serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    Cairn,
+    /// Orthanc, with or without StorageCompression.
+    Orthanc {
+        compressed: bool,
+    },
+}
+
+impl Who {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Cairn => "cairn",
+            Self::Orthanc { compressed: false } => "orthanc",
+            Self::Orthanc { compressed: true } => "orthanc, compressed",
+        }
+    }
+
+    /// Version, settings and durability; `None` if it is not installed.
+    pub(crate) fn about(self) -> Option<String> {
+        let settings = match self {
+            Self::Cairn => {
+                let durability = "answers a store after fdatasync (acknowledge = \"received\")";
+                return Some(format!(
+                    "cairn: its defaults: encrypted; {durability}; access log on"
+                ));
+            }
+            Self::Orthanc { compressed: false } => {
+                "SyncStorageArea on (its default): each file is synced before the answer; SQLite \
+                 index, its default; StorageCompression off (its default); TCP_NODELAY=1; plugins \
+                 DICOMweb and GDCM; not encrypted"
+            }
+            Self::Orthanc { compressed: true } => "as orthanc, with StorageCompression on",
+        };
+        let plugins = ORTHANC_PLUGIN_FILES.map(|file| Path::new(ORTHANC_PLUGINS).join(file));
+        if !plugins.iter().all(|plugin| plugin.exists()) {
+            return None;
+        }
+        let version = first_line(Command::new("Orthanc").arg("--version"))?;
+        Some(format!("{}: {version}; {settings}", self.name()))
+    }
+
+    /// Answers once the server is ready.
+    fn probe(self) -> &'static str {
+        match self {
+            Self::Cairn => "/readyz",
+            Self::Orthanc { .. } => "/system",
+        }
+    }
+
+    /// The command that serves what is in `home`.
+    fn command(self, bench: &Bench<'_>, home: &Path, port: u16) -> Result<Command> {
+        let data = data(home);
+        let command = match self {
+            Self::Cairn => {
+                let mut command = Command::new(&bench.cairn);
+                command.arg("--data").arg(data).arg("serve");
+                command.args(["--http", &format!("127.0.0.1:{port}")]);
+                command
+            }
+            Self::Orthanc { compressed } => {
+                let plugins = ORTHANC_PLUGIN_FILES.map(|file| format!("{ORTHANC_PLUGINS}/{file}"));
+                let config = json!({
+                    "Name": "cairn-bench",
+                    "StorageDirectory": data,
+                    "IndexDirectory": data,
+                    "StorageCompression": compressed,
+                    "SyncStorageArea": true,
+                    "HttpPort": port,
+                    "DicomServerEnabled": false,
+                    "RemoteAccessAllowed": false,
+                    "AuthenticationEnabled": false,
+                    "Plugins": plugins,
+                    "DicomWeb": { "Enable": true, "Root": "/dicom-web/" },
+                });
+                let path = home.join("orthanc.json");
+                std::fs::write(&path, config.to_string())?;
+                let mut command = Command::new("Orthanc");
+                command.env("TCP_NODELAY", "1").arg(path);
+                command
+            }
+        };
+        Ok(bench.open_to_signals(&command))
+    }
+}
+
+impl serde::Serialize for Who {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// What a server keeps in its home: everything below it is what was stored.
+pub(crate) fn data(home: &Path) -> PathBuf {
+    home.join("data")
+}
+
+/// A server that runs.
+#[derive(Debug)]
+pub(crate) struct Service {
+    who: Who,
+    child: Child,
+    running: Running,
+    log: PathBuf,
+    /// As `http://127.0.0.1:4711`.
+    url: String,
+    ended: bool,
+}
+
+impl Service {
+    /// Starts it on what is in `home`, and waits until it is ready.
+    pub(crate) fn start(bench: &Bench<'_>, who: Who, home: &Path) -> Result<Self> {
+        Self::start_with(bench, who, home, &[])
+    }
+
+    /// The same, with some variables in its environment.
+    pub(crate) fn start_with(
+        bench: &Bench<'_>,
+        who: Who,
+        home: &Path,
+        environment: &[(&str, String)],
+    ) -> Result<Self> {
+        std::fs::create_dir_all(home).with_context(|| format!("{}", home.display()))?;
+        // Free now; nobody else on this machine is expected to take it within milliseconds.
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let log = home.join("log");
+        let file = File::options().create(true).append(true).open(&log)?;
+        let mut command = who.command(bench, home, port)?;
+        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).process_group(0);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        let child = command.spawn().with_context(|| format!("{} cannot be started", who.name()))?;
+        let running = Running::new(child.id());
+        let url = format!("http://127.0.0.1:{port}");
+        let mut service = Self { who, child, running, log, url, ended: false };
+        service.wait_until_ready()?;
+        Ok(service)
+    }
+
+    fn wait_until_ready(&mut self) -> Result<()> {
+        let begun = Instant::now();
+        let web = Web::new(self.url.clone())?;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("{} ended at its start: {status}\n{}", self.who.name(), self.log_tail());
+            }
+            if web.get(self.who.probe(), "*/*").is_ok_and(|reply| reply.status == 200) {
+                return Ok(());
+            }
+            ensure!(
+                begun.elapsed() < START_MAX,
+                "{} does not answer\n{}",
+                self.who.name(),
+                self.log_tail()
+            );
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// Where it listens, as `http://127.0.0.1:4711`.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A client of its own connection.
+    pub(crate) fn web(&self) -> Result<Web> {
+        Web::new(format!("{}/dicom-web", self.url))
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it used since it was started.
+    pub(crate) fn figures(&self) -> Result<ProcessFigures> {
+        process(self.pid()).with_context(|| {
+            format!("{} has no figures: did it end?\n{}", self.who.name(), self.log_tail())
+        })
+    }
+
+    /// Asks it to end, and waits until it did; gives the seconds that it took.
+    pub(crate) fn stop(mut self) -> Result<f64> {
+        let begun = Instant::now();
+        ensure!(
+            self.child.try_wait()?.is_none(),
+            "{} ended by itself\n{}",
+            self.who.name(),
+            self.log_tail()
+        );
+        self.running.signal(Signal::SIGTERM);
+        let status = self.wait(STOP_MAX)?;
+        ensure!(status.success(), "{} ended with {status}\n{}", self.who.name(), self.log_tail());
+        Ok(begun.elapsed().as_secs_f64())
+    }
+
+    fn wait(&mut self, most: Duration) -> Result<ExitStatus> {
+        let begun = Instant::now();
+        while begun.elapsed() < most {
+            if let Some(status) = self.child.try_wait()? {
+                self.ended = true;
+                return Ok(status);
+            }
+            std::thread::sleep(POLL);
+        }
+        bail!("{} does not end when asked to\n{}", self.who.name(), self.log_tail())
+    }
+
+    fn log_tail(&self) -> String {
+        let log = std::fs::read(&self.log).unwrap_or_default();
+        let tail = &log[log.len().saturating_sub(LOG_TAIL_BYTES)..];
+        String::from_utf8_lossy(tail).trim().to_owned()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.running.signal(Signal::SIGKILL);
+            let _ = self.child.wait();
+        }
+    }
+}

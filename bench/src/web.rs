@@ -1,0 +1,108 @@
+//! A DICOMweb client over one kept connection, with the clock around each request.
+
+use std::io::{self, Read};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use reqwest::blocking::{Client, RequestBuilder};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
+
+/// A request may take this long: a slow peer is slow, not broken.
+const REQUEST_MAX: Duration = Duration::from_secs(900);
+/// A connection is not used again after this long: Orthanc closes one that is idle for a second.
+const IDLE_MAX: Duration = Duration::from_millis(700);
+
+/// Metadata and search results.
+pub(crate) const JSON: &str = "application/dicom+json";
+/// Instances as they are stored.
+pub(crate) const INSTANCES: &str =
+    "multipart/related; type=\"application/dicom\"; transfer-syntax=*";
+/// Frames without transcoding: of an uncompressed instance, its pixels as they are.
+pub(crate) const FRAMES: &str =
+    "multipart/related; type=\"application/octet-stream\"; transfer-syntax=*";
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) content_type: String,
+    /// Seconds after which to ask again, if the server said so.
+    pub(crate) retry_after: Option<u64>,
+    pub(crate) body: Vec<u8>,
+    /// From the first byte sent to the last one received.
+    pub(crate) seconds: f64,
+}
+
+/// The client. Threads that share it have a connection each.
+#[derive(Debug, Clone)]
+pub(crate) struct Web {
+    client: Client,
+    root: String,
+}
+
+impl Web {
+    /// A client of the service at `root`, as `http://127.0.0.1:8080/dicom-web`.
+    pub(crate) fn new(root: String) -> Result<Self> {
+        let client = Client::builder().no_proxy().timeout(REQUEST_MAX).tcp_nodelay(true);
+        let client = client.pool_idle_timeout(IDLE_MAX).build().context("an HTTP client")?;
+        Ok(Self { client, root })
+    }
+
+    /// Reads a resource, whatever the status.
+    pub(crate) fn get(&self, path: &str, accept: &str) -> Result<Reply> {
+        let begun = Instant::now();
+        let mut body = Vec::new();
+        let request = self.client.get(format!("{}{path}", self.root)).header(ACCEPT, accept);
+        finish(begun, request, |mut reply| reply.read_to_end(&mut body).map(|_| ()))
+            .map(|reply| Reply { body, ..reply })
+            .with_context(|| format!("GET {path}"))
+    }
+
+    /// Reads a resource that has to be there.
+    pub(crate) fn read(&self, path: &str, accept: &str) -> Result<Reply> {
+        let reply = self.get(path, accept)?;
+        ensure!(reply.status == 200, "GET {path}: status {}", reply.status);
+        Ok(reply)
+    }
+
+    /// Reads a resource that has to be there and forgets it; gives its length and the seconds.
+    pub(crate) fn skim(&self, path: &str, accept: &str) -> Result<(u64, f64)> {
+        let begun = Instant::now();
+        let mut bytes = 0;
+        let request = self.client.get(format!("{}{path}", self.root)).header(ACCEPT, accept);
+        let reply = finish(begun, request, |mut reply| {
+            bytes = io::copy(&mut reply, &mut io::sink())?;
+            Ok(())
+        });
+        let reply = reply.with_context(|| format!("GET {path}"))?;
+        ensure!(reply.status == 200, "GET {path}: status {}", reply.status);
+        Ok((bytes, reply.seconds))
+    }
+
+    /// Sends a STOW request, whatever the status.
+    pub(crate) fn store(&self, content_type: &str, body: Vec<u8>) -> Result<Reply> {
+        let begun = Instant::now();
+        let mut answer = Vec::new();
+        let request = self.client.post(format!("{}/studies", self.root));
+        let request = request.header(ACCEPT, JSON).header(CONTENT_TYPE, content_type).body(body);
+        finish(begun, request, |mut reply| reply.read_to_end(&mut answer).map(|_| ()))
+            .map(|reply| Reply { body: answer, ..reply })
+            .context("POST /studies")
+    }
+}
+
+/// Sends, lets `read` take the body, and stops the clock.
+fn finish(
+    begun: Instant,
+    request: RequestBuilder,
+    read: impl FnOnce(reqwest::blocking::Response) -> io::Result<()>,
+) -> Result<Reply> {
+    let reply = request.send()?;
+    let status = reply.status().as_u16();
+    let field = |name| reply.headers().get(name).and_then(|value| value.to_str().ok());
+    let content_type = field(CONTENT_TYPE).unwrap_or_default().to_owned();
+    let retry_after = field(RETRY_AFTER).and_then(|seconds| seconds.parse().ok());
+    read(reply)?;
+    let seconds = begun.elapsed().as_secs_f64();
+    Ok(Reply { status, content_type, retry_after, body: Vec::new(), seconds })
+}
