@@ -1,8 +1,5 @@
 //! DICOMweb (PS3.18): one file, or folder, for each service.
 
-// Handlers that use the rest land one by one.
-#![allow(dead_code, unused_imports)]
-
 pub(crate) mod accept;
 mod ahead;
 mod body;

@@ -3,6 +3,8 @@
 //! Made from the JSON, so that the two cannot disagree. Keywords are those of the indexed attributes;
 //! tag and VR are there for all.
 
+use std::fmt::Write as _; // writing to text cannot fail
+
 use quick_xml::escape::escape;
 use serde_json::{Map, Value};
 
@@ -33,12 +35,12 @@ fn data_set(object: &Object, out: &mut String) -> Result<(), Problem> {
         let fault = || Problem::internal("stored metadata are not DICOM JSON");
         let attribute = attribute.as_object().ok_or_else(fault)?;
         let vr = attribute.get("vr").and_then(Value::as_str).unwrap_or("UN");
-        *out += &format!("<DicomAttribute tag=\"{}\" vr=\"{}\"", escape(tag), escape(vr));
+        let _ = write!(out, "<DicomAttribute tag=\"{}\" vr=\"{}\"", escape(tag), escape(vr));
         if let Some(keyword) = keyword(tag) {
-            *out += &format!(" keyword=\"{keyword}\"");
+            let _ = write!(out, " keyword=\"{keyword}\"");
         }
         if let Some(creator) = creator(object, tag) {
-            *out += &format!(" privateCreator=\"{}\"", escape(plain(creator)));
+            let _ = write!(out, " privateCreator=\"{}\"", escape(plain(creator)));
         }
         out.push('>');
         content(attribute, vr, out)?;
@@ -49,40 +51,40 @@ fn data_set(object: &Object, out: &mut String) -> Result<(), Problem> {
 
 fn content(attribute: &Object, vr: &str, out: &mut String) -> Result<(), Problem> {
     if let Some(uri) = attribute.get("BulkDataURI").and_then(Value::as_str) {
-        *out += &format!("<BulkData uri=\"{}\"/>", escape(uri));
+        let _ = write!(out, "<BulkData uri=\"{}\"/>", escape(uri));
     } else if let Some(binary) = attribute.get("InlineBinary").and_then(Value::as_str) {
-        *out += &format!("<InlineBinary>{}</InlineBinary>", escape(binary));
+        let _ = write!(out, "<InlineBinary>{}</InlineBinary>", escape(binary));
     }
     let values = attribute.get("Value").and_then(Value::as_array);
     for (value, number) in values.into_iter().flatten().zip(1..) {
         match value {
             Value::Object(item) if vr == "SQ" => {
-                *out += &format!("<Item number=\"{number}\">");
+                let _ = write!(out, "<Item number=\"{number}\">");
                 data_set(item, out)?;
                 out.push_str("</Item>");
             }
             Value::Object(name) => person(name, number, out),
             Value::String(text) => {
-                *out += &format!("<Value number=\"{number}\">{}</Value>", escape(plain(text)));
+                let _ = write!(out, "<Value number=\"{number}\">{}</Value>", escape(plain(text)));
             }
             Value::Null => {} // the number of the next one tells of it
-            other => *out += &format!("<Value number=\"{number}\">{other}</Value>"),
+            other => drop(write!(out, "<Value number=\"{number}\">{other}</Value>")),
         }
     }
     Ok(())
 }
 
 fn person(name: &Object, number: usize, out: &mut String) {
-    *out += &format!("<PersonName number=\"{number}\">");
+    let _ = write!(out, "<PersonName number=\"{number}\">");
     for group in ["Alphabetic", "Ideographic", "Phonetic"] {
         let Some(text) = name.get(group).and_then(Value::as_str) else { continue };
-        *out += &format!("<{group}>");
+        let _ = write!(out, "<{group}>");
         for (part, word) in text.splitn(NAME_PARTS.len(), '^').zip(NAME_PARTS) {
             if !part.is_empty() {
-                *out += &format!("<{word}>{}</{word}>", escape(plain(part)));
+                let _ = write!(out, "<{word}>{}</{word}>", escape(plain(part)));
             }
         }
-        *out += &format!("</{group}>");
+        let _ = write!(out, "</{group}>");
     }
     out.push_str("</PersonName>");
 }

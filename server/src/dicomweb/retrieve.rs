@@ -14,11 +14,10 @@ use cairn_chunker::id::DatasetHash;
 use cairn_dicom::syntax::{EXPLICIT_LE, is_encapsulated};
 use cairn_store::catalog::VersionRow;
 use hyper::StatusCode;
-use hyper::header::{CONTENT_DISPOSITION, HeaderMap};
+use hyper::header::HeaderMap;
 
 use super::accept::{Accept, DICOM, OCTETS, Offer, media_type_of, video_type_of};
 use super::ahead::{Ahead, Job};
-use super::body::Body;
 use super::bulkdata::{self, Which};
 use super::frames::content_type;
 use super::image::Image;
@@ -207,18 +206,12 @@ fn alone(app: &App, version: VersionRow, plan: &Plan) -> Result<Reply, Problem> 
     let encoding = plan.encodings.get(&stored).copied().ok_or_else(Problem::not_acceptable)?;
     let image = Image::open(app, version)?;
     let file = prepare(app, &image, encoding)?;
-    let name = file_name(&image.version.sop_instance_uid);
     let content_type = content_type(&Offer::single(DICOM).syntax(encoding.syntax(&stored)));
     let reply = Reply::stream(&content_type, Some(file.length()), move |feed| {
         file.sections.into_iter().try_for_each(|section| send_section(section, feed))
     });
     // Preambles may make it look like something else that a browser opens (PS3.10 §7.5).
-    Ok(reply.text_header(CONTENT_DISPOSITION, &format!("attachment; filename=\"{name}\"")))
-}
-
-fn file_name(uid: &str) -> String {
-    let plain = uid.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    format!("{}.dcm", if plain { uid } else { "instance" })
+    Ok(reply.attachment(&image.version.sop_instance_uid, "dcm"))
 }
 
 /// Prepares a file, and remembers if it cannot be had.

@@ -116,7 +116,6 @@ impl RequestBody {
     }
 
     /// All of it, where it is small.
-    #[allow(dead_code)] // commitment requests will use it
     pub(crate) async fn whole(&mut self, bytes_max: u64) -> Result<Bytes, Broken> {
         let mut all = BytesMut::new();
         while let Some(bytes) = self.next().await? {

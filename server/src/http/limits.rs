@@ -68,8 +68,6 @@ pub(crate) struct Limits {
     pub(crate) streams: usize,
     /// Longest request body.
     pub(crate) request_bytes: Option<u64>,
-    /// Longest body that is read into memory as a whole (commitment requests and the like).
-    pub(crate) small_body_bytes: u64,
     /// From accepting a connection to the end of its first request's head.
     pub(crate) header: Duration,
     /// A body that stands still, in either direction.
