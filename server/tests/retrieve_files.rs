@@ -312,5 +312,21 @@ fn damage_breaks_the_connection_and_is_never_sent() {
         }
     }
     assert!(broken > 0);
+    // Frame by frame, and as one value: right, or an error.
+    let instances = get(&server, "/dicom-web/instances?limit=100", "*/*").bytes().unwrap();
+    let instances: serde_json::Value = serde_json::from_slice(&instances).unwrap();
+    for row in instances.as_array().unwrap() {
+        let url = row["00081190"]["Value"][0].as_str().unwrap();
+        for below in ["/frames/1", "/bulkdata/7FE00010", ""] {
+            let request = client().get(format!("{url}{below}"));
+            let accept =
+                if below.is_empty() { "application/dicom" } else { "application/octet-stream" };
+            let reply = request.header("accept", accept).send().unwrap();
+            let whole = reply.status() == 200;
+            if let (true, Ok(body)) = (whole, reply.bytes()) {
+                assert!(files.iter().any(|file| find(file, &body).is_some()), "{url}{below}");
+            }
+        }
+    }
     assert!(server.metric("cairn_errors_total{kind=\"damage\"}") > 0);
 }

@@ -275,7 +275,7 @@ pub(crate) fn no_frame() -> Problem {
 }
 
 /// 406: these pixels can be had as they are stored, and in no other form.
-#[allow(clippy::needless_pass_by_value)] // for `map_err`
+#[allow(clippy::needless_pass_by_value)] // for map_err
 pub(crate) fn undecodable(error: PixelError) -> Problem {
     let message = "the pixels cannot be decoded; transfer-syntax=* gives them as they are stored";
     Problem::new(StatusCode::NOT_ACCEPTABLE, message).kind("pixels").detail(error.to_string())
