@@ -102,7 +102,13 @@ pub enum GroupPattern {
     Exact(String),
     /// A pattern for what is folded.
     Wild(Wildcard),
+    /// A pattern that names components which a name may lack: `OB^*` finds `OB`, since empty components
+    /// at the end mean nothing (PS3.5 §6.2.1.2).
+    Components(Wildcard),
 }
+
+/// What a name with all its components has at most between and behind them.
+const ALL_COMPONENTS: &str = "^^^^";
 
 impl GroupPattern {
     fn new(group: &str) -> Option<Self> {
@@ -110,7 +116,8 @@ impl GroupPattern {
         Some(if folded.is_empty() || folded.bytes().all(|byte| byte == b'*') {
             Self::Any
         } else if Wildcard::is_in(&folded) {
-            Self::Wild(Wildcard::new(&folded)?)
+            let pattern = Wildcard::new(&folded)?;
+            if folded.contains('^') { Self::Components(pattern) } else { Self::Wild(pattern) }
         } else {
             Self::Exact(folded)
         })
@@ -121,6 +128,20 @@ impl GroupPattern {
             Self::Any => true,
             Self::Exact(text) => text == folded,
             Self::Wild(pattern) => pattern.matches(folded),
+            Self::Components(pattern) => {
+                pattern.matches(folded) || pattern.matches(&format!("{folded}{ALL_COMPONENTS}"))
+            }
+        }
+    }
+
+    /// What every match begins with; nothing if it can begin with anything.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        match self {
+            Self::Any => "",
+            Self::Exact(text) => text,
+            Self::Wild(pattern) => pattern.prefix(),
+            Self::Components(pattern) => pattern.prefix().trim_end_matches('^'),
         }
     }
 }
@@ -254,6 +275,10 @@ mod tests {
         for key in ["muller", "jorg*", "mueller*", "mller*", "muller^jorg^x"] {
             assert!(!literal(key, "MÜLLER^Jörg"), "{key}");
         }
+        for name in ["OB^^^^", "OB", "ob^x", "OB^X^Y"] {
+            assert!(literal("OB^*", name), "{name}");
+        }
+        assert!(!literal("OB^*", "OBAMA") && !literal("OB^?*", "OB") && !literal("*^x*", "OB"));
         assert!(literal("strasse", "Straße"));
         assert!(literal("ΝΙΚΟΣ", "Νίκος"));
         assert!(literal("люкceмбypг", "Люкceмбypг"));

@@ -161,6 +161,7 @@ fn files(
         return Err(Problem::not_acceptable());
     }
     plan.partial |= versions.len() < all;
+    let tag_if_partial = tag(&root, &Plan { partial: true, ..plan.clone() });
     let tag = tag(&root, &plan);
     if tag.is_known(headers) {
         return Ok(tag.not_modified());
@@ -171,10 +172,19 @@ fn files(
     }
     let mut writer = Writer::new()?;
     let whole_type = writer.content_type(DICOM);
-    let status = if plan.partial { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+    let mut partial = plan.partial;
     let mut files = made(shared, versions, plan, base);
-    // The first before the reply begins: what is bad from the start has a status.
-    let first = files.next().ok_or_else(Problem::not_acceptable)??;
+    // The first before the reply begins: what is bad from the start has a status, and what cannot be
+    // decoded is left out as it will be the next time.
+    let first = loop {
+        match files.next().ok_or_else(Problem::not_acceptable)? {
+            Ok(file) => break file,
+            Err(problem) if problem.status == StatusCode::NOT_ACCEPTABLE => partial = true,
+            Err(problem) => return Err(problem),
+        }
+    };
+    let (status, tag) =
+        if partial { (StatusCode::PARTIAL_CONTENT, tag_if_partial) } else { (StatusCode::OK, tag) };
     let reply = Reply::stream(&whole_type, None, move |feed| {
         for file in std::iter::once(Ok(first)).chain(files) {
             let file = file?;

@@ -58,7 +58,10 @@ impl Value {
         let mut source = image.source();
         let found = json::find(&mut source, image.syntax(), path);
         let found = found.map_err(|error| unreadable(&mut source, error))?;
-        let Some(found) = found else { return Ok(None) };
+        let Some(mut found) = found else { return Ok(None) };
+        if path == PIXEL_DATA {
+            image.turn_whole_samples(&mut found)?;
+        }
         let kind = if found.encapsulated {
             match (&image.manifest.frames, video_type_of(image.syntax())) {
                 (_, Some(video)) => Kind::Stream(video),
