@@ -30,9 +30,9 @@ pub(crate) async fn dispatch(app: &Arc<App>, route: Route, ask: Ask) -> Answer {
         Route::Bulkdata { scope, path } => bulkdata::bulkdata(app, scope, path, ask).await,
         Route::Pixeldata(scope) => bulkdata::pixeldata(app, scope, ask).await,
         // Handlers to come.
-        Route::Rendered { .. }
-        | Route::Thumbnail { .. }
-        | Route::WadoUri => Err(Problem::not_implemented()),
+        Route::Rendered { .. } | Route::Thumbnail { .. } | Route::WadoUri => {
+            Err(Problem::not_implemented())
+        }
         // Answered before, for every resource alike.
         Route::Options { .. } => Err(Problem::internal("OPTIONS came through")),
     }

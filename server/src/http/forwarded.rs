@@ -7,12 +7,14 @@
 
 use std::net::SocketAddr;
 
-use hyper::header::{FORWARDED, HOST, HeaderMap, HeaderName};
+use hyper::header::{FORWARDED, HOST, HeaderMap, HeaderName, VIA};
 use hyper::http::request::Parts;
 
 const X_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const X_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 /// Longest host with its port (RFC 1035 §2.3.4, and six for the port).
 const HOST_BYTES_MAX: usize = 261;
@@ -49,9 +51,10 @@ impl BaseUrl {
         let said = if trusted { Said::read(&head.headers) } else { Said::default() };
         let authority = head.uri.authority().map(hyper::http::uri::Authority::as_str);
         let asked = authority.or_else(|| text(&head.headers, &HOST)).filter(|host| is_host(host));
-        let local = local.to_string();
+        let (port, local) = (local.port().to_string(), local.to_string());
         let mut host = said.host.or(asked).unwrap_or(&local).to_owned();
-        if let (Some(port), false) = (said.port, has_port(&host)) {
+        let port = said.port.or((!is_forwarded(&head.headers)).then_some(port.as_str()));
+        if let (Some(port), false) = (port, has_port(&host)) {
             let usual = match said.scheme {
                 Some("https") => "443",
                 _ => "80",
@@ -117,6 +120,14 @@ impl<'a> Said<'a> {
         }
         said
     }
+}
+
+/// Did it come through a proxy? Of a Host field without a port, a proxy says that the port is the usual
+/// one. A client that asks directly does not mean that: Python's dicomweb-client never sends the port,
+/// and would follow the URLs to nowhere.
+fn is_forwarded(headers: &HeaderMap) -> bool {
+    let signs = [X_PROTO, X_HOST, X_PORT, X_FOR, X_REAL_IP, X_PREFIX, FORWARDED, VIA];
+    signs.iter().any(|name| headers.contains_key(name))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
@@ -198,6 +209,16 @@ mod tests {
         assert_eq!(base(&x, false), "http://cairn:8080");
         let usual = [("x-forwarded-proto", "https"), ("x-forwarded-port", "443")];
         assert_eq!(base(&[&usual[..], &[("host", "h")]].concat(), true), "https://h");
+    }
+
+    #[test]
+    fn the_port_of_who_asks_directly_is_ours() {
+        assert_eq!(base(&[("host", "pacs")], true), "http://pacs:8080");
+        assert_eq!(base(&[("host", "[::1]")], false), "http://[::1]:8080");
+        for sign in [("x-forwarded-for", "192.0.2.1"), ("x-real-ip", "192.0.2.1"), ("via", "1.1 p")]
+        {
+            assert_eq!(base(&[("host", "pacs"), sign], true), "http://pacs");
+        }
     }
 
     #[test]
