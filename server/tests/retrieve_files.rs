@@ -193,8 +193,10 @@ fn behaviour_9_an_undecodable_object_breaks_one_reply_and_is_left_out_of_the_nex
     let bad =
         Object::new(RLE, "1.12").image(8, 8, 8, 1).pixels(*b"OB", Value::Fragments(vec![broken]));
     let (_site, server) = serve(&[compressed("1.10"), bad.clone(), compressed("1.13")]);
-    let first = get(&server, SERIES, DEFAULT);
-    assert!(first.status() == 206 || first.bytes().is_err());
+    // Depending on when it is found out, the reply says so, or the connection breaks: in its body, or
+    // before the client has read its head.
+    let first = client().get(server.url(SERIES)).header("accept", DEFAULT).send();
+    assert!(first.map_or(true, |first| first.status() == 206 || first.bytes().is_err()));
     let next = get(&server, SERIES, DEFAULT);
     assert_eq!(next.status(), 206);
     assert_eq!(parts(next).len(), 2);

@@ -73,6 +73,24 @@ pub(crate) async fn retrieve(app: &Arc<App>, scope: Scope, ask: Ask) -> Answer {
     }
 }
 
+/// One instance as one file, without parts (PS3.18 §9.4).
+pub(crate) fn single(
+    app: &App,
+    shared: Arc<App>,
+    scope: &Scope,
+    version: VersionRow,
+    accept: &Accept,
+    headers: &HeaderMap,
+) -> Answer {
+    let versions = vec![version];
+    match choose(accept, &versions, true)? {
+        Chosen::Files(plan) if !plan.multipart => {
+            files(app, shared, scope, versions, plan, String::new(), headers)
+        }
+        _ => Err(Problem::not_acceptable()),
+    }
+}
+
 /// What is accepted of what there is.
 fn choose(accept: &Accept, versions: &[VersionRow], single: bool) -> Result<Chosen, Problem> {
     let mut syntaxes: Vec<&str> =

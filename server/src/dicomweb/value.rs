@@ -73,6 +73,14 @@ impl Value {
         Ok(Some(Self { image: image.clone(), path: path.to_owned(), found, kind }))
     }
 
+    /// The type of a document or video, if it is one that may be shown.
+    pub(crate) fn shown_as(&self) -> Option<&'static str> {
+        match self.kind {
+            Kind::Plain(shown) | Kind::Stream(shown) => Some(shown).filter(|name| *name != OCTETS),
+            Kind::Coded => None,
+        }
+    }
+
     /// Its forms, the one that is liked best first. Alone, frames go out decoded only, if there are
     /// several.
     pub(crate) fn offers(&self, multipart: bool) -> Vec<Offer<'_>> {

@@ -11,6 +11,8 @@ use super::cors::Origins;
 use super::forwarded::{BaseUrl, Trust};
 use super::limits::{COMPOSES_MAX, Limits, PLACE_PATIENCE};
 use super::problem::Problem;
+use crate::dicomweb::rendered::picture::ROOM_BYTES;
+use crate::dicomweb::room::Room;
 use crate::dicomweb::undecodable::Undecodable;
 use crate::metrics::Metrics;
 
@@ -38,6 +40,10 @@ pub(crate) struct App {
     pub(crate) in_flight_bytes_max: usize,
     /// What turned out to be undecodable.
     pub(crate) undecodable: Undecodable,
+    /// What turned out to be no picture.
+    pub(crate) unshowable: Undecodable,
+    /// Memory in which pictures are made.
+    pub(crate) room: Room,
     draining: AtomicBool,
     jobs: Arc<Semaphore>,
     stores: Arc<Semaphore>,
@@ -75,6 +81,8 @@ impl App {
             journal_bytes_max: parts.journal_bytes_max,
             in_flight_bytes_max: parts.in_flight_bytes_max,
             undecodable: Undecodable::default(),
+            unshowable: Undecodable::default(),
+            room: Room::new(ROOM_BYTES),
             draining: AtomicBool::new(false),
         }
     }
