@@ -1,11 +1,14 @@
 """dicomweb-client, as a user has it, with the parts of its replies kept."""
 
+import logging
 import warnings
 
 from dicomweb_client import DICOMwebClient
 
 STORED = (("application/dicom", "*"),)
 EXPLICIT = ("application/dicom",)
+# It logs every Warning field: there is one for each page of a search.
+logging.getLogger("dicomweb_client").setLevel(logging.ERROR)
 OCTETS = (("application/octet-stream", "1.2.840.10008.1.2.1"),)
 
 
@@ -17,12 +20,10 @@ class Client(DICOMwebClient):
         # Fail at once instead of asking again for a minute.
         self.set_http_retry_params(retry=False)
         self.parts = []
-        self.responses = 0
         self.last = None
 
     def _http_get(self, url, params=None, headers=None, stream=False):
         self.parts = []
-        self.responses += 1
         self.last = super()._http_get(url, params=params, headers=headers, stream=stream)
         return self.last
 

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy
 from pydicom.dataelem import RawDataElement
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
@@ -11,10 +12,8 @@ from pydicom.valuerep import PersonName
 PIXEL_DATA = Tag(0x7FE00010)
 # Offset tables of encapsulated frames, which native pixel data have no use for.
 OFFSETS = {Tag(0x7FE00001), Tag(0x7FE00002), Tag(0x7FE00003)}
-# VRs that a data set without VRs leaves open (PS3.6 "US or SS or OW"), or that an unknown element
-# may have in one of two encodings.
-OPEN = [{"US", "SS", "OW", "OB", "UN"}, {"UN", "OB", "LT", "UT", "SQ"}]
-TEXTS = {"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"}
+# VRs that a data set without VRs leaves open (PS3.6 "US or SS or OW").
+OPEN = {"US", "SS", "OW", "OB", "UN"}
 
 
 def is_compared(tag):
@@ -61,9 +60,10 @@ def plain(value):
 
 
 def same_number(one, other):
+    """Equal as numbers of 32 bits at least: a value of VR FL is written as short as they allow."""
     if math.isnan(one) or math.isnan(other):
         return math.isnan(one) and math.isnan(other)
-    return one == other or math.isclose(one, other, rel_tol=1e-7)
+    return one == other or math.isclose(one, other, rel_tol=1e-7, abs_tol=1e-44)
 
 
 def same(one, other):
@@ -78,8 +78,9 @@ def same(one, other):
     return one == other
 
 
-def differences(one, other, skip=lambda tag: False, path=""):
-    """What is in one and not, or otherwise, in the other: a list of sentences."""
+def differences(one, other, skip=lambda tag: False, big_endian=False, path=""):
+    """What is in one and not, or otherwise, in the other: a list of sentences. `big_endian` says what
+    the first one is, as pydicom leaves words (OW) in their order."""
     found = []
     tags = {tag for dataset in (one, other) for tag in dataset.keys() if is_compared(tag)}
     for tag in sorted(tags):
@@ -90,23 +91,39 @@ def differences(one, other, skip=lambda tag: False, path=""):
             found.append(f"{where} is only in the {'first' if tag in one else 'second'}")
             continue
         bytes_one, bytes_other = raw(one, tag), raw(other, tag)
+        unread = bytes_one if bytes_one is not None else b""
         (first, trouble), (second, trouble_too) = element(one, tag), element(other, tag)
         if first is None or second is None:
             if bytes_one is None or bytes_other is None or not same(bytes_one, bytes_other):
                 found.append(f"{where} cannot be understood: {trouble or trouble_too}")
             continue
-        found.extend(element_differences(first, second, (bytes_one, bytes_other), where))
+        if first.VR == "OW" and big_endian and second.VR == "OW":
+            found.extend([] if same(swapped(first.value), second.value) else [f"{where} OW: other words"])
+        elif same_unknown(first, second, unread):
+            continue
+        else:
+            found.extend(element_differences(first, second, (bytes_one, bytes_other), where, big_endian))
     return found
 
 
-def element_differences(first, second, values, where):
+def swapped(value):
+    return numpy.frombuffer(value, ">u2").astype("<u2").tobytes()
+
+
+def same_unknown(first, second, unread):
+    """pydicom knows the VR of some private elements where the data set does not say it; the archive
+    gives them as UN, and the same bytes."""
+    return second.VR == "UN" and first.tag.is_private and same(unread, second.value or b"")
+
+
+def element_differences(first, second, values, where, big_endian):
     if first.VR == "SQ" and second.VR == "SQ":
         one, other = first.value or [], second.value or []
         if len(one) != len(other):
             return [f"{where} has {len(one)} items, and {len(other)}"]
         pairs = enumerate(zip(one, other))
-        return [d for place, (a, b) in pairs for d in differences(a, b, path=f"{where}[{place}].")]
-    if first.VR != second.VR and not any({first.VR, second.VR} <= known for known in OPEN):
+        return [d for place, (a, b) in pairs for d in differences(a, b, big_endian=big_endian, path=f"{where}[{place}].")]
+    if first.VR != second.VR and " or " not in first.VR and not {first.VR, second.VR} <= OPEN:
         return [f"{where} is {first.VR}, and {second.VR}"]
     bytes_one, bytes_other = values
     if bytes_one is not None and bytes_other is not None and same(bytes_one, bytes_other):

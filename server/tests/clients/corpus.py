@@ -37,7 +37,9 @@ class Instance:
         self.is_part10 = data[128:132] == b"DICM"
         meta = getattr(dataset, "file_meta", None)
         syntax = text(meta.get("TransferSyntaxUID")) if meta else ""
-        self.syntax = syntax or str(dataset.original_encoding[0] and IMPLICIT_LE or EXPLICIT_LE)
+        implicit, little = dataset.original_encoding
+        guess = IMPLICIT_LE if implicit else EXPLICIT_LE if little else EXPLICIT_BE
+        self.syntax = syntax or guess
         self.has_pixels = "PixelData" in dataset
 
     @property

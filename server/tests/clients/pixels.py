@@ -64,10 +64,18 @@ def bit_frame(value, pixels, number):
     return bits[number * pixels : (number + 1) * pixels]
 
 
+def frame_count(dataset):
+    """Number of Frames, which may be no number."""
+    try:
+        return int(dataset.get("NumberOfFrames") or 1)
+    except ValueError:
+        return 1
+
+
 def native_frames(dataset):
     """The frames of native pixel data, as bytes; 1-bit ones as bits."""
     value = dataset.PixelData
-    count = int(dataset.get("NumberOfFrames") or 1)
+    count = frame_count(dataset)
     pixels = dataset.Rows * dataset.Columns * dataset.SamplesPerPixel
     for number in range(count):
         if dataset.BitsAllocated == 1:
@@ -77,7 +85,9 @@ def native_frames(dataset):
         if dataset.PhotometricInterpretation == "YBR_FULL_422" and dataset.SamplesPerPixel == 3:
             bits = bits // 3 * 2
         size = bits // 8
-        yield value[number * size : (number + 1) * size]
+        frame = value[number * size : (number + 1) * size]
+        if len(frame) == size:
+            yield frame
 
 
 def unpacked(dataset, frame):
@@ -89,7 +99,7 @@ def unpacked(dataset, frame):
 
 def coded_frames(dataset):
     """Code streams of an encapsulated object."""
-    count = int(dataset.get("NumberOfFrames") or 1)
+    count = frame_count(dataset)
     tables = [dataset.get(name) for name in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")]
     return pydicom.encaps.generate_frames(
         dataset.PixelData,

@@ -84,10 +84,14 @@ class Tally:
             section.fail(f"{kind.__name__}: {error!s:.400} ({lines})")
         return kind is None or issubclass(kind, Exception)
 
-    def finish(self):
-        """Prints everything; the exit code."""
+    def finish(self, path):
+        """Prints everything, and writes what did not hold to a file in full; the exit code."""
         for section in self.sections.values():
             section.print()
+        findings = [
+            f"{section.name}: {finding}\n" for section in self.sections.values() for finding in section.findings
+        ]
+        path.write_text("".join(findings))
         bad = [section.name for section in self.sections.values() if section.findings]
         if bad:
             print(f"did not hold: {', '.join(bad)}")

@@ -4,14 +4,18 @@
 // no request fails, the canvas shows what the archive has (correlation with its own frames, windowed as
 // the viewer says), and it changes with every step. Screenshots go to $CAIRN_SCRATCH.
 //
-//   ohif.mjs CHROMIUM DIST CT_STUDY_UID CINE_STUDY_UID     with $CAIRN_URL
+//   ohif.mjs CHROMIUM DIST OHIF.json     with $CAIRN_URL; { slices: study UID, cine: study UID }
 
-import { join } from 'node:path';
-import { chromium } from 'playwright-core';
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { join, resolve } from 'node:path';
 import { appConfig, serveSite } from './site.mjs';
 import { fetchFrame, likeness, shrink, shrinkFrame } from './pictures.mjs';
 
-const [executablePath, dist, ctStudy, cineStudy] = process.argv.slice(2);
+// From where it is installed, which is the folder that we run in.
+const { chromium } = createRequire(resolve('package.json'))('playwright-core');
+const [executablePath, dist, list] = process.argv.slice(2);
+const { slices: ctStudy, cine: cineStudy } = JSON.parse(await readFile(list, 'utf8'));
 const root = process.env.CAIRN_URL;
 const scratch = process.env.CAIRN_SCRATCH;
 const PATIENCE = 120_000;
@@ -156,6 +160,8 @@ async function main() {
       (url) => !url.href.startsWith(root) && !url.href.startsWith(site.url) && url.protocol.startsWith('http'),
       (route) => route.fulfill({ status: 204, body: '' })
     );
+    // Who has seen the tour is not shown it again.
+    await context.addInitScript(() => localStorage.setItem('shownTours', '["basicViewerTour"]'));
     const page = await context.newPage();
     const seen = watch(page);
     await studyList(page, site);

@@ -3,8 +3,10 @@
 import numpy
 import pydicom
 
+import known
 from client import quietly
 from compare import OFFSETS, PIXEL_DATA, differences
+from corpus import EXPLICIT_BE
 from steps.files import by_series, by_study
 
 PIXELS = {PIXEL_DATA, pydicom.tag.Tag(0x7FE00008), pydicom.tag.Tag(0x7FE00009)}
@@ -20,7 +22,8 @@ def read(section, client, item, where):
     def bulk(tag, vr, uri):
         tag = pydicom.tag.Tag(tag)
         section.hold(uri.startswith(client.base_url + "/"), "bulk data URIs", f"{where}: {uri}")
-        if tag in PIXELS:
+        # Those of an icon inside a sequence are fetched like all others.
+        if tag in PIXELS and uri.endswith(f"/{int(tag):08X}"):
             uris[tag] = uri
             return b""
         value = b"".join(client.retrieve_bulkdata(uri))
@@ -74,14 +77,20 @@ def compare(section, client, member, item):
     try:
         found, uris = read(section, client, item, member.path)
     except Exception as error:  # pydicom raises whatever its parts raise
-        section.fail(f"{member}: pydicom cannot read the JSON: {error!s:.160}")
+        why = known.reason(member.path, "json")
+        section.hold(why, "JSON that pydicom does not take", f"{member}: {error!s:.160}")
+        section.note(f"not read: {member}: {why}")
         return
     skip = PIXELS | OFFSETS
-    different = quietly(differences, member.dataset(), found, lambda tag: tag in skip)
+    big_endian = member.syntax == EXPLICIT_BE
+    different = quietly(differences, member.dataset(), found, lambda tag: tag in skip, big_endian)
+    if different and (why := known.reason(member.path, "json")):
+        section.note(f"not equal: {member}: {why}")
+        different = []
     section.hold(not different, "headers equal", f"{member}: {'; '.join(different[:4])}")
     section.same(PIXEL_DATA in uris, member.has_pixels, "pixel data by URI", member.path)
     if PIXEL_DATA in uris and not member.is_encapsulated:
         stored = member.dataset()
-        if stored.original_encoding[1] and not str(member.syntax).endswith(".99"):
+        if not big_endian:
             value = b"".join(client.retrieve_bulkdata(uris[PIXEL_DATA]))
             section.hold(value == stored.PixelData, "pixel data equal", f"{member}: other bytes")

@@ -5,12 +5,15 @@ from collections import defaultdict
 import pydicom
 from pydicom.tag import Tag
 
+import known
 from client import quietly
+from compare import plain
 from steps.files import by_series, by_study
 
-# What must be there unasked (PS3.18 tables 10.6.3-3 to -5), as far as it is not empty in every file.
+# What must be there unasked (PS3.18 tables 10.6.3-3 to -5). Modalities in Study is left out where it has
+# no value: OHIF shows no study at all if one has an empty one.
 STUDY_KEYWORDS = [
-    "StudyDate", "StudyTime", "AccessionNumber", "ModalitiesInStudy", "ReferringPhysicianName", "PatientName",
+    "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName", "PatientName",
     "PatientID", "PatientBirthDate", "PatientSex", "StudyInstanceUID", "StudyID", "NumberOfStudyRelatedSeries",
     "NumberOfStudyRelatedInstances", "RetrieveURL",
 ]
@@ -51,7 +54,9 @@ def search(section, client, instances):
     section.same(sorted(uids(found, "StudyInstanceUID")), sorted(studies), "studies by pages", "all")
     again = client.search_for_studies(get_remaining=True, limit=PAGE)
     section.hold(again == found, "pages stable", "another answer the second time")
-    section.same(len(client.search_for_studies(limit=3, offset=len(studies) - 2)), 2, "last pages", "offset")
+    rest = min(2, len(studies))
+    last = client.search_for_studies(limit=3, offset=len(studies) - rest)
+    section.same(len(last), rest, "last pages", "offset")
     every = quietly(client.search_for_series, get_remaining=True, limit=50)
     section.same(sorted(uids(every, "SeriesInstanceUID")), sorted(uid for _, uid in series), "series of all", "all")
     every = quietly(client.search_for_instances, get_remaining=True, limit=100)
@@ -83,10 +88,21 @@ def study_items(section, client, item, studies, series):
             sorted(uids(items, "SOPInstanceUID")), sorted(m.sop for m in members), "instances of series", uid
         )
         for one in items:
-            instance = pydicom.Dataset.from_json(one)
-            missing = [keyword for keyword in INSTANCE_KEYWORDS if keyword not in instance]
+            missing = [keyword for keyword in INSTANCE_KEYWORDS if f"{Tag(keyword):08X}" not in one]
             section.hold(not missing, "instances with what is required", f"{uid}: no {missing}")
     section.same(len(client.search_for_instances(study)), len(studies[study]), "instances of studies", study)
+
+
+def read(section, item, path):
+    """A data set from JSON; an empty one if that is known to fail."""
+    try:
+        return pydicom.Dataset.from_json(item)
+    except ValueError:
+        why = known.reason(path, "json")
+        if not why:
+            raise
+        section.note(f"not read: {path}: {why}")
+        return pydicom.Dataset()
 
 
 def match(section, client, filters, sure, matches, what, **more):
@@ -149,8 +165,8 @@ def fields(section, client, instances):
             if not names:
                 continue
             (item,) = client.search_for_instances(*arguments, search_filters=sop, fields=names)
-            found = pydicom.Dataset.from_json(item)
-            wrong = [name for name in there if str(found.get(name)) != str(dataset.get(name))]
+            found = read(section, item, instance.path)
+            wrong = [name for name in there if found and plain(found.get(name)) != plain(dataset.get(name))]
             section.hold(not wrong, "fields asked for", f"{instance}: {wrong}")
         (item,) = client.search_for_instances(*arguments, search_filters=sop, fields=["all"])
         missing = [name for name in there if f"{Tag(name):08X}" not in item]

@@ -2,6 +2,7 @@
 
 from requests import HTTPError
 
+import known
 from client import quietly
 
 # Instances in one request.
@@ -44,10 +45,14 @@ def refuse(section, client, others):
     for path, data, reason in others:
         try:
             client.store_files([data])
-            section.fail(f"{path} was stored, though: {reason}")
+            why = known.reason(path, "store")
+            section.hold(why, "stored, though pydicom cannot read it", f"{path} was stored: {reason}")
+            section.note(f"{path} was stored: {why}")
         except HTTPError as error:
             section.same(error.response.status_code, 409, "files refused that hold no instance", path)
-            failed = error.response.json().get("00081198", {}).get("Value", [])
+            reply = error.response.json()
+            # Who has no name is in Other Failures Sequence.
+            failed = [item for tag in ("00081198", "0008119A") for item in reply.get(tag, {}).get("Value", [])]
             section.hold(
                 len(failed) == 1 and failed[0]["00081197"]["Value"], "failure reasons", f"{path}: {failed}"
             )
