@@ -14,7 +14,7 @@ use super::raw::{End, Raw};
 use crate::dicomweb::referenced;
 use crate::figures::grouped;
 use crate::instances::Instance;
-use crate::multipart::{self, BOUNDARY};
+use crate::multipart;
 use crate::table::Table;
 
 /// Seeds of hostile clients, far from those of good ones.
@@ -186,9 +186,12 @@ impl Attacker {
                 raw.answer(self.until(ANSWER))
             }
             Attack::MillionParts => {
-                let mut body = format!("--{BOUNDARY}\r\n\r\nx\r\n").repeat(PARTS).into_bytes();
-                body.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
-                self.post(raw, &body)
+                let kind = "multipart/related; type=\"application/dicom\"; boundary=b";
+                let mut body = b"--b\r\n\r\nx\r\n".repeat(PARTS);
+                body.extend_from_slice(b"--b--\r\n");
+                raw.send(&head(kind, &format!("Content-Length: {}\r\n", body.len())));
+                raw.send(&body);
+                raw.answer(self.until(ANSWER))
             }
             Attack::OneByteChunks => self.one_byte_chunks(raw),
             Attack::BadChunks => {
