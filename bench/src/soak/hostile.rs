@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use cairn_dicom::phantom;
 use serde::Serialize;
 
-use super::dice::Dice;
 use super::raw::{End, Raw};
+use crate::dice::Dice;
 use crate::dicomweb::referenced;
 use crate::figures::grouped;
 use crate::instances::Instance;
@@ -226,7 +226,7 @@ impl Attacker {
                 raw.send(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());
                 raw.wait_unread();
                 std::thread::sleep(self.until(HANG / 8).saturating_duration_since(Instant::now()));
-                End::Silence
+                End::Left
             }
         }
     }
@@ -286,7 +286,7 @@ impl Attacker {
         raw.wait_unread();
         raw.send(&body);
         drop(raw);
-        End::Closed
+        End::Left
     }
 
     /// Odd, and allowed (RFC 9112 §7.1): it has to be stored.
