@@ -11,6 +11,7 @@
 mod catalog;
 mod codec;
 mod contestant;
+mod dice;
 mod dicomweb;
 mod figures;
 mod files;

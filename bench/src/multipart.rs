@@ -5,7 +5,7 @@
 use anyhow::{Context, Result, bail};
 
 /// Between the parts of what is sent: too long to occur in pixels by chance.
-pub(crate) const BOUNDARY: &str = "cairn-bench-7f3a9c51e6d84b02-5d1e8f64a7b93c20-boundary";
+const BOUNDARY: &str = "cairn-bench-7f3a9c51e6d84b02-5d1e8f64a7b93c20-boundary";
 
 /// The type of [`body`].
 pub(crate) fn content_type() -> String {

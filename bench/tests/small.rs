@@ -1,8 +1,9 @@
 //! Every measurement once, on phantoms so small that no figure means anything.
 #![allow(clippy::unwrap_used)]
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use cairn_dicom::phantom;
@@ -104,6 +105,70 @@ fn codecs() {
     let set = folder.path().join("set");
     let (stdout, json) = good(&["codec", set.to_str().unwrap(), "--runs", "1"]);
     assert_eq!(json["coders"].as_array().unwrap().len(), 4, "{stdout}");
+}
+
+#[test]
+fn dicomweb_without_peers() {
+    let folder = sets();
+    let set = folder.path().join("set");
+    let mut arguments = vec!["dicomweb", "--set", set.to_str().unwrap(), "--no-peer"];
+    arguments.extend(["--runs", "2", "--slices", "3", "--cine-frames", "2", "--frames", "5"]);
+    let (stdout, json) = good(&arguments);
+    for name in ["synthetic", "set"] {
+        let measured = &json[format!("dicomweb: {name}")];
+        let requests = measured["requests"].as_array().unwrap();
+        let count = |kind: &str| {
+            let line = requests.iter().find(|line| line["request"] == kind);
+            line.map_or(0, |line| line["latency"]["count"].as_u64().unwrap())
+        };
+        assert_eq!(count("metadata, cold process"), 2, "{stdout}");
+        let frames = count("frame, first time") + count("frame, again");
+        assert_eq!(frames, if name == "set" { 0 } else { 10 }, "{stdout}");
+        assert!(count("study") > 0 && count("store 20") > 0, "{stdout}");
+        let samples = measured["samples"].as_array().unwrap();
+        assert_eq!(samples.len(), if name == "set" { 10 } else { 12 });
+        assert!(samples.iter().any(|sample| sample["stored_bytes"].as_u64().unwrap() > 1000));
+    }
+}
+
+#[test]
+fn soaks_of_seconds() {
+    for more in [&[][..], &["--hostile"]] {
+        let mut arguments = vec!["soak", "--minutes", "0.05", "--clients", "6"];
+        arguments.extend(more);
+        let (stdout, json) = good(&arguments);
+        let soak = &json["soak"];
+        assert_eq!(soak["errors"], 0, "{stdout}");
+        assert_eq!(soak["inventory"]["missing"], 0, "{stdout}");
+        assert_eq!(soak["inventory"]["unknown"], 0, "{stdout}");
+        assert_eq!(soak["sound"], true, "{stdout}");
+        assert!(soak["stored"].as_u64().unwrap() > 0, "{stdout}");
+        let attacks = soak["attacks"]["ends"].as_object().unwrap();
+        assert_eq!(attacks.is_empty(), more.is_empty(), "{stdout}");
+    }
+}
+
+#[test]
+fn nothing_is_left_after_a_signal() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_cairn-bench"))
+        .args(["soak", "--minutes", "5", "--clients", "2", "--cairn"])
+        .arg(cairn())
+        .arg("--scratch")
+        .arg(scratch.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The first line says that the server is up and the clients start.
+    let mut line = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("2 clients"), "{line}");
+    // SIGINT by kill(1): this crate's dependencies are not the tests'.
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "scratch is not empty");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use crate::dice::Dice;
 use crate::instances::{Instance, Set};
 use crate::multipart::{self, only_part, parts};
 use crate::service::Service;
@@ -20,8 +21,6 @@ const METADATA_WARM: usize = 5;
 const LISTINGS: usize = 50;
 /// How often a study is read: by a cold process, then by a warm one.
 const STUDY_READS: usize = 2;
-/// Step between the frames that are read: prime, so that they come in no order a server may guess.
-const FRAME_STEP: u64 = 7919;
 
 /// Seconds that requests took, by their kind.
 pub(super) type Times = Vec<(&'static str, f64)>;
@@ -112,7 +111,7 @@ pub(crate) fn uids(json: &[u8], tag: &str) -> Result<BTreeSet<String>> {
     objects.iter().map(|object| uid(object).context("an object without a UID")).collect()
 }
 
-/// Frames of the largest multi-frame instance, here and there.
+/// Random frames of the largest multi-frame instance. A server may remember those that it read.
 pub(super) fn frames(
     service: &Service,
     cine: &Instance,
@@ -122,10 +121,14 @@ pub(super) fn frames(
 ) -> Result<()> {
     let web = service.web()?;
     let path = cine.path();
-    for index in 0..u64::from(count) {
-        let frame = (index + 1 + run as u64 * 31) * FRAME_STEP % cine.native_frames();
+    // The same frames for everybody in a run.
+    let mut dice = Dice::new(run as u64);
+    let mut read = BTreeSet::new();
+    for _ in 0..count {
+        let frame = dice.below(cine.native_frames());
         let reply = web.read(&format!("{path}/frames/{}", frame + 1), FRAMES)?;
-        times.push(("frame", reply.seconds));
+        let kind = if read.insert(frame) { "frame, first time" } else { "frame, again" };
+        times.push((kind, reply.seconds));
         let got = only_part(&reply.content_type, &reply.body)?;
         ensure!(Some(got) == cine.frame(frame), "frame {} has other bytes", frame + 1);
     }

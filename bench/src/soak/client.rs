@@ -8,8 +8,8 @@ use anyhow::{Context, Result, ensure};
 use cairn_dicom::phantom::{self, PhantomFile};
 
 use super::Stage;
-use super::dice::Dice;
 use super::tally::Tally;
+use crate::dice::Dice;
 use crate::dicomweb::{check_stored, uids};
 use crate::instances::Instance;
 use crate::multipart::{self, only_part};

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use cairn_dicom::phantom;
 use serde::Serialize;
 
-use super::dice::Dice;
 use super::raw::{End, Raw};
+use crate::dice::Dice;
 use crate::dicomweb::referenced;
 use crate::figures::grouped;
 use crate::instances::Instance;
-use crate::multipart::{self, BOUNDARY};
+use crate::multipart;
 use crate::table::Table;
 
 /// Seeds of hostile clients, far from those of good ones.
@@ -186,9 +186,12 @@ impl Attacker {
                 raw.answer(self.until(ANSWER))
             }
             Attack::MillionParts => {
-                let mut body = format!("--{BOUNDARY}\r\n\r\nx\r\n").repeat(PARTS).into_bytes();
-                body.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
-                self.post(raw, &body)
+                let kind = "multipart/related; type=\"application/dicom\"; boundary=b";
+                let mut body = b"--b\r\n\r\nx\r\n".repeat(PARTS);
+                body.extend_from_slice(b"--b--\r\n");
+                raw.send(&head(kind, &format!("Content-Length: {}\r\n", body.len())));
+                raw.send(&body);
+                raw.answer(self.until(ANSWER))
             }
             Attack::OneByteChunks => self.one_byte_chunks(raw),
             Attack::BadChunks => {
@@ -223,7 +226,7 @@ impl Attacker {
                 raw.send(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());
                 raw.wait_unread();
                 std::thread::sleep(self.until(HANG / 8).saturating_duration_since(Instant::now()));
-                End::Silence
+                End::Left
             }
         }
     }
@@ -283,7 +286,7 @@ impl Attacker {
         raw.wait_unread();
         raw.send(&body);
         drop(raw);
-        End::Closed
+        End::Left
     }
 
     /// Odd, and allowed (RFC 9112 §7.1): it has to be stored.

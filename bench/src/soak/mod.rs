@@ -7,7 +7,6 @@
 
 mod bound;
 mod client;
-mod dice;
 mod hostile;
 mod inventory;
 mod raw;

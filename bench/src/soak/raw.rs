@@ -28,6 +28,8 @@ pub(super) enum End {
     Closed,
     /// Nothing came in all the time that there was.
     Silence,
+    /// The client went away without listening.
+    Left,
 }
 
 impl End {
@@ -36,6 +38,7 @@ impl End {
             Self::Answer(status, _) => status.to_string(),
             Self::Closed => "closed".to_owned(),
             Self::Silence => "silence".to_owned(),
+            Self::Left => "left".to_owned(),
         }
     }
 }
