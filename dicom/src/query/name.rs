@@ -102,13 +102,10 @@ pub enum GroupPattern {
     Exact(String),
     /// A pattern for what is folded.
     Wild(Wildcard),
-    /// A pattern that names components which a name may lack: `OB^*` finds `OB`, since empty components
-    /// at the end mean nothing (PS3.5 §6.2.1.2).
-    Components(Wildcard),
+    /// A pattern that ends in components which may be anything, and the same without them: `OB^*` finds
+    /// `OB` as well, since empty components at the end mean nothing (PS3.5 §6.2.1.2).
+    Open(Wildcard, Wildcard),
 }
-
-/// What a name with all its components has at most between and behind them.
-const ALL_COMPONENTS: &str = "^^^^";
 
 impl GroupPattern {
     fn new(group: &str) -> Option<Self> {
@@ -117,7 +114,15 @@ impl GroupPattern {
             Self::Any
         } else if Wildcard::is_in(&folded) {
             let pattern = Wildcard::new(&folded)?;
-            if folded.contains('^') { Self::Components(pattern) } else { Self::Wild(pattern) }
+            let mut base = folded.as_str();
+            while let Some(shorter) = base.strip_suffix("^*") {
+                base = shorter;
+            }
+            if base.len() < folded.len() {
+                Self::Open(pattern, Wildcard::new(base)?)
+            } else {
+                Self::Wild(pattern)
+            }
         } else {
             Self::Exact(folded)
         })
@@ -128,9 +133,7 @@ impl GroupPattern {
             Self::Any => true,
             Self::Exact(text) => text == folded,
             Self::Wild(pattern) => pattern.matches(folded),
-            Self::Components(pattern) => {
-                pattern.matches(folded) || pattern.matches(&format!("{folded}{ALL_COMPONENTS}"))
-            }
+            Self::Open(pattern, base) => pattern.matches(folded) || base.matches(folded),
         }
     }
 
@@ -141,7 +144,7 @@ impl GroupPattern {
             Self::Any => "",
             Self::Exact(text) => text,
             Self::Wild(pattern) => pattern.prefix(),
-            Self::Components(pattern) => pattern.prefix().trim_end_matches('^'),
+            Self::Open(_, base) => base.prefix(),
         }
     }
 }
