@@ -78,7 +78,7 @@ impl Request {
             series: Some(uid(query, "seriesUID")?),
             instance: Some(uid(query, "objectUID")?),
         };
-        if value(query, "anonymize").is_some() {
+        if value(query, "anonymize").is_some_and(|asked| asked != "no") {
             let message = "this server does not anonymize";
             return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, message));
         }
