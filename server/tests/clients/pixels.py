@@ -2,11 +2,12 @@
 
 import numpy
 import pydicom
-from pydicom.pixels import iter_pixels
+from pydicom.pixels import get_decoder, iter_pixels, pixel_array
 
 from client import quietly
 
-# How far two decoders of a lossy stream may be apart: both round in their own way.
+# How far two decoders of a lossy stream may be apart: both round in their own way. One of those that
+# pydicom has must be so near; on streams with halved colours they are up to 5 apart from each other.
 LOSSY_DISTANCE_MAX = 3
 LOSSY = {
     "1.2.840.10008.1.2.4.50",
@@ -17,9 +18,9 @@ LOSSY = {
 }
 
 
-def frames(dataset, as_rgb):
+def frames(dataset, as_rgb, plugin=""):
     """Arrays of pixels, frame by frame; colours as they are coded, or as RGB."""
-    return iter_pixels(dataset, raw=not as_rgb)
+    return iter_pixels(dataset, raw=not as_rgb, decoding_plugin=plugin)
 
 
 def becomes_rgb(stored, given):
@@ -40,9 +41,8 @@ def undecodable(dataset):
 
 def compare(section, instance, stored, given):
     """Every frame of `given`, which the server decoded, against pydicom's decoding of the file."""
-    pairs = zip(
-        frames(stored, becomes_rgb(stored, given)), frames(given, False), strict=True
-    )
+    as_rgb = becomes_rgb(stored, given)
+    pairs = zip(frames(stored, as_rgb), frames(given, False), strict=True)
     for number, (wanted, found) in enumerate(pairs, 1):
         if wanted.shape == found.shape and numpy.array_equal(wanted, found):
             section.count("frames equal")
@@ -50,12 +50,25 @@ def compare(section, instance, stored, given):
         if wanted.shape != found.shape:
             section.fail(f"{instance} frame {number}: {found.shape}, not {wanted.shape}")
             return
-        apart = int(numpy.abs(wanted.astype("int64") - found.astype("int64")).max())
+        apart = distance(wanted, found)
+        if instance.syntax in LOSSY and apart > LOSSY_DISTANCE_MAX:
+            apart = min(apart, *other_distances(instance, number, as_rgb, found))
         section.hold(
             instance.syntax in LOSSY and apart <= LOSSY_DISTANCE_MAX,
             f"frames within {LOSSY_DISTANCE_MAX} (lossy)",
             f"{instance} frame {number}: up to {apart} apart",
         )
+
+
+def distance(one, other):
+    return int(numpy.abs(one.astype("int64") - other.astype("int64")).max())
+
+
+def other_distances(instance, number, as_rgb, found):
+    """From frame `number` as each decoder has it that pydicom can use."""
+    for plugin in get_decoder(instance.syntax).available_plugins:
+        options = {"index": number - 1, "raw": not as_rgb, "decoding_plugin": plugin}
+        yield distance(pixel_array(instance.dataset(), **options), found)
 
 
 def bit_frame(value, pixels, number):

@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import pixels  # noqa: E402
-from corpus import Corpus  # noqa: E402
+from corpus import EXPLICIT_LE, Corpus  # noqa: E402
 
 
 def smallest(instances):
@@ -31,7 +31,7 @@ def describe(instance, path):
         "study": instance.study,
         "series": instance.series,
         "sop": instance.sop,
-        "as_stored": instance.goes_out_as_stored and instance.is_part10,
+        "unchanged": instance.syntax == EXPLICIT_LE and instance.is_part10,
         "frame_bytes": (bits + 7) // 8,
     }
 

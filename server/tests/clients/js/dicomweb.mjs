@@ -12,6 +12,9 @@ const require = createRequire(resolve('package.json'));
 globalThis.XMLHttpRequest = require('xhr2');
 const { api } = require('dicomweb-client');
 
+// It says on the console what it asks for.
+console.debug = () => {};
+console.info = () => {};
 const url = `${process.env.CAIRN_URL}/dicom-web`;
 const client = new api.DICOMwebClient({ url });
 const files = JSON.parse(await readFile(process.argv[2], 'utf8'));
@@ -55,20 +58,16 @@ async function search() {
   }
 }
 
+/** As Explicit LE: this client (0.11.3) refuses to ask for application/dicom in words. */
 async function retrieve() {
   for (const study of studies) {
-    const buffers = await client.retrieveStudy({
-      studyInstanceUID: study,
-      mediaTypes: [{ mediaType: 'application/dicom', transferSyntaxUID: '*' }],
-    });
+    const buffers = await client.retrieveStudy({ studyInstanceUID: study });
     hold(buffers.length === inStudy(study).length, 'studies retrieved', study);
   }
   for (const file of files) {
-    const buffer = await client.retrieveInstance({
-      ...scope(file),
-      mediaTypes: [{ mediaType: 'application/dicom', transferSyntaxUID: '*' }],
-    });
-    hold(!file.as_stored || same(buffer, file.bytes), 'instances retrieved', `${file.path}: other bytes`);
+    const buffer = await client.retrieveInstance(scope(file));
+    const isFile = Buffer.from(buffer).subarray(128, 132).toString() === 'DICM';
+    hold(file.unchanged ? same(buffer, file.bytes) : isFile, 'instances retrieved', `${file.path}: other bytes`);
     const [metadata] = await client.retrieveInstanceMetadata(scope(file));
     hold(metadata['00080018'].Value[0] === file.sop, 'metadata', file.path);
     await pixels(file, metadata);
@@ -86,12 +85,12 @@ async function pixels(file, metadata) {
   const bulk = await client.retrieveBulkData({ BulkDataURI: uri });
   const length = (bulk[0] ?? bulk).byteLength;
   hold(length > 0, 'bulk data', `${file.path}: nothing`);
-  const picture = await client.retrieveInstanceFramesRendered({
+  const [picture] = await client.retrieveInstanceFramesRendered({
     ...scope(file), frameNumbers: [1], mediaTypes: [{ mediaType: 'image/jpeg' }],
   });
   const head = Buffer.from(picture).subarray(0, 2).toString('hex');
   hold(head === 'ffd8', 'rendered frames', `${file.path}: ${head}`);
-  const thumbnail = await client.retrieveInstanceFramesThumbnail({ ...scope(file), frameNumbers: [1] });
+  const [thumbnail] = await client.retrieveInstanceFramesThumbnail({ ...scope(file), frameNumbers: [1] });
   hold(thumbnail.byteLength > 0, 'thumbnails', file.path);
 }
 

@@ -133,7 +133,8 @@ def filters(section, client, headers, studies):
     latin = [value for _, value in sure["PatientName"] if value.isascii() and len(value) > 3 and "=" not in value]
     for value in set(latin):
         start = value[:3]
-        if set(start) & set("*?\\"):
+        # Empty components at an end mean nothing: not a beginning that other names could lack.
+        if set(start) & set("*?\\^"):
             continue
         begins = lambda name: name.lower().startswith(start.lower())
         for text in (f"{start}*", f"{start.lower()}*", f"{start.upper()}*"):
@@ -142,7 +143,9 @@ def filters(section, client, headers, studies):
             found = client.search_for_studies(search_filters={"PatientName": value}, fuzzymatching=fuzzy)
             wanted = {study for study, name in sure["PatientName"] if name == value}
             section.hold(
-                wanted <= set(uids(found, "StudyInstanceUID")), "by whole name", f"fuzzymatching={fuzzy}: too few"
+                wanted <= set(uids(found, "StudyInstanceUID")),
+                "by whole name",
+                f"{value}, fuzzymatching={fuzzy}: too few",
             )
     some = list(studies)[:3]
     for separator in (",", "\\"):
