@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use crate::dicomweb::{
-    bulkdata, capabilities, commitment, delete, frames, metadata, qido, retrieve, stow,
+    bulkdata, capabilities, commitment, delete, frames, metadata, qido, rendered, retrieve, stow,
+    thumbnail, wado_uri,
 };
 use crate::http::{Answer, App, Ask, Problem, Route};
 use crate::{health, home};
@@ -29,10 +30,9 @@ pub(crate) async fn dispatch(app: &Arc<App>, route: Route, ask: Ask) -> Answer {
         Route::Frames { scope, frames } => frames::frames(app, scope, frames, ask).await,
         Route::Bulkdata { scope, path } => bulkdata::bulkdata(app, scope, path, ask).await,
         Route::Pixeldata(scope) => bulkdata::pixeldata(app, scope, ask).await,
-        // Handlers to come.
-        Route::Rendered { .. } | Route::Thumbnail { .. } | Route::WadoUri => {
-            Err(Problem::not_implemented())
-        }
+        Route::Rendered { scope, frames } => rendered::rendered(app, scope, frames, ask).await,
+        Route::Thumbnail { scope, frames } => thumbnail::thumbnail(app, scope, frames, ask).await,
+        Route::WadoUri => wado_uri::wado_uri(app, ask).await,
         // Answered before, for every resource alike.
         Route::Options { .. } => Err(Problem::internal("OPTIONS came through")),
     }

@@ -42,6 +42,9 @@ pub(crate) async fn metrics(app: &Arc<App>) -> Answer {
         for (cache, hits, misses) in app.store.reader().cache_counts() {
             app.metrics.cache(cache, hits, misses);
         }
+        for (cache, bytes) in app.store.reader().cached_bytes() {
+            app.metrics.cache_holds(cache, bytes);
+        }
         if app.metrics.totals_due() {
             app.metrics.totals(&app.store.catalog().totals()?);
         }

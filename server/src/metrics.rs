@@ -172,7 +172,6 @@ impl Metrics {
     }
 
     /// A read took this long: chunk, frame, metadata.
-    #[allow(dead_code)] // the retrieving handlers call it
     pub(crate) fn read(&self, kind: &str, took: Duration) {
         self.read_seconds.with_label_values(&[kind]).observe(took.as_secs_f64());
     }
@@ -186,7 +185,6 @@ impl Metrics {
     }
 
     /// How much a cache holds.
-    #[allow(dead_code)]
     pub(crate) fn cache_holds(&self, cache: &str, bytes: u64) {
         self.cache_bytes.with_label_values(&[cache]).set(signed(bytes));
     }

@@ -181,6 +181,44 @@ fn behaviour_26_bodies_as_clients_send_them() {
 }
 
 #[test]
+fn metadata_and_bulk_data_make_an_instance() {
+    let site = Site::new();
+    let server = Server::start(&site, &[]);
+    let instance = |sop: &str, uri: &str| {
+        serde_json::json!({
+            "00080016": {"vr": "UI", "Value": ["1.2.840.10008.5.1.4.1.1.7"]},
+            "00080018": {"vr": "UI", "Value": [sop]},
+            "00100010": {"vr": "PN", "Value": [{"Alphabetic": "M\u{fc}ller^B"}]},
+            "0020000D": {"vr": "UI", "Value": ["1.2.1"]},
+            "0020000E": {"vr": "UI", "Value": ["1.2.2"]},
+            "00280010": {"vr": "US", "Value": [8]},
+            "00280011": {"vr": "US", "Value": [8]},
+            "00280100": {"vr": "US", "Value": [8]},
+            "7FE00010": {"vr": "OB", "BulkDataURI": uri},
+        })
+    };
+    let metadata = serde_json::json!([instance("1.2.3", "bulk/1"), instance("1.2.4", "bulk/2")]);
+    let mut body = b"--b\r\nContent-Type: application/dicom+json\r\n\r\n".to_vec();
+    body.extend_from_slice(metadata.to_string().as_bytes());
+    body.extend_from_slice(b"\r\n--b\r\nContent-Type: application/octet-stream\r\n");
+    body.extend_from_slice(b"Content-Location: bulk/1\r\n\r\n");
+    body.extend_from_slice(&[7; 64]);
+    body.extend_from_slice(b"\r\n--b--");
+    let kind = "multipart/related; type=\"application/dicom+json\"; boundary=b";
+    let (status, reply) = post(&server.studies(), kind, body);
+    assert_eq!((status, reasons(&reply, "00081198", "00081197")), (202, vec![0xC000]), "{reply}");
+    assert_eq!(reply["00081198"]["Value"][0]["00081155"]["Value"][0], "1.2.4");
+    assert_eq!(reply["00081199"]["Value"][0]["00081155"]["Value"][0], "1.2.3");
+    let (status, _) = post(&server.studies(), kind, b"--b\r\n\r\nno JSON\r\n--b--".to_vec());
+    assert_eq!(status, 400);
+    drop(server);
+    site.good(&["export", "--all", "out"]);
+    let made = support::files_under(&site.path("out"));
+    let bytes = std::fs::read(&made[0]).unwrap();
+    assert!(made.len() == 1 && bytes.windows(64).any(|window| window == [7; 64]));
+}
+
+#[test]
 fn behaviour_27_another_study_is_refused() {
     let site = Site::new();
     let server = Server::start(&site, &[]);
@@ -273,6 +311,30 @@ fn a_request_under_way_is_finished_when_the_server_ends() {
     assert_eq!(instances(&site), 1);
     // Its study has a name: ingest was finished.
     assert!(server.log().contains("studies=1"), "{}", server.log());
+}
+
+#[test]
+fn clients_that_stand_still_do_not_stop_others() {
+    let site = Site::new();
+    let server = Server::start(&site, &[("SERVE__IDLE_SECONDS", "60")]);
+    let large = parts(&[&cairn_dicom::phantom::ct(3, 1, 2048).next().unwrap().bytes]);
+    let head = format!(
+        "POST /dicom-web/studies HTTP/1.1\r\nHost: h\r\nContent-Type: {PARTS}\r\n\
+         Content-Length: 99999999\r\n\r\n"
+    );
+    // Each holds some of the memory that all share, and together they hold all of it.
+    let _hang: Vec<_> = (0..30)
+        .map(|_| {
+            let mut stream = server.connect();
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(&large[..4_000_000]).unwrap();
+            stream
+        })
+        .collect();
+    let begun = std::time::Instant::now();
+    let (status, _) = post(&server.studies(), PARTS, large.clone());
+    assert_eq!(status, 200, "{}", server.log());
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
 }
 
 #[test]

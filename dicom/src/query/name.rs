@@ -102,6 +102,9 @@ pub enum GroupPattern {
     Exact(String),
     /// A pattern for what is folded.
     Wild(Wildcard),
+    /// A pattern that ends in components which may be anything, and the same without them: `OB^*` finds
+    /// `OB` as well, since empty components at the end mean nothing (PS3.5 §6.2.1.2).
+    Open(Wildcard, Wildcard),
 }
 
 impl GroupPattern {
@@ -110,7 +113,16 @@ impl GroupPattern {
         Some(if folded.is_empty() || folded.bytes().all(|byte| byte == b'*') {
             Self::Any
         } else if Wildcard::is_in(&folded) {
-            Self::Wild(Wildcard::new(&folded)?)
+            let pattern = Wildcard::new(&folded)?;
+            let mut base = folded.as_str();
+            while let Some(shorter) = base.strip_suffix("^*") {
+                base = shorter;
+            }
+            if base.len() < folded.len() {
+                Self::Open(pattern, Wildcard::new(base)?)
+            } else {
+                Self::Wild(pattern)
+            }
         } else {
             Self::Exact(folded)
         })
@@ -121,6 +133,18 @@ impl GroupPattern {
             Self::Any => true,
             Self::Exact(text) => text == folded,
             Self::Wild(pattern) => pattern.matches(folded),
+            Self::Open(pattern, base) => pattern.matches(folded) || base.matches(folded),
+        }
+    }
+
+    /// What every match begins with; nothing if it can begin with anything.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        match self {
+            Self::Any => "",
+            Self::Exact(text) => text,
+            Self::Wild(pattern) => pattern.prefix(),
+            Self::Open(_, base) => base.prefix(),
         }
     }
 }
@@ -254,6 +278,10 @@ mod tests {
         for key in ["muller", "jorg*", "mueller*", "mller*", "muller^jorg^x"] {
             assert!(!literal(key, "MÜLLER^Jörg"), "{key}");
         }
+        for name in ["OB^^^^", "OB", "ob^x", "OB^X^Y"] {
+            assert!(literal("OB^*", name), "{name}");
+        }
+        assert!(!literal("OB^*", "OBAMA") && !literal("OB^?*", "OB") && !literal("*^x*", "OB"));
         assert!(literal("strasse", "Straße"));
         assert!(literal("ΝΙΚΟΣ", "Νίκος"));
         assert!(literal("люкceмбypг", "Люкceмбypг"));

@@ -65,16 +65,20 @@ impl Parameters {
         Self { viewport: Some(viewport), enlarge: false, ..Self::default() }
     }
 
+    /// `quality`, 1 to 100.
+    pub fn set_quality(&mut self, value: &str) -> Result<(), BadParameter> {
+        let quality = value.trim().parse().ok();
+        let quality = quality.filter(|quality| (1..=100).contains(quality));
+        self.quality = quality.ok_or(BadParameter("quality is not 1 to 100"))?;
+        Ok(())
+    }
+
     /// Takes one query parameter: `window`, `viewport` or `quality`. False if it is another one.
     pub fn set(&mut self, name: &str, value: &str) -> Result<bool, BadParameter> {
         match name {
             "window" => self.window = Some(Window::parse(value)?),
             "viewport" => self.viewport = Some(Viewport::parse(value)?),
-            "quality" => {
-                let quality = value.trim().parse().ok();
-                let quality = quality.filter(|quality| (1..=100).contains(quality));
-                self.quality = quality.ok_or(BadParameter("quality is not 1 to 100"))?;
-            }
+            "quality" => self.set_quality(value)?,
             _ => return Ok(false),
         }
         Ok(true)
@@ -122,6 +126,18 @@ impl Viewport {
     pub fn of_size(columns: u32, rows: u32) -> Self {
         let side = |pixels: u32| pixels.clamp(1, VIEWPORT_MAX);
         Self { columns: side(columns), rows: side(rows), x: 0.0, y: 0.0, width: None, height: None }
+    }
+
+    /// The region that starts at `x`, `y` and is `width` by `height`, in pixels of the image, at most this
+    /// large.
+    #[must_use]
+    pub fn of_region(
+        (columns, rows): (u32, u32),
+        (x, y): (f64, f64),
+        (width, height): (f64, f64),
+    ) -> Self {
+        let (width, height) = (Some(width), Some(height));
+        Self { x, y, width, height, ..Self::of_size(columns, rows) }
     }
 
     /// From `vw,vh` or `vw,vh,sx,sy,sw,sh`; of the last four each may be empty.

@@ -17,7 +17,7 @@ use crate::logging::{self, Style};
 use crate::metrics::Metrics;
 
 /// Threads beside those that the bounds count: compression, look-ups of the runtime.
-const THREADS_MORE: usize = 16;
+const THREADS_MORE: usize = 24;
 /// How often studies are looked for whose content has no name yet.
 const RECORD_EVERY: Duration = Duration::from_secs(10);
 /// A study is named when nothing came for it for so long: most are complete by then.
@@ -97,11 +97,11 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
     let told = Arc::clone(&metrics);
     let observer = Observer::new(move |stage, took| told.stage(stage, took));
     let ingest = IngestConfig { observer, ..config.ingest_config() };
-    let journal_bytes_max = ingest.journal_bytes_max;
+    let bounds = (ingest.journal_bytes_max, ingest.in_flight_bytes);
     let store = Store::open(&session.store_config()?, Access::Write)?;
     super::import::tell_key(session, &store)?;
     let ingest = store.ingest(ingest)?;
-    let app = Arc::new(App::new(store, ingest, metrics, parts(&section, journal_bytes_max)?));
+    let app = Arc::new(App::new(store, ingest, metrics, parts(&section, bounds)?));
     runtime.spawn(record(Arc::clone(&app)));
     session.output.note(&format!("cairn: listening on http://{bound}"));
     tracing::info!(address = %bound, "listening");
@@ -114,7 +114,10 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
     Ok(Exit::Good)
 }
 
-fn parts(section: &ServeSection, journal_bytes_max: u64) -> Result<Parts> {
+fn parts(
+    section: &ServeSection,
+    (journal_bytes_max, in_flight_bytes_max): (u64, usize),
+) -> Result<Parts> {
     Ok(Parts {
         limits: section.limits(),
         base_url: section.base_url()?,
@@ -122,6 +125,7 @@ fn parts(section: &ServeSection, journal_bytes_max: u64) -> Result<Parts> {
         origins: section.origins()?,
         access_log: section.access_log,
         journal_bytes_max,
+        in_flight_bytes_max,
     })
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::http::cors::Origins;
 use crate::http::forwarded::{BaseUrl, Trust};
-use crate::http::limits::{Limits, MEBIBYTE};
+use crate::http::limits::Limits;
 
 /// `[serve]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -154,7 +154,6 @@ impl ServeSection {
             stores: self.stores_max,
             streams: self.streams_max,
             request_bytes: (self.max_request_bytes > 0).then_some(self.max_request_bytes),
-            small_body_bytes: MEBIBYTE,
             header: seconds(self.header_seconds),
             idle: seconds(self.idle_seconds),
             keep_alive: seconds(self.keep_alive_seconds),

@@ -30,7 +30,7 @@ pub(crate) async fn frames(app: &Arc<App>, scope: Scope, list: Vec<u32>, ask: As
     app.blocking(move |app| {
         let begun = std::time::Instant::now();
         let image = Image::open(app, subject::instance(app, &scope)?)?;
-        let reply = answer(app, image, &list, &accept, &headers)?;
+        let reply = answer(app, &image, &list, &accept, &headers)?;
         app.metrics.read("frame", begun.elapsed());
         Ok(reply)
     })
@@ -144,7 +144,7 @@ impl Shape {
     }
 }
 
-fn answer(app: &App, image: Image, list: &[u32], accept: &Accept, headers: &HeaderMap) -> Answer {
+fn answer(app: &App, image: &Image, list: &[u32], accept: &Accept, headers: &HeaderMap) -> Answer {
     let version = Arc::clone(&image.version);
     let syntax = version.transfer_syntax_uid.as_str();
     let encapsulated = image.is_encapsulated();
@@ -157,14 +157,17 @@ fn answer(app: &App, image: Image, list: &[u32], accept: &Accept, headers: &Head
     }
     let chosen = accept.choose(&all)?;
     let offer = *all.get(chosen).ok_or_else(Problem::not_acceptable)?;
-    let shape = Shape::of(app, &image, offer.syntax.unwrap_or(EXPLICIT_LE))?;
+    let shape = Shape::of(app, image, offer.syntax.unwrap_or(EXPLICIT_LE))?;
     let indices: Vec<u64> = list.iter().map(|number| u64::from(*number) - 1).collect();
     if indices.iter().any(|index| *index >= shape.count()) {
         return Err(no_frame());
     }
-    let tag = tag(&image, &indices, &offer);
+    let tag = tag(image, &indices, &offer);
     if tag.is_known(headers) {
         return Ok(tag.not_modified());
+    }
+    if let [index] = indices.as_slice() {
+        app.prefetch.after(image, *index);
     }
     match indices.as_slice() {
         [index] if !offer.multipart => one(&shape, *index, &offer, &tag, headers),

@@ -103,19 +103,24 @@ impl Image {
         let attributes = self.attributes(app)?;
         let mut layout = ImageLayout::of(&attributes).map_err(undecodable)?;
         let syntax = Syntax::of(self.syntax());
+        if let Frames::Native { offset, .. } = self.manifest.frames
+            && syntax.big_endian_pixels
+        {
+            layout.in_words = self.in_words(offset)?;
+        }
         let frames = match &self.manifest.frames {
             // Deflated as a whole: there are no ranges to be had.
             Frames::None if syntax.deflated => Place::Value(self.value()?),
             Frames::Native { count: 1, .. } if layout.bits_allocated == 1 && layout.frames > 1 => {
                 Place::Value(self.value()?)
             }
+            // A frame ends within a word, whose other half is behind its range.
+            Frames::Native { .. } if layout.in_words && layout.frame_bytes() % 2 == 1 => {
+                layout.in_words = false;
+                Place::Value(self.value()?)
+            }
             _ => Place::Ranges,
         };
-        if let Frames::Native { offset, .. } = self.manifest.frames
-            && syntax.big_endian_pixels
-        {
-            layout.in_words = self.in_words(offset)?;
-        }
         Ok(Pixels { image: self.clone(), layout, place: frames })
     }
 
@@ -179,8 +184,22 @@ impl Image {
         let mut source = self.source();
         let found = json::find(&mut source, self.syntax(), "7FE00010");
         let found = found.map_err(|error| unreadable(&mut source, error))?;
-        let found = found.filter(|found| !found.encapsulated).ok_or_else(no_frame)?;
+        let mut found = found.filter(|found| !found.encapsulated).ok_or_else(no_frame)?;
+        self.turn_whole_samples(&mut found)?;
         whole(found.value, &mut source)
+    }
+
+    /// The words of big-endian pixels of 32 or 64 bits are turned around by sample, as everybody reads
+    /// them (their VR speaks of 16-bit words, PS3.5 §8.1.1): a file and its frames must not differ.
+    pub(crate) fn turn_whole_samples(&self, pixels: &mut json::Found) -> Result<(), Problem> {
+        let Piece::Stored { unit: unit @ 2, .. } = &mut pixels.value else { return Ok(()) };
+        let bits = self.small_value(tags::BITS_ALLOCATED)?;
+        match bits.as_deref().and_then(<[u8]>::first_chunk).map(|bits| u16::from_le_bytes(*bits)) {
+            Some(32) => *unit = 4,
+            Some(64) => *unit = 8,
+            _ => {}
+        }
+        Ok(())
     }
 
     fn in_words(&self, offset: u64) -> Result<bool, Problem> {
@@ -275,6 +294,7 @@ pub(crate) fn no_frame() -> Problem {
 }
 
 /// 406: these pixels can be had as they are stored, and in no other form.
+#[allow(clippy::needless_pass_by_value)] // for map_err
 pub(crate) fn undecodable(error: PixelError) -> Problem {
     let message = "the pixels cannot be decoded; transfer-syntax=* gives them as they are stored";
     Problem::new(StatusCode::NOT_ACCEPTABLE, message).kind("pixels").detail(error.to_string())

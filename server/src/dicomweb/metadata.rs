@@ -5,7 +5,6 @@
 //! absolute. Everything of one reply is of one moment: the kept files are opened before the first byte
 //! is sent.
 
-use std::io::Write;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -95,12 +94,11 @@ fn parts(app: &App, scope: &Scope, base: &str) -> Result<(Vec<Part>, String), Pr
         let part = Part::Instance { text, prefix: prefix(&version.series_uid) };
         return Ok((vec![part], hex(version.leaf_hash().as_bytes())));
     }
-    let series = match &scope.series {
-        Some(series) => vec![series.clone()],
-        None => {
-            let rows = app.store.catalog().series(&study)?;
-            rows.into_iter().map(|row| row.series_uid).collect()
-        }
+    let series = if let Some(series) = &scope.series {
+        vec![series.clone()]
+    } else {
+        let rows = app.store.catalog().series(&study)?;
+        rows.into_iter().map(|row| row.series_uid).collect()
     };
     let mut parts = Vec::new();
     let mut roots = blake3::Hasher::new();

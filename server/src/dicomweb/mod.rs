@@ -1,8 +1,5 @@
 //! DICOMweb (PS3.18): one file, or folder, for each service.
 
-// Handlers that use the rest land one by one.
-#![allow(dead_code, unused_imports)]
-
 pub(crate) mod accept;
 mod ahead;
 mod body;
@@ -15,10 +12,15 @@ pub(crate) mod image;
 pub(crate) mod metadata;
 pub(crate) mod multipart;
 mod native_xml;
+pub(crate) mod prefetch;
 pub(crate) mod qido;
+pub(crate) mod rendered;
 pub(crate) mod retrieve;
+pub(crate) mod room;
 pub(crate) mod stow;
 pub(crate) mod subject;
+pub(crate) mod thumbnail;
 mod transcode;
 pub(crate) mod undecodable;
 mod value;
+pub(crate) mod wado_uri;

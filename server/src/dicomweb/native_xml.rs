@@ -3,6 +3,8 @@
 //! Made from the JSON, so that the two cannot disagree. Keywords are those of the indexed attributes;
 //! tag and VR are there for all.
 
+use std::fmt::{self, Write};
+
 use quick_xml::escape::escape;
 use serde_json::{Map, Value};
 
@@ -17,74 +19,88 @@ const HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<NativeDicomMode
 /// The parts of a person's name, in order (PS3.5 §6.2.1.1).
 const NAME_PARTS: [&str; 5] = ["FamilyName", "GivenName", "MiddleName", "NamePrefix", "NameSuffix"];
 
+/// A document that grows.
+struct Xml(String);
+
+impl Xml {
+    fn text(&mut self, text: &str) {
+        self.0.push_str(text);
+    }
+
+    fn put(&mut self, text: fmt::Arguments<'_>) {
+        // Writing into a string does not fail.
+        let _ = self.0.write_fmt(text);
+    }
+}
+
 /// The document of one instance. Nesting is bounded by the reader of the JSON.
 ///
 /// # Errors
 /// What is no DICOM JSON.
 pub(crate) fn document(object: &Object) -> Result<String, Problem> {
-    let mut out = HEAD.to_owned();
+    let mut out = Xml(HEAD.to_owned());
     data_set(object, &mut out)?;
-    out.push_str("</NativeDicomModel>\n");
-    Ok(out)
+    out.text("</NativeDicomModel>\n");
+    Ok(out.0)
 }
 
-fn data_set(object: &Object, out: &mut String) -> Result<(), Problem> {
+fn data_set(object: &Object, out: &mut Xml) -> Result<(), Problem> {
     for (tag, attribute) in object {
         let fault = || Problem::internal("stored metadata are not DICOM JSON");
         let attribute = attribute.as_object().ok_or_else(fault)?;
         let vr = attribute.get("vr").and_then(Value::as_str).unwrap_or("UN");
-        *out += &format!("<DicomAttribute tag=\"{}\" vr=\"{}\"", escape(tag), escape(vr));
+        out.put(format_args!("<DicomAttribute tag=\"{}\" vr=\"{}\"", escape(tag), escape(vr)));
         if let Some(keyword) = keyword(tag) {
-            *out += &format!(" keyword=\"{keyword}\"");
+            out.put(format_args!(" keyword=\"{keyword}\""));
         }
         if let Some(creator) = creator(object, tag) {
-            *out += &format!(" privateCreator=\"{}\"", escape(plain(creator)));
+            out.put(format_args!(" privateCreator=\"{}\"", escape(plain(creator))));
         }
-        out.push('>');
+        out.text(">");
         content(attribute, vr, out)?;
-        out.push_str("</DicomAttribute>");
+        out.text("</DicomAttribute>");
     }
     Ok(())
 }
 
-fn content(attribute: &Object, vr: &str, out: &mut String) -> Result<(), Problem> {
+fn content(attribute: &Object, vr: &str, out: &mut Xml) -> Result<(), Problem> {
     if let Some(uri) = attribute.get("BulkDataURI").and_then(Value::as_str) {
-        *out += &format!("<BulkData uri=\"{}\"/>", escape(uri));
+        out.put(format_args!("<BulkData uri=\"{}\"/>", escape(uri)));
     } else if let Some(binary) = attribute.get("InlineBinary").and_then(Value::as_str) {
-        *out += &format!("<InlineBinary>{}</InlineBinary>", escape(binary));
+        out.put(format_args!("<InlineBinary>{}</InlineBinary>", escape(binary)));
     }
     let values = attribute.get("Value").and_then(Value::as_array);
     for (value, number) in values.into_iter().flatten().zip(1..) {
         match value {
             Value::Object(item) if vr == "SQ" => {
-                *out += &format!("<Item number=\"{number}\">");
+                out.put(format_args!("<Item number=\"{number}\">"));
                 data_set(item, out)?;
-                out.push_str("</Item>");
+                out.text("</Item>");
             }
             Value::Object(name) => person(name, number, out),
             Value::String(text) => {
-                *out += &format!("<Value number=\"{number}\">{}</Value>", escape(plain(text)));
+                out.put(format_args!("<Value number=\"{number}\">{}</Value>", escape(plain(text))));
             }
             Value::Null => {} // the number of the next one tells of it
-            other => *out += &format!("<Value number=\"{number}\">{other}</Value>"),
+            other => out.put(format_args!("<Value number=\"{number}\">{other}</Value>")),
         }
     }
     Ok(())
 }
 
-fn person(name: &Object, number: usize, out: &mut String) {
-    *out += &format!("<PersonName number=\"{number}\">");
+fn person(name: &Object, number: usize, out: &mut Xml) {
+    out.put(format_args!("<PersonName number=\"{number}\">"));
     for group in ["Alphabetic", "Ideographic", "Phonetic"] {
         let Some(text) = name.get(group).and_then(Value::as_str) else { continue };
-        *out += &format!("<{group}>");
+        out.put(format_args!("<{group}>"));
         for (part, word) in text.splitn(NAME_PARTS.len(), '^').zip(NAME_PARTS) {
             if !part.is_empty() {
-                *out += &format!("<{word}>{}</{word}>", escape(plain(part)));
+                out.put(format_args!("<{word}>{}</{word}>", escape(plain(part))));
             }
         }
-        *out += &format!("</{group}>");
+        out.put(format_args!("</{group}>"));
     }
-    out.push_str("</PersonName>");
+    out.text("</PersonName>");
 }
 
 /// Text without the characters that XML 1.0 has no way to write.

@@ -14,11 +14,10 @@ use cairn_chunker::id::DatasetHash;
 use cairn_dicom::syntax::{EXPLICIT_LE, is_encapsulated};
 use cairn_store::catalog::VersionRow;
 use hyper::StatusCode;
-use hyper::header::{CONTENT_DISPOSITION, HeaderMap};
+use hyper::header::HeaderMap;
 
-use super::accept::{Accept, DICOM, OCTETS, Offer};
+use super::accept::{Accept, DICOM, OCTETS, Offer, media_type_of, video_type_of};
 use super::ahead::{Ahead, Job};
-use super::body::Body;
 use super::bulkdata::{self, Which};
 use super::frames::content_type;
 use super::image::Image;
@@ -73,6 +72,24 @@ pub(crate) async fn retrieve(app: &Arc<App>, scope: Scope, ask: Ask) -> Answer {
     }
 }
 
+/// One instance as one file, without parts (PS3.18 §9.4).
+pub(crate) fn single(
+    app: &App,
+    shared: Arc<App>,
+    scope: &Scope,
+    version: VersionRow,
+    accept: &Accept,
+    headers: &HeaderMap,
+) -> Answer {
+    let versions = vec![version];
+    match choose(accept, &versions, true)? {
+        Chosen::Files(plan) if !plan.multipart => {
+            files(app, shared, scope, versions, plan, String::new(), headers)
+        }
+        _ => Err(Problem::not_acceptable()),
+    }
+}
+
 /// What is accepted of what there is.
 fn choose(accept: &Accept, versions: &[VersionRow], single: bool) -> Result<Chosen, Problem> {
     let mut syntaxes: Vec<&str> =
@@ -80,12 +97,12 @@ fn choose(accept: &Accept, versions: &[VersionRow], single: bool) -> Result<Chos
     syntaxes.sort_unstable();
     syntaxes.dedup();
     let files: Vec<Vec<Offer<'_>>> =
-        syntaxes.iter().map(|syntax| file_offers(syntax, single)).collect();
+        syntaxes.iter().map(|syntax| file_offers(accept, syntax, single)).collect();
     // Bulk data last: it is only meant by those who ask for nothing else.
     let bulk = syntaxes
         .iter()
         .filter(|syntax| is_encapsulated(syntax))
-        .map(|syntax| Offer::multipart(super::accept::media_type_of(syntax)).syntax(syntax))
+        .map(|syntax| Offer::multipart(media_type_of(syntax)).syntax(syntax))
         .chain([Offer::multipart(OCTETS).syntax(EXPLICIT_LE)]);
     let all: Vec<Offer<'_>> = files.iter().flatten().copied().chain(bulk).collect();
     let best = accept.choose(&all)?;
@@ -96,11 +113,10 @@ fn choose(accept: &Accept, versions: &[VersionRow], single: bool) -> Result<Chos
     for (syntax, mut offers) in syntaxes.into_iter().zip(files) {
         offers.retain(|offer| offer.multipart == plan.multipart);
         match accept.choose(&offers).ok().and_then(|place| offers.get(place)) {
-            Some(offer) if offer.syntax == Some(syntax) => {
-                plan.encodings.insert(syntax.to_owned(), Encoding::Stored);
-            }
-            Some(_) => {
-                plan.encodings.insert(syntax.to_owned(), Encoding::Explicit);
+            Some(offer) => {
+                let stored = offer.syntax.is_none_or(|chosen| chosen == syntax);
+                let encoding = if stored { Encoding::Stored } else { Encoding::Explicit };
+                plan.encodings.insert(syntax.to_owned(), encoding);
             }
             None => plan.partial = true,
         }
@@ -108,16 +124,21 @@ fn choose(accept: &Accept, versions: &[VersionRow], single: bool) -> Result<Chos
     Ok(Chosen::Files(plan))
 }
 
-fn file_offers(syntax: &str, single: bool) -> Vec<Offer<'_>> {
+/// The forms of a file that is stored in `syntax`. Video has no other syntax than its own: it goes out
+/// in that also where the client leaves the syntax open (PS3.18 §8.7.3: "unless the origin server has
+/// only access to the pixel data in lossy compressed form").
+fn file_offers<'a>(accept: &Accept, syntax: &'a str, single: bool) -> Vec<Offer<'a>> {
     let forms: &[bool] = if single { &[true, false] } else { &[true] };
-    let offers = forms.iter().flat_map(|multipart| {
-        encodings(syntax).iter().map(|encoding| Offer {
-            media_type: DICOM,
-            syntax: Some(encoding.syntax(syntax)),
-            multipart: *multipart,
-        })
-    });
-    offers.collect()
+    let mut offers = Vec::new();
+    for &multipart in forms {
+        let offer = Offer { media_type: DICOM, syntax: None, multipart };
+        let encodings = encodings(syntax).iter();
+        offers.extend(encodings.map(|encoding| offer.syntax(encoding.syntax(syntax))));
+        if video_type_of(syntax).is_some() && accept.leaves_syntax_open(DICOM, multipart) {
+            offers.push(offer);
+        }
+    }
+    offers
 }
 
 fn files(
@@ -140,6 +161,7 @@ fn files(
         return Err(Problem::not_acceptable());
     }
     plan.partial |= versions.len() < all;
+    let tag_if_partial = tag(&root, &Plan { partial: true, ..plan.clone() });
     let tag = tag(&root, &plan);
     if tag.is_known(headers) {
         return Ok(tag.not_modified());
@@ -150,10 +172,19 @@ fn files(
     }
     let mut writer = Writer::new()?;
     let whole_type = writer.content_type(DICOM);
-    let status = if plan.partial { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+    let mut partial = plan.partial;
     let mut files = made(shared, versions, plan, base);
-    // The first before the reply begins: what is bad from the start has a status.
-    let first = files.next().ok_or_else(Problem::not_acceptable)??;
+    // The first before the reply begins: what is bad from the start has a status, and what cannot be
+    // decoded is left out as it will be the next time.
+    let first = loop {
+        match files.next().ok_or_else(Problem::not_acceptable)? {
+            Ok(file) => break file,
+            Err(problem) if problem.status == StatusCode::NOT_ACCEPTABLE => partial = true,
+            Err(problem) => return Err(problem),
+        }
+    };
+    let (status, tag) =
+        if partial { (StatusCode::PARTIAL_CONTENT, tag_if_partial) } else { (StatusCode::OK, tag) };
     let reply = Reply::stream(&whole_type, None, move |feed| {
         for file in std::iter::once(Ok(first)).chain(files) {
             let file = file?;
@@ -185,18 +216,12 @@ fn alone(app: &App, version: VersionRow, plan: &Plan) -> Result<Reply, Problem> 
     let encoding = plan.encodings.get(&stored).copied().ok_or_else(Problem::not_acceptable)?;
     let image = Image::open(app, version)?;
     let file = prepare(app, &image, encoding)?;
-    let name = file_name(&image.version.sop_instance_uid);
     let content_type = content_type(&Offer::single(DICOM).syntax(encoding.syntax(&stored)));
     let reply = Reply::stream(&content_type, Some(file.length()), move |feed| {
         file.sections.into_iter().try_for_each(|section| send_section(section, feed))
     });
     // Preambles may make it look like something else that a browser opens (PS3.10 §7.5).
-    Ok(reply.text_header(CONTENT_DISPOSITION, &format!("attachment; filename=\"{name}\"")))
-}
-
-fn file_name(uid: &str) -> String {
-    let plain = uid.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    format!("{}.dcm", if plain { uid } else { "instance" })
+    Ok(reply.attachment(&image.version.sop_instance_uid, "dcm"))
 }
 
 /// Prepares a file, and remembers if it cannot be had.

@@ -137,7 +137,7 @@ fn explicit(app: &App, image: &Image) -> Result<Part10, Problem> {
     let changes = decoding.as_ref().map(|decoding| decoding.changes.as_slice());
     let mut source = image.source();
     let rewritten = json::explicit_le(&mut source, image.syntax(), changes.unwrap_or_default());
-    let rewritten = rewritten.map_err(|error| unreadable(&mut source, error))?;
+    let mut rewritten = rewritten.map_err(|error| unreadable(&mut source, error))?;
     if rewritten.cut {
         return Err(unconvertible("it is nested too deeply"));
     }
@@ -151,6 +151,9 @@ fn explicit(app: &App, image: &Image) -> Result<Part10, Problem> {
             let too_long = |pixels: &json::Found| pixels.value.len() >= u64::from(UNDEFINED);
             if rewritten.pixels.as_ref().is_some_and(too_long) {
                 return Err(unconvertible("its pixels are too long for one value"));
+            }
+            if let Some(pixels) = &mut rewritten.pixels {
+                image.turn_whole_samples(pixels)?;
             }
             sections.extend(pieces(image, rewritten.into_pieces()));
         }

@@ -58,7 +58,10 @@ impl Value {
         let mut source = image.source();
         let found = json::find(&mut source, image.syntax(), path);
         let found = found.map_err(|error| unreadable(&mut source, error))?;
-        let Some(found) = found else { return Ok(None) };
+        let Some(mut found) = found else { return Ok(None) };
+        if path == PIXEL_DATA {
+            image.turn_whole_samples(&mut found)?;
+        }
         let kind = if found.encapsulated {
             match (&image.manifest.frames, video_type_of(image.syntax())) {
                 (_, Some(video)) => Kind::Stream(video),
@@ -71,6 +74,14 @@ impl Value {
             Kind::Plain(OCTETS)
         };
         Ok(Some(Self { image: image.clone(), path: path.to_owned(), found, kind }))
+    }
+
+    /// The type of a document or video, if it is one that may be shown.
+    pub(crate) fn shown_as(&self) -> Option<&'static str> {
+        match self.kind {
+            Kind::Plain(shown) | Kind::Stream(shown) => Some(shown).filter(|name| *name != OCTETS),
+            Kind::Coded => None,
+        }
     }
 
     /// Its forms, the one that is liked best first. Alone, frames go out decoded only, if there are

@@ -9,8 +9,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::cors::Origins;
 use super::forwarded::{BaseUrl, Trust};
-use super::limits::{Limits, PLACE_PATIENCE};
+use super::limits::{COMPOSES_MAX, Limits, PLACE_PATIENCE};
 use super::problem::Problem;
+use crate::dicomweb::prefetch::Prefetch;
+use crate::dicomweb::rendered::picture::ROOM_BYTES;
+use crate::dicomweb::room::Room;
 use crate::dicomweb::undecodable::Undecodable;
 use crate::metrics::Metrics;
 
@@ -34,12 +37,21 @@ pub(crate) struct App {
     pub(crate) access_log: bool,
     /// Sealed bytes that may wait for the bucket.
     pub(crate) journal_bytes_max: u64,
+    /// Received bytes that ingest may hold.
+    pub(crate) in_flight_bytes_max: usize,
     /// What turned out to be undecodable.
     pub(crate) undecodable: Undecodable,
+    /// What turned out to be no picture.
+    pub(crate) unshowable: Undecodable,
+    /// Memory in which pictures are made.
+    pub(crate) room: Room,
+    /// Frames that are read before they are asked for.
+    pub(crate) prefetch: Prefetch,
     draining: AtomicBool,
     jobs: Arc<Semaphore>,
     stores: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    composes: Arc<Semaphore>,
 }
 
 /// What [`App::new`] is made of, besides the archive.
@@ -50,11 +62,12 @@ pub(crate) struct Parts {
     pub(crate) origins: Origins,
     pub(crate) access_log: bool,
     pub(crate) journal_bytes_max: u64,
+    pub(crate) in_flight_bytes_max: usize,
 }
 
 impl App {
     pub(crate) fn new(store: Store, ingest: Ingest, metrics: Arc<Metrics>, parts: Parts) -> Self {
-        let Parts { limits, base_url, trust, origins, access_log, journal_bytes_max } = parts;
+        let Parts { limits, base_url, trust, origins, access_log, .. } = parts;
         Self {
             store,
             ingest: RwLock::new(Some(Arc::new(ingest))),
@@ -62,13 +75,18 @@ impl App {
             jobs: Arc::new(Semaphore::new(limits.jobs)),
             stores: Arc::new(Semaphore::new(limits.stores)),
             streams: Arc::new(Semaphore::new(limits.streams)),
+            composes: Arc::new(Semaphore::new(COMPOSES_MAX)),
             limits,
             base_url,
             trust,
             origins,
             access_log,
-            journal_bytes_max,
+            journal_bytes_max: parts.journal_bytes_max,
+            in_flight_bytes_max: parts.in_flight_bytes_max,
             undecodable: Undecodable::default(),
+            unshowable: Undecodable::default(),
+            room: Room::new(ROOM_BYTES),
+            prefetch: Prefetch::default(),
             draining: AtomicBool::new(false),
         }
     }
@@ -111,6 +129,11 @@ impl App {
     /// A place among the requests that store.
     pub(crate) async fn store_place(&self) -> Result<OwnedSemaphorePermit, Problem> {
         place(&self.stores).await
+    }
+
+    /// A place among the requests that are held in memory to put instances together.
+    pub(crate) async fn compose_place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        place(&self.composes).await
     }
 
     /// A place among the replies that are streamed.

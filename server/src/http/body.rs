@@ -88,17 +88,15 @@ impl RequestBody {
                 return Ok(None);
             }
             let asked = Instant::now();
-            let left = self.idle.saturating_sub(self.waited);
-            let frame = tokio::time::timeout(left, self.incoming.frame()).await;
+            let frame = tokio::time::timeout(self.idle, self.incoming.frame()).await;
+            let frame = frame.map_err(|_| Broken::Slow)?;
             self.waited += asked.elapsed();
-            let Ok(frame) = frame else {
-                // Slow is what stands still, and what brings less than a trickle in a period.
+            if self.waited >= self.idle {
                 if self.period_bytes < BODY_BYTES_PER_SECOND_MIN * self.idle.as_secs().max(1) {
                     return Err(Broken::Slow);
                 }
                 (self.waited, self.period_bytes) = (Duration::ZERO, 0);
-                continue;
-            };
+            }
             let Some(frame) = frame else {
                 self.ended = true;
                 return Ok(None);
@@ -118,7 +116,6 @@ impl RequestBody {
     }
 
     /// All of it, where it is small.
-    #[allow(dead_code)] // commitment requests will use it
     pub(crate) async fn whole(&mut self, bytes_max: u64) -> Result<Bytes, Broken> {
         let mut all = BytesMut::new();
         while let Some(bytes) = self.next().await? {

@@ -2,8 +2,6 @@
 //!
 //! Content that is named by its hash has a tag that never lies, so a tag is all there is: no dates.
 
-#![allow(dead_code)] // the retrieving handlers use it
-
 use std::ops::Range;
 
 use hyper::StatusCode;

@@ -49,8 +49,14 @@ impl BaseUrl {
         let said = if trusted { Said::read(&head.headers) } else { Said::default() };
         let authority = head.uri.authority().map(hyper::http::uri::Authority::as_str);
         let asked = authority.or_else(|| text(&head.headers, &HOST)).filter(|host| is_host(host));
-        let local = local.to_string();
-        let mut host = said.host.or(asked).unwrap_or(&local).to_owned();
+        let own = local.to_string();
+        let mut host = said.host.or(asked).unwrap_or(&own).to_owned();
+        // dicomweb-client for Python leaves the port out of Host. Where Host is this end of the
+        // connection, no proxy stands between, and the port is the connection's.
+        if said.host.is_none() && said.port.is_none() && local.port() != 80 && is_end(&host, local)
+        {
+            host = format!("{host}:{}", local.port());
+        }
         if let (Some(port), false) = (said.port, has_port(&host)) {
             let usual = match said.scheme {
                 Some("https") => "443",
@@ -71,6 +77,13 @@ impl BaseUrl {
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Is this host, without a port, the address `local`?
+fn is_end(host: &str, local: SocketAddr) -> bool {
+    let address = local.ip().to_canonical();
+    let literal = host.trim_start_matches('[').trim_end_matches(']');
+    literal.parse() == Ok(address) || (host == "localhost" && address.is_loopback())
 }
 
 impl Trust {
@@ -185,6 +198,8 @@ mod tests {
     fn behaviour_12_urls_follow_the_proxy() {
         assert_eq!(base(&[("host", "pacs:8080")], true), "http://pacs:8080");
         assert_eq!(base(&[], true), "http://127.0.0.1:8080");
+        assert_eq!(base(&[("host", "127.0.0.1")], true), "http://127.0.0.1:8080");
+        assert_eq!(base(&[("host", "pacs.example")], true), "http://pacs.example");
         let forwarded = "for=192.0.2.4;proto=https;host=\"pacs.example\", for=10.0.0.1";
         assert_eq!(base(&[("forwarded", forwarded)], true), "https://pacs.example");
         let x = [

@@ -39,6 +39,9 @@ pub(crate) const BODY_BYTES_PER_SECOND_MIN: u64 = 256;
 /// How long a request waits for a free place among jobs, stores or streams before it gets 503.
 pub(crate) const PLACE_PATIENCE: Duration = Duration::from_secs(10);
 
+/// Requests at once that bring metadata and bulk data apart: each is held whole, some 350 MiB at most.
+pub(crate) const COMPOSES_MAX: usize = 2;
+
 /// What a refused client is asked to wait before it tries again.
 pub(crate) const RETRY_AFTER_SECONDS: u32 = 5;
 
@@ -65,8 +68,6 @@ pub(crate) struct Limits {
     pub(crate) streams: usize,
     /// Longest request body.
     pub(crate) request_bytes: Option<u64>,
-    /// Longest body that is read into memory as a whole (commitment requests and the like).
-    pub(crate) small_body_bytes: u64,
     /// From accepting a connection to the end of its first request's head.
     pub(crate) header: Duration,
     /// A body that stands still, in either direction.

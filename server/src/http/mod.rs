@@ -12,9 +12,6 @@
 //! deadline ([`limits`]); a reply that fails halfway ends its connection, never cleanly; no log line
 //! holds a path, a query or a UID.
 
-// Handlers that use the rest land one by one.
-#![allow(dead_code, unused_imports)]
-
 mod access;
 pub(crate) mod app;
 pub(crate) mod body;

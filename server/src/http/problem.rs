@@ -73,12 +73,6 @@ impl Problem {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
     }
 
-    /// 501: part of the standard, not of this server.
-    pub(crate) fn not_implemented() -> Self {
-        let message = "this server does not have that service yet";
-        Self { kind: "request", ..Self::new(StatusCode::NOT_IMPLEMENTED, message) }
-    }
-
     /// 503: no place free, or on the way out.
     pub(crate) fn busy(message: &'static str) -> Self {
         Self { kind: "busy", ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message) }

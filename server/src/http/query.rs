@@ -28,7 +28,6 @@ impl Query {
     }
 
     /// All parameters.
-    #[allow(dead_code)] // QIDO will use it
     pub(crate) fn pairs(&self) -> &[(String, String)] {
         &self.pairs
     }

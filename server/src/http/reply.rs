@@ -48,7 +48,6 @@ impl Reply {
     }
 
     /// 200 with a body that a blocking thread brings.
-    #[allow(dead_code)] // handlers that stream land after this
     pub(crate) fn stream(
         content_type: &str,
         length: Option<u64>,

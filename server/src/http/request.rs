@@ -1,8 +1,5 @@
 //! A request as a handler sees it.
 
-use std::sync::Arc;
-
-use hyper::Method;
 use hyper::header::{HeaderMap, HeaderName};
 
 use super::body::RequestBody;
@@ -11,9 +8,6 @@ use super::query::Query;
 
 /// What is asked, of which the route is known already.
 pub(crate) struct Ask {
-    /// GET also for a HEAD request: what is not sent is not the handler's concern.
-    #[allow(dead_code)]
-    pub(crate) method: Method,
     /// The header fields.
     pub(crate) headers: HeaderMap,
     /// The parameters.
@@ -22,8 +16,6 @@ pub(crate) struct Ask {
     pub(crate) base: BaseUrl,
     /// The body.
     pub(crate) body: RequestBody,
-    /// The request's id.
-    pub(crate) id: Arc<str>,
 }
 
 impl Ask {

@@ -76,7 +76,6 @@ impl Service {
             && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
         let headers = head.headers.clone();
         let query = Query::parse(head.uri.query());
-        let method = if is_head { Method::GET } else { head.method };
         let answer = match (route, query) {
             (Err(problem), _) | (_, Err(problem)) => {
                 body.linger();
@@ -86,7 +85,7 @@ impl Service {
             (Ok(Route::Capabilities), _) if preflight => Ok(options("GET, HEAD, OPTIONS", true)),
             (Ok(route), Ok(query)) => {
                 let headers = head.headers;
-                let ask = Ask { method, headers, query, base, body, id: Arc::clone(&id) };
+                let ask = Ask { headers, query, base, body };
                 crate::dispatch::dispatch(app, route, ask).await
             }
         };

@@ -151,9 +151,7 @@ impl Narrow {
                 let text = self.bind(Value::Text(text.clone()));
                 format!("name = {text}")
             }
-            GroupPattern::Wild(pattern) if !pattern.prefix().is_empty() => {
-                self.begins_with("name", pattern.prefix())
-            }
+            group if !group.prefix().is_empty() => self.begins_with("name", group.prefix()),
             _ => return,
         };
         self.and(&format!("study.no IN (SELECT study FROM study_name WHERE {condition})"));
@@ -165,7 +163,7 @@ pub(super) fn infix_name(query: &Query) -> Option<&Pattern> {
     let pattern = only(query, PATIENT_NAME)?;
     match pattern {
         Pattern::Name(name) => match name.groups() {
-            [GroupPattern::Wild(pattern)] if pattern.prefix().is_empty() => {}
+            [group] if *group != GroupPattern::Any && group.prefix().is_empty() => {}
             _ => return None,
         },
         Pattern::Fuzzy(name) if name.is_one_group() => {}

@@ -27,6 +27,9 @@ const SOP_INSTANCE_UID: u32 = 0x0008_0018;
 const SOP_CLASS_UID: u32 = 0x0008_0016;
 const ACTION: &str = "search";
 
+/// Of a row of `study`: something of it is shown.
+const SHOWN: &str = "EXISTS (SELECT 1 FROM series s WHERE s.study = study.no AND s.instances > 0)";
+
 const CONTINUE: Result<ControlFlow<()>> = Ok(ControlFlow::Continue(()));
 const STOP: Result<ControlFlow<()>> = Ok(ControlFlow::Break(()));
 
@@ -124,13 +127,16 @@ impl Searcher<'_> {
     }
 
     fn find_studies(&self, smallest: &mut Smallest) -> Result<()> {
+        let looks_below = self.narrows_series() || !self.plan.instance.is_empty();
         self.each_study(self.after, &mut |study| {
-            let mut shown = false;
-            self.each_series_of(study, 0, &mut |series| {
-                shown = self.plan.instance.is_empty() || self.has_instance(series)?;
-                if shown { STOP } else { CONTINUE }
-            })?;
-            if shown {
+            let mut matches = !looks_below;
+            if looks_below {
+                self.each_series_of(study, 0, &mut |series| {
+                    matches = self.plan.instance.is_empty() || self.has_instance(series)?;
+                    if matches { STOP } else { CONTINUE }
+                })?;
+            }
+            if matches {
                 smallest.push(study);
             }
             if smallest.heap.len() >= smallest.room { STOP } else { CONTINUE }
@@ -220,19 +226,22 @@ impl Searcher<'_> {
         .map(ControlFlow::Continue)
     }
 
-    /// Studies whose own keys match, ascending.
+    /// Studies whose own keys match and of which something is shown, ascending.
     fn each_study(&self, after: i64, each: Each<'_>) -> Result<()> {
         let by_name = self.studies_by_name()?;
         let narrow = Narrow::studies(self.search.query);
         if let (Some(studies), true) = (&by_name, narrow.is_empty()) {
             for study in studies.iter().copied().filter(|study| *study > after) {
-                if self.study_holds(study)? && each(study)?.is_break() {
+                let shown =
+                    self.number(&format!("SELECT no FROM study WHERE no = ?1 AND {SHOWN}"), study)?;
+                if shown == study && self.study_holds(study)? && each(study)?.is_break() {
                     break;
                 }
             }
             return Ok(());
         }
-        let sql = format!("SELECT no FROM study WHERE +no > ?1{} ORDER BY no", narrow.sql);
+        let sql =
+            format!("SELECT no FROM study WHERE +no > ?1{} AND {SHOWN} ORDER BY no", narrow.sql);
         let mut values = vec![Value::Integer(after)];
         values.extend(narrow.values);
         self.walk(&sql, &values, &mut |row| {

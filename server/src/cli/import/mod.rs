@@ -85,7 +85,8 @@ pub(super) fn run(session: &Session, args: &ImportArgs) -> Result<Exit> {
     interrupt::listen();
     let job = Job {
         store: &store,
-        ingest: config.ingest_config(),
+        // Nobody waits for them yet; whoever first asks for a series' metadata has them made.
+        ingest: IngestConfig { metadata: false, ..config.ingest_config() },
         paths: &args.paths,
         readers: config.readers(args.readers.map(usize::from)),
         report,

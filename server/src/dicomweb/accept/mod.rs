@@ -99,6 +99,15 @@ impl Accept {
         best.map(|(_, place)| place).ok_or_else(Problem::not_acceptable)
     }
 
+    /// Does the client take this media type in whatever transfer syntax is the default?
+    pub(crate) fn leaves_syntax_open(&self, media_type: &str, multipart: bool) -> bool {
+        let offer = Offer { media_type, syntax: None, multipart };
+        self.ranges.iter().any(|range| {
+            let open = range.parameter("transfer-syntax").is_none();
+            open && range.weight > 0 && fit(range, &offer).is_some()
+        })
+    }
+
     /// How much an offer is wanted, in thousandths; 0: not at all.
     fn weight(&self, offer: &Offer<'_>) -> u16 {
         let matches =

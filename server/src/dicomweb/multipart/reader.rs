@@ -25,6 +25,9 @@ pub(crate) enum Fault {
     /// It is not what multipart bodies look like.
     #[error("the multipart body is malformed: {0}")]
     Malformed(&'static str),
+    /// It holds more than can be held in memory, where it has to be.
+    #[error("the multipart body holds more than can be put together")]
+    TooLong,
     /// The source of its bytes failed.
     #[error(transparent)]
     Source(#[from] std::io::Error),

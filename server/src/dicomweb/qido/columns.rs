@@ -25,7 +25,9 @@ const STUDY: &[(u32, bool)] = &[
     (0x0008_0030, true), // Study Time
     (0x0008_0050, true), // Accession Number
     (computed::INSTANCE_AVAILABILITY, false),
-    (computed::MODALITIES_IN_STUDY, true),
+    // Required, but left out where no series has a modality: OHIF 3.12 takes an element without a value
+    // for an error, and shows no study at all.
+    (computed::MODALITIES_IN_STUDY, false),
     (0x0008_0090, true),  // Referring Physician's Name
     (0x0008_0201, false), // Timezone Offset From UTC
     (0x0008_1030, false), // Study Description

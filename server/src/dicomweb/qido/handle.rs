@@ -3,12 +3,27 @@
 use std::sync::Arc;
 
 use cairn_dicom::attributes::Level as Entity;
+use hyper::StatusCode;
 use hyper::header::{HeaderValue, WARNING};
 
+use crate::dicomweb::accept::{Accept, DICOM_JSON, DICOM_XML, Offer};
+use crate::dicomweb::multipart::Writer;
+use crate::dicomweb::native_xml;
 use crate::http::{Answer, App, Ask, Level, Problem, Reply, Scope};
 
-/// Answers a search in `application/dicom+json`.
+/// Places of the media types in [`FORMS`].
+const JSON: usize = 1;
+const XML: usize = 2;
+
+const FORMS: [Offer<'static>; 3] = [
+    Offer { media_type: DICOM_JSON, syntax: None, multipart: false },
+    Offer { media_type: "application/json", syntax: None, multipart: false },
+    Offer { media_type: DICOM_XML, syntax: None, multipart: true },
+];
+
+/// Answers a search.
 pub(crate) async fn handle(app: &Arc<App>, level: Level, scope: Scope, ask: Ask) -> Answer {
+    let form = Accept::of(&ask).choose(&FORMS)?;
     let level = match level {
         Level::Study => Entity::Study,
         Level::Series => Entity::Series,
@@ -18,14 +33,39 @@ pub(crate) async fn handle(app: &Arc<App>, level: Level, scope: Scope, ask: Ask)
     let query = super::query(level, study, series, ask.query.pairs())
         .map_err(|bad| Problem::bad(bad.to_string()))?;
     let base_url = ask.dicomweb();
-    let found = app
-        .blocking(move |app| super::search(&app.store, &query, &base_url).map_err(Problem::from))
+    let (mut reply, warnings) = app
+        .blocking(move |app| {
+            let found = super::search(&app.store, &query, &base_url)?;
+            let reply = match form {
+                XML => xml(&found.body)?,
+                JSON => Reply::ok("application/json", found.body),
+                _ => Reply::ok(DICOM_JSON, found.body),
+            };
+            Ok((reply, found.warnings))
+        })
         .await?;
-    let mut reply = Reply::ok("application/dicom+json", found.body);
-    for warning in &found.warnings {
+    for warning in &warnings {
         if let Ok(warning) = HeaderValue::from_str(warning) {
             reply.headers.append(WARNING, warning);
         }
     }
     Ok(reply)
+}
+
+/// One document for each result; without any there is no part to send (PS3.18 table 10.6.3-1).
+fn xml(found: &[u8]) -> Result<Reply, Problem> {
+    let objects: Vec<native_xml::Object> = serde_json::from_slice(found)
+        .map_err(|_| Problem::internal("a search did not give JSON"))?;
+    if objects.is_empty() {
+        return Ok(Reply::new(StatusCode::NO_CONTENT));
+    }
+    let mut writer = Writer::new()?;
+    let content_type = writer.content_type(DICOM_XML);
+    let mut body = Vec::new();
+    for object in &objects {
+        body.extend_from_slice(&writer.head(DICOM_XML, None));
+        body.extend_from_slice(native_xml::document(object)?.as_bytes());
+    }
+    body.extend_from_slice(&writer.close());
+    Ok(Reply::new(StatusCode::OK).content_type(&content_type).bytes(body))
 }

@@ -11,6 +11,7 @@
 
 mod codes;
 mod feed;
+mod metadata;
 mod part;
 mod reply;
 mod results;
@@ -18,14 +19,20 @@ mod worker;
 
 use std::sync::Arc;
 
+use cairn_store::limits::SLAB_BYTES;
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 
 use super::accept::{Accept, DICOM, DICOM_JSON, DICOM_XML, Offer};
 use super::multipart;
 use crate::http::limits::RETRY_AFTER_SECONDS;
+use crate::http::problem::gone;
+use crate::http::stream::Gone;
 use crate::http::{Answer, App, Ask, Problem, Reply};
-use results::Status;
+use results::{Results, Status};
 use worker::Worker;
+
+/// Results up to this many are written into memory and not streamed: some 500 bytes each.
+const AT_HAND_MAX: usize = 2000;
 
 /// How the instances lie in the body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +41,8 @@ enum Form {
     Single,
     /// In parts, between these boundaries.
     Multipart(String),
+    /// As metadata in JSON, and parts of bulk data.
+    Metadata(String),
 }
 
 impl Form {
@@ -54,13 +63,17 @@ impl Form {
             return Err(Problem::media_type(message));
         }
         // Without a type, each part says for itself what it is.
-        let kind = parameter(content_type, "type");
-        if kind.is_some_and(|kind| !kind.eq_ignore_ascii_case(DICOM)) {
-            let message = "the parts have to be of application/dicom";
+        let kind = parameter(content_type, "type").unwrap_or(DICOM);
+        let form = if kind.eq_ignore_ascii_case(DICOM) {
+            Self::Multipart
+        } else if kind.eq_ignore_ascii_case(DICOM_JSON) {
+            Self::Metadata
+        } else {
+            let message = "the parts have to be of application/dicom or application/dicom+json";
             return Err(Problem::media_type(message));
-        }
+        };
         let boundary = multipart::boundary(content_type);
-        boundary.map(Self::Multipart).ok_or_else(|| {
+        boundary.map(form).ok_or_else(|| {
             Problem::bad("the Content-Type has no boundary of 1 to 70 plain characters")
         })
     }
@@ -99,9 +112,21 @@ pub(crate) async fn store(app: &Arc<App>, study: Option<String>, ask: Ask) -> An
             return Err(problem);
         }
     };
-    let place = app.store_place().await?;
+    let wanted = match &form {
+        Form::Metadata(_) => app.compose_place().await,
+        Form::Single | Form::Multipart(_) => app.store_place().await,
+    };
+    let place = match wanted {
+        Ok(place) => place,
+        Err(problem) => {
+            ask.body.linger();
+            return Err(problem);
+        }
+    };
     let base = ask.dicomweb();
-    let (source, pump) = feed::pair(ask.body);
+    let (lender, lent_max) = (Arc::clone(&ingest), app.in_flight_bytes_max);
+    let short = Box::new(move || lender.in_flight_bytes() + SLAB_BYTES > lent_max);
+    let (source, pump) = feed::pair(ask.body, short);
     let worker = Worker { ingest, study: study.clone(), source };
     let work = tokio::task::spawn_blocking(move || {
         let _place = place;
@@ -116,14 +141,32 @@ pub(crate) async fn store(app: &Arc<App>, study: Option<String>, ask: Ask) -> An
     for (outcome, count) in results.outcomes() {
         app.metrics.instances(outcome, count);
     }
+    answer(results, base, study, media_type)
+}
+
+/// The reply to what became of a request.
+fn answer(
+    results: Results,
+    base: String,
+    study: Option<String>,
+    media_type: &'static str,
+) -> Answer {
     let (status, problem) = results.status();
     if let Some(problem) = problem {
         return Err(problem);
     }
     let is_busy = status == Status::Busy;
-    let reply = Reply::stream(media_type, None, move |feed| {
-        reply::write(&results, &base, study.as_deref(), media_type == DICOM_XML, feed)
-    });
+    let xml = media_type == DICOM_XML;
+    let reply = if results.len() <= AT_HAND_MAX {
+        let mut out = Vec::new();
+        reply::write(&results, &base, study.as_deref(), xml, &mut out)
+            .map_err(|error| Problem::internal(error.to_string()))?;
+        Reply::ok(media_type, out)
+    } else {
+        Reply::stream(media_type, None, move |feed| {
+            reply::write(&results, &base, study.as_deref(), xml, feed).map_err(|_| gone(Gone))
+        })
+    };
     let reply = reply.status(status.code());
     Ok(if is_busy {
         reply.header(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS))
@@ -151,6 +194,8 @@ mod tests {
             parts("b c")
         );
         assert_eq!(form("multipart/related; boundary=b"), parts("b"));
+        let metadata = form("multipart/related; type=\"application/dicom+json\"; boundary=b");
+        assert_eq!(metadata, Ok(Form::Metadata("b".into())));
         for text in [
             "text/plain",
             "multipart/form-data; boundary=b",

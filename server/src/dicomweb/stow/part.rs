@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Read};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use cairn_dicom::attributes::tags;
 use cairn_dicom::probe::{PROBE_BYTES, probe};
 use cairn_dicom::split::Splitter;
@@ -12,6 +12,11 @@ use cairn_dicom::split::Splitter;
 /// to all senders together; who holds some of it while a slow line fills it keeps others waiting. Most
 /// single slices are whole within this.
 pub(super) const PART_AHEAD_BYTES: usize = 1 << 20;
+
+/// Pieces below this length are joined,
+const SHORT_BYTES: usize = 1024;
+/// until so much is together.
+const JOINED_BYTES: usize = 16 << 10;
 
 /// Where more of a part comes from; `None` at its end.
 pub(super) type More<'a> = &'a mut (dyn FnMut() -> io::Result<Option<Bytes>> + Send);
@@ -34,9 +39,33 @@ impl<'a> Part<'a> {
                 break;
             };
             bytes += piece.len();
-            part.ahead.push_back(piece);
+            part.lay_aside(piece);
         }
         Ok(part)
+    }
+
+    /// Keeps a piece for later. Short ones are joined: a body that comes byte by byte would otherwise
+    /// cost thirty times its length.
+    fn lay_aside(&mut self, piece: Bytes) {
+        if piece.len() >= SHORT_BYTES {
+            self.ahead.push_back(piece);
+            return;
+        }
+        let last = self.ahead.pop_back();
+        let mut joined = match last.map(Bytes::try_into_mut) {
+            Some(Ok(last)) if last.len() < JOINED_BYTES => last,
+            Some(Ok(last)) => {
+                self.ahead.push_back(last.freeze());
+                BytesMut::with_capacity(JOINED_BYTES)
+            }
+            Some(Err(last)) => {
+                self.ahead.push_back(last);
+                BytesMut::with_capacity(JOINED_BYTES)
+            }
+            None => BytesMut::with_capacity(JOINED_BYTES),
+        };
+        joined.extend_from_slice(&piece);
+        self.ahead.push_back(joined.freeze());
     }
 
     /// Its length, if all of it is here.
@@ -116,6 +145,18 @@ mod tests {
         let mut back = Vec::new();
         part.read_to_end(&mut back).unwrap();
         assert_eq!(back, &file[..]);
+    }
+
+    #[test]
+    fn a_part_that_comes_byte_by_byte_costs_its_length() {
+        let bytes: Vec<u8> = (0..100_000u32).map(|n| n as u8).collect();
+        let mut left = Bytes::copy_from_slice(&bytes);
+        let mut more = || Ok((!left.is_empty()).then(|| left.split_to(1)));
+        let mut part = Part::begin(&mut more).unwrap();
+        assert!(part.ahead.len() < 20, "{}", part.ahead.len());
+        let mut back = Vec::new();
+        part.read_to_end(&mut back).unwrap();
+        assert_eq!(back, bytes);
     }
 
     #[test]

@@ -7,7 +7,6 @@ use std::io::{self, BufWriter, Write};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::results::{Results, Stored};
-use crate::http::{Feed, Problem};
 
 /// Written at once.
 const PIECE_BYTES: usize = 64 << 10;
@@ -35,16 +34,15 @@ pub(super) fn write(
     base: &str,
     study: Option<&str>,
     xml: bool,
-    feed: &mut Feed,
-) -> Result<(), Problem> {
-    let mut out = BufWriter::with_capacity(PIECE_BYTES, feed);
-    let written = if xml {
-        response(results, base, study, &mut Xml { out: &mut out, items: 0 })
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let mut out = BufWriter::with_capacity(PIECE_BYTES, out);
+    if xml {
+        response(results, base, study, &mut Xml { out: &mut out, items: 0 })?;
     } else {
-        response(results, base, study, &mut Json { out: &mut out, firsts: Vec::new() })
-    };
-    let flushed = written.and_then(|()| out.flush());
-    flushed.map_err(|_| crate::http::problem::gone(crate::http::stream::Gone))
+        response(results, base, study, &mut Json { out: &mut out, firsts: Vec::new() })?;
+    }
+    out.flush()
 }
 
 /// The module, in ascending order of its tags.

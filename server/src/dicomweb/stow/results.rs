@@ -134,10 +134,16 @@ impl Results {
     pub(super) fn body_broke(&mut self, broken: Option<Broken>, fault: &Fault) {
         self.nameless.push(codes::CANNOT_UNDERSTAND);
         self.outcomes[REFUSED] += 1;
-        self.broken = Some(match broken {
-            Some(broken) => broken.into(),
-            None => Problem::bad(fault.to_string()),
+        self.broken = Some(match (broken, fault) {
+            (Some(broken), _) => broken.into(),
+            (None, Fault::TooLong) => Problem::too_large(),
+            (None, fault) => Problem::bad(fault.to_string()),
         });
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.stored.len() + self.failed.len() + self.nameless.len()
     }
 
     /// How often each outcome was.

@@ -1,6 +1,7 @@
 //! The thread of one storing request.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use cairn_store::ingest::{Admission, Arrival, Incoming, Ingest, Receipt};
 use super::Form;
 use super::codes;
 use super::feed::Pieces;
+use super::metadata;
 use super::part::{More, Part};
 use super::results::{Names, Results};
 use crate::dicomweb::multipart::{Fault, Reader};
@@ -30,14 +32,16 @@ pub(super) struct Worker {
 }
 
 /// What the parts of one request share.
-struct Desk<'a> {
+pub(super) struct Desk<'a> {
     ingest: &'a Ingest,
     study: Option<String>,
-    results: Results,
+    pub(super) results: Results,
     answers: Sender<Answered>,
     answered: Receiver<Answered>,
     /// Answers that are still owed.
     owed: u64,
+    /// Set while a part that is not whole yet holds memory of the store.
+    borrows: Arc<AtomicBool>,
 }
 
 impl Worker {
@@ -52,10 +56,14 @@ impl Worker {
             answers,
             answered,
             owed: 0,
+            borrows: Arc::clone(&source.borrows),
         };
         let read = match form {
             Form::Single => desk.take(&mut || source.next()).map_err(Fault::Source),
             Form::Multipart(boundary) => desk.parts(boundary, &mut source),
+            Form::Metadata(boundary) => {
+                metadata::take(&mut desk, &mut Reader::new(boundary, || source.next()))
+            }
         };
         if let Err(fault) = read {
             desk.results.body_broke(source.broken, &fault);
@@ -80,7 +88,7 @@ impl Desk<'_> {
             let taken = self.take(&mut || {
                 reader.next_bytes().map_err(|broken| match broken {
                     Fault::Source(error) => error,
-                    malformed @ Fault::Malformed(_) => {
+                    malformed => {
                         fault = Some(malformed);
                         std::io::ErrorKind::InvalidData.into()
                     }
@@ -96,7 +104,7 @@ impl Desk<'_> {
     }
 
     /// Takes a part in. An error means that the body itself failed.
-    fn take(&mut self, more: More<'_>) -> std::io::Result<()> {
+    pub(super) fn take(&mut self, more: More<'_>) -> std::io::Result<()> {
         let mut part = Part::begin(more)?;
         let names = Names::from(part.names());
         let bytes = part.length();
@@ -110,9 +118,11 @@ impl Desk<'_> {
             admission: Admission { study_uid: self.study.clone(), uids_required: true },
         };
         // Nobody listens only if this thread is gone, and then there is nobody to tell.
+        self.borrows.store(bytes.is_none(), Ordering::Relaxed);
         let taken = self.ingest.receive(incoming, move |answer| {
             let _ = answers.send((told, answer));
         });
+        self.borrows.store(false, Ordering::Relaxed);
         match taken {
             Ok(()) => self.owed += 1,
             Err(Error::Source(error)) => return Err(error),
@@ -122,7 +132,7 @@ impl Desk<'_> {
     }
 
     /// Takes what answers are there.
-    fn gather(&mut self) {
+    pub(super) fn gather(&mut self) {
         while let Ok((names, answer)) = self.answered.try_recv() {
             self.owed -= 1;
             self.results.answered(names, answer);

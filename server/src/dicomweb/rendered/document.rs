@@ -1,0 +1,103 @@
+//! What is a document or a video: given as it was put in (PS3.18 §8.7.4; behaviour 15).
+
+use hyper::header::HeaderMap;
+
+use super::wish::chosen;
+use crate::dicomweb::accept::{Accept, Offer, video_type_of};
+use crate::dicomweb::image::Image;
+use crate::dicomweb::multipart::Writer;
+use crate::dicomweb::subject::{hex, instance_url};
+use crate::dicomweb::value::Value;
+use crate::http::conditional::{self, Part, Tag};
+use crate::http::{Answer, App, Problem, Reply};
+
+/// Encapsulated Document.
+const DOCUMENT: &str = "00420011";
+/// Pixel Data.
+const VIDEO: &str = "7FE00010";
+
+/// See the [module](self).
+pub(crate) struct Document {
+    image: Image,
+    value: Value,
+    /// Its media type; of some more than one name is in use.
+    types: Vec<&'static str>,
+}
+
+impl Document {
+    /// The document or video in an instance, if there is one that is safe to be shown.
+    ///
+    /// # Errors
+    /// What is damaged or cannot be read.
+    pub(crate) fn of(image: &Image) -> Result<Option<Self>, Problem> {
+        let path = if video_type_of(image.syntax()).is_some() {
+            VIDEO
+        } else if image.version.frames == 0 {
+            DOCUMENT
+        } else {
+            return Ok(None);
+        };
+        let Some(value) = Value::find(image, path)? else { return Ok(None) };
+        let Some(media_type) = value.shown_as() else { return Ok(None) };
+        let types = match media_type {
+            // Table 8.7.4-1 and RFC 4337, beside what frames in the same syntax are called.
+            "video/mpeg2" => vec!["video/mpeg", media_type],
+            "video/h265" => vec!["video/H265"],
+            other => vec![other],
+        };
+        Ok(Some(Self { image: image.clone(), value, types }))
+    }
+
+    /// How it can be given.
+    pub(crate) fn offers(&self) -> Vec<Offer<'static>> {
+        let alone = self.types.iter().copied().map(Offer::single);
+        alone.chain(self.types.iter().copied().map(Offer::multipart)).collect()
+    }
+
+    /// Gives it, or a range of it.
+    ///
+    /// # Errors
+    /// 406 if its type is not accepted; what is damaged.
+    pub(crate) fn answer(
+        &self,
+        app: &App,
+        accept: &Accept,
+        headers: &HeaderMap,
+        base: &str,
+    ) -> Answer {
+        let offer = chosen(accept, &self.offers())?;
+        let leaf = hex(self.image.version.leaf_hash().as_bytes());
+        let tag = Tag::new(&format!("{leaf}-document1"));
+        let tag = if offer.multipart { tag.weak() } else { tag };
+        if tag.is_known(headers) {
+            return Ok(tag.not_modified());
+        }
+        let body = self.value.body(app, &offer)?;
+        let (media_type, length) = (offer.media_type, body.length());
+        if offer.multipart {
+            let mut writer = Writer::new()?;
+            let url = format!("{}/rendered", instance_url(base, &self.image.version));
+            return Ok(tag.mark(Reply::stream(&writer.content_type(media_type), None, {
+                move |feed| {
+                    writer.part(feed, media_type, Some(&url))?;
+                    body.send(feed, 0..length)?;
+                    writer.end(feed)
+                }
+            })));
+        }
+        Ok(tag.mark(match conditional::part(headers, length, &tag)? {
+            Part::Whole => {
+                conditional::rangeable(Reply::stream(media_type, Some(length), move |feed| {
+                    body.send(feed, 0..length)
+                }))
+            }
+            Part::Bytes(range) => {
+                let part = range.clone();
+                let reply = Reply::stream(media_type, Some(range.end - range.start), move |feed| {
+                    body.send(feed, part)
+                });
+                conditional::partial(reply, &range, length)
+            }
+        }))
+    }
+}

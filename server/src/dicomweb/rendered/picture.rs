@@ -1,0 +1,150 @@
+//! Pictures of one instance, frame by frame, each made in room that was taken for it.
+
+use bytes::Bytes;
+use cairn_chunker::frames::Frames;
+use cairn_dicom::json;
+use cairn_dicom::limits::LUT_BYTES_MAX;
+use cairn_dicom::pixels::ImageLayout;
+use cairn_dicom::render::{self, Look, Parameters, RenderError};
+use cairn_dicom::syntax::Syntax;
+use cairn_store::catalog::VersionRow;
+use hyper::StatusCode;
+use serde_json::Value;
+
+use super::header;
+use crate::dicomweb::accept::video_type_of;
+use crate::dicomweb::image::{Image, Pixels, no_frame, whole};
+use crate::http::{App, Problem};
+
+/// Room for the frames of all pictures that are being made: 300 full CT slices, or four of the largest
+/// mammograms in colour. One frame that is larger than that is made alone.
+pub(crate) const ROOM_BYTES: u64 = 512 << 20;
+
+/// How faults of pixels are counted, as in [`crate::dicomweb::image`].
+const PIXELS: &str = "pixels";
+
+/// May there be pictures of this instance?
+pub(crate) fn may_show(app: &App, version: &VersionRow) -> bool {
+    let syntax = version.transfer_syntax_uid.as_str();
+    let frames = version.frames > 0 && video_type_of(syntax).is_none();
+    let hash = version.dataset_hash;
+    (frames || Syntax::of(syntax).deflated)
+        && !app.undecodable.has(hash)
+        && !app.unshowable.has(hash)
+}
+
+/// See the [module](self).
+pub(crate) struct Pictures {
+    image: Image,
+    pixels: Pixels,
+    header: Value,
+}
+
+impl Pictures {
+    /// Reads what is to be known of an instance before its pixels.
+    ///
+    /// # Errors
+    /// 406 if there are no pixels, or their layout makes no sense.
+    pub(crate) fn open(app: &App, image: &Image) -> Result<Self, Problem> {
+        Self::read(app, image)
+            .map(|(pixels, header)| Self { image: image.clone(), pixels, header })
+            .inspect_err(|problem| remember(app, &image.version, problem))
+    }
+
+    fn read(app: &App, image: &Image) -> Result<(Pixels, Value), Problem> {
+        let deflated = Syntax::of(image.syntax()).deflated;
+        if video_type_of(image.syntax()).is_some() {
+            return Err(no_picture("a video is given as a video, and has no frames to be seen"));
+        }
+        if image.manifest.frames == Frames::None && !deflated {
+            return Err(no_picture("there are no pixels to make a picture of"));
+        }
+        let pixels = image.pixels(app)?;
+        // Colours are as they are; only greys and palettes are told how to be seen.
+        let header = match pixels.layout.samples {
+            1 => header::read(&app.store.metadata().instance(&image.version)?)?,
+            _ => Value::Null,
+        };
+        Ok((pixels, header))
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.pixels.count()
+    }
+
+    /// Columns and rows of each.
+    pub(crate) fn size(&self) -> (u32, u32) {
+        (self.pixels.layout.columns, self.pixels.layout.rows)
+    }
+
+    /// Of which version of the instance they are.
+    pub(crate) fn version(&self) -> &VersionRow {
+        &self.image.version
+    }
+
+    /// The picture of frame `index`, from 0.
+    ///
+    /// # Errors
+    /// 404 for a frame that is not there, 406 for what cannot be made into a picture, 503 if there is no
+    /// room.
+    pub(crate) fn picture(
+        &self,
+        app: &App,
+        index: u64,
+        parameters: &Parameters,
+    ) -> Result<Bytes, Problem> {
+        if index >= self.count() {
+            return Err(no_frame());
+        }
+        let _room = app.room.take(room_bytes(&self.pixels.layout))?;
+        let made = self.pixels.decoded(index).and_then(|decoded| {
+            let look = Look::of(&self.header, index, &mut |uri| self.table(uri));
+            render::frame(&decoded, &look, parameters).map_err(|error| no_render(&error))
+        });
+        made.inspect_err(|problem| remember(app, &self.image.version, problem))
+    }
+
+    /// The values of a table that are too many to stand in the metadata.
+    fn table(&self, uri: &str) -> Option<Bytes> {
+        let (_, path) = uri.rsplit_once("/bulkdata/")?;
+        let mut source = self.image.source();
+        let found = json::find(&mut source, self.image.syntax(), path).ok()??;
+        if found.value.len() > LUT_BYTES_MAX as u64 {
+            return None;
+        }
+        whole(found.value, &mut source).ok()
+    }
+}
+
+/// Remembers what is no picture, however it is asked for.
+fn remember(app: &App, version: &VersionRow, problem: &Problem) {
+    if problem.status == StatusCode::NOT_ACCEPTABLE && problem.kind == PIXELS {
+        app.unshowable.add(version.dataset_hash);
+    }
+}
+
+/// What a picture takes while it is made: the stored and the decoded frame, and its pixels in colour.
+fn room_bytes(layout: &ImageLayout) -> u64 {
+    2 * layout.frame_bytes() as u64 + 3 * layout.pixels() as u64
+}
+
+/// 406: there is something, but nothing to be seen (PS3.18 §8.7.4 has pictures of images alone).
+pub(crate) fn no_picture(message: &'static str) -> Problem {
+    Problem::new(StatusCode::NOT_ACCEPTABLE, message)
+}
+
+fn no_render(error: &RenderError) -> Problem {
+    let problem = match error {
+        RenderError::Region => return Problem::bad("the region lies outside of the image"),
+        RenderError::TooLarge { .. } => {
+            let message = "the picture would be too large; a viewport makes it smaller";
+            return no_picture(message).detail(error.to_string());
+        }
+        RenderError::Unsupported(_) | RenderError::Table(_) | RenderError::Short => {
+            no_picture("no picture can be made of these pixels")
+        }
+        RenderError::Encoder { .. } => return Problem::internal(error.to_string()),
+    };
+    problem.kind(PIXELS).detail(error.to_string())
+}

@@ -1,0 +1,55 @@
+"""`cairn serve` as a child: on a free port of loopback, its data in a folder of its own."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+READY_SECONDS_MAX = 60
+STOP_SECONDS_MAX = 60
+
+
+class Archive:
+    """A running server. Use `with Archive(binary, folder) as archive`."""
+
+    def __init__(self, binary, folder, **settings):
+        self.binary = str(binary)
+        self.folder = Path(folder)
+        self.settings = {f"CAIRN_SERVE__{key.upper()}": value for key, value in settings.items()}
+        self.process = None
+        self.root = None
+
+    @property
+    def url(self):
+        """Where DICOMweb is."""
+        return self.root + "/dicom-web"
+
+    def __enter__(self):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        log = self.folder / "serve.log"
+        command = [self.binary, "--data", str(self.folder / "data"), "serve", "--http", "127.0.0.1:0"]
+        with open(log, "wb") as out:
+            self.process = subprocess.Popen(
+                command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env={**os.environ, **self.settings}
+            )
+        deadline = time.monotonic() + READY_SECONDS_MAX
+        while time.monotonic() < deadline and self.process.poll() is None:
+            for line in log.read_text(errors="replace").splitlines():
+                _, found, root = line.partition("listening on http://")
+                if found:
+                    self.root = "http://" + root.strip()
+                    return self
+            time.sleep(0.05)
+        self.__exit__(None, None, None)
+        raise RuntimeError(f"cairn does not come up: {log.read_text(errors='replace')[-2000:]}")
+
+    def __exit__(self, kind, error, trace):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(STOP_SECONDS_MAX)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        return False
