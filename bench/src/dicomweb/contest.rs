@@ -41,12 +41,13 @@ impl Step {
         }
     }
 
-    /// Of Orthanc with compression only its storing and its stored bytes are of interest.
-    fn is_for(self, who: Who, set: &Set) -> bool {
+    /// Of Orthanc with compression only the stored bytes are of interest: one slow store tells them.
+    fn is_for(self, who: Who, set: &Set, run: usize) -> bool {
+        let is_compressed = who == Who::Orthanc { compressed: true };
         match self {
-            Self::Store => true,
+            Self::Store => run == 0 || !is_compressed,
             Self::Frames if set.cine().is_none() => false,
-            _ => who != Who::Orthanc { compressed: true },
+            _ => !is_compressed,
         }
     }
 }
@@ -90,14 +91,14 @@ impl<'a> Contest<'a> {
         let mut servers = self.servers.to_vec();
         servers.rotate_left(run % self.servers.len());
         for step in STEPS {
-            for &who in servers.iter().filter(|who| step.is_for(**who, self.set)) {
+            for &who in servers.iter().filter(|who| step.is_for(**who, self.set, run)) {
                 eprintln!("run {}, {}: {}", run + 1, step.name(), who.name());
                 let sample = self.step(run, who, step);
                 let sample = sample.with_context(|| format!("{}, {}", who.name(), step.name()))?;
                 self.samples.push(sample);
             }
         }
-        for who in servers {
+        for who in servers.into_iter().filter(|who| Step::Store.is_for(*who, self.set, run)) {
             std::fs::remove_dir_all(self.home(who, Step::Store)).context("removing an archive")?;
         }
         Ok(())
