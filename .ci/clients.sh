@@ -101,6 +101,8 @@ for part in "${parts[@]}"; do
     *) echo "$0: no part '$part'" >&2; exit 2 ;;
   esac
 done
-cp "$scratch"/python/findings.txt "$scratch"/*/serve.log "$out" 2>/dev/null || true
+for log in "$scratch"/*/*.log "$scratch"/*/*/*.log "$scratch"/*/findings.txt; do
+  [ ! -f "$log" ] || cp "$log" "$out/$(realpath --relative-to "$scratch" "$log" | tr / -)"
+done
 [ "$failed" = 0 ] && say "clients: all held" || say "clients: something did not hold"
 exit "$failed"

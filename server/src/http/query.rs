@@ -4,6 +4,9 @@ use percent_encoding::percent_decode_str;
 
 use super::problem::Problem;
 
+/// Parameters that hold media types (PS3.18 §8.3.3.1, §9.5).
+const MEDIA_TYPES: [&str; 2] = ["accept", "contentType"];
+
 /// Parameters of a request, in order; a name may come more than once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Query {
@@ -11,8 +14,8 @@ pub(crate) struct Query {
 }
 
 impl Query {
-    /// Reads `a=1&b=2`. `+` is a plus: date ranges and names hold them, and PS3.18 §8.3.1 encodes by
-    /// RFC 3986, not as forms do.
+    /// Reads `a=1&b=2`. `+` is a space: Python's dicomweb-client and every browser encode as forms do,
+    /// and all of them write a plus as `%2B`. In media types, which people write by hand, it stays.
     pub(super) fn parse(text: Option<&str>) -> Result<Self, Problem> {
         let decoded = |text: &str| {
             let text = percent_decode_str(text).decode_utf8();
@@ -22,7 +25,14 @@ impl Query {
         let parts = text.unwrap_or("").split('&').filter(|part| !part.is_empty());
         let pairs = parts.map(|part| {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            Ok((decoded(name)?, decoded(value)?))
+            let name = decoded(&name.replace('+', " "))?;
+            let value = if MEDIA_TYPES.contains(&name.as_str()) {
+                value.replace(";+", "; ").replace(",+", ", ")
+            } else {
+                value.replace('+', " ")
+            };
+            let value = decoded(&value)?;
+            Ok((name, value))
         });
         Ok(Self { pairs: pairs.collect::<Result<_, Problem>>()? })
     }
@@ -48,7 +58,19 @@ mod tests {
         let query = Query::parse(Some("PatientName=M%C3%BCl%25er%2A&a=1=2&&b&a=+")).unwrap();
         assert_eq!(query.get("PatientName"), Some("Mül%er*"));
         assert_eq!((query.get("a"), query.get("b"), query.get("c")), (Some("1=2"), Some(""), None));
-        assert_eq!(query.pairs().last(), Some(&("a".into(), "+".into())));
+        assert_eq!(query.pairs().last(), Some(&("a".into(), " ".into())));
         assert!(Query::parse(Some("a=%FF")).is_err());
+    }
+
+    #[test]
+    fn a_plus_is_a_space_but_in_media_types() {
+        let query = Query::parse(Some(
+            "PatientName=Moby+Dick&d=1%2B2&accept=application/dicom+json;+q=1&contentType=image/svg+xml",
+        ));
+        let query = query.unwrap();
+        assert_eq!(query.get("PatientName"), Some("Moby Dick"));
+        assert_eq!(query.get("d"), Some("1+2"));
+        assert_eq!(query.get("accept"), Some("application/dicom+json; q=1"));
+        assert_eq!(query.get("contentType"), Some("image/svg+xml"));
     }
 }

@@ -7,6 +7,8 @@ from dicomweb_client import DICOMwebClient
 
 STORED = (("application/dicom", "*"),)
 EXPLICIT = ("application/dicom",)
+# A machine that builds things beside may take its time.
+PATIENCE_SECONDS = 60
 # It logs every Warning field: there is one for each page of a search.
 logging.getLogger("dicomweb_client").setLevel(logging.ERROR)
 OCTETS = (("application/octet-stream", "1.2.840.10008.1.2.1"),)
@@ -16,7 +18,7 @@ class Client(DICOMwebClient):
     """Keeps the bytes of each part of the last multipart reply in `parts`, as they came."""
 
     def __init__(self, url):
-        super().__init__(url=url, permissive_uid=True)
+        super().__init__(url=url, permissive_uid=True, timeout=PATIENCE_SECONDS)
         # Fail at once instead of asking again for a minute.
         self.set_http_retry_params(retry=False)
         self.parts = []
