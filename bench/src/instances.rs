@@ -26,9 +26,16 @@ pub(crate) struct Instance {
     pub(crate) sop: String,
     /// The whole file.
     pub(crate) bytes: Vec<u8>,
+    /// Its transfer syntax may go out over the web: Implicit VR has to be converted (PS3.18 §8.7.3); not
+    /// every server does.
+    is_for_web: bool,
     dataset_at: u64,
     frames: Frames,
 }
+
+/// Implicit VR Little Endian. Explicit VR Big Endian is not told apart: its pixels come back swapped, and
+/// sets of it are of no use here.
+const NOT_FOR_WEB: &str = "1.2.840.10008.1.2";
 
 impl Instance {
     /// Reads a file; `None` if it is no instance with a name of its own.
@@ -45,6 +52,7 @@ impl Instance {
             study,
             series,
             sop: identity.sop_instance_uid,
+            is_for_web: identity.transfer_syntax_uid != NOT_FOR_WEB,
             dataset_at,
             frames: object.frames,
             bytes,
@@ -61,6 +69,19 @@ impl Instance {
         let range = self.frames.range(index)?;
         let at = |offset: u64| usize::try_from(self.dataset_at + offset).ok();
         self.bytes.get(at(range.start)?..at(range.end)?)
+    }
+
+    /// Is a file that came back this instance? The same bytes, or the same pixels in another transfer
+    /// syntax where this one may not go out.
+    pub(crate) fn is(&self, file: &[u8]) -> bool {
+        if self.is_for_web || file == self.bytes {
+            return file == self.bytes;
+        }
+        let Some(other) = Self::of(file.to_vec()) else { return false };
+        let same = |index| self.frame(index) == other.frame(index);
+        other.sop == self.sop
+            && other.native_frames() == self.native_frames()
+            && (0..self.native_frames()).all(same)
     }
 
     /// Path of its series below the root of the service.

@@ -156,21 +156,24 @@ pub(super) fn study(service: &Service, set: &Set, check: bool, times: &mut Times
     let web = service.web()?;
     for _ in 0..STUDY_READS {
         let (got, seconds) = web.skim(&path, INSTANCES)?;
-        ensure!(got >= bytes, "a study of {bytes} bytes came as {got}");
+        // Conversion to Explicit VR may drop group lengths.
+        ensure!(got * 10 >= bytes * 9, "a study of {bytes} bytes came as {got}");
         times.push(("study", seconds));
     }
     if check {
         let reply = web.read(&path, INSTANCES)?;
-        let got = parts(&reply.content_type, &reply.body)?;
-        let mut got: Vec<_> = got.into_iter().map(hash).collect();
-        let mut expected: Vec<_> = study.iter().map(|instance| hash(&instance.bytes)).collect();
-        got.sort_unstable();
-        expected.sort_unstable();
-        ensure!(got == expected, "the study's instances are not those that were stored");
+        let files = parts(&reply.content_type, &reply.body)?;
+        let got: Vec<_> = files.into_iter().map(|file| (sop(file), file)).collect();
+        ensure!(got.len() == study.len(), "{} instances of {}", got.len(), study.len());
+        for instance in study {
+            let file = got.iter().find(|(sop, _)| sop.as_deref() == Some(&*instance.sop));
+            let (_, file) = file.with_context(|| format!("{} is missing", instance.sop))?;
+            ensure!(instance.is(file), "{} is another one than was stored", instance.sop);
+        }
     }
     Ok(())
 }
 
-fn hash(bytes: &[u8]) -> [u8; 32] {
-    *blake3::hash(bytes).as_bytes()
+fn sop(file: &[u8]) -> Option<String> {
+    Some(Instance::of(file.to_vec())?.sop)
 }
