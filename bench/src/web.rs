@@ -23,6 +23,9 @@ pub(crate) const JSON: &str = "application/dicom+json";
 /// Instances as they are stored.
 pub(crate) const INSTANCES: &str =
     "multipart/related; type=\"application/dicom\"; transfer-syntax=*";
+/// Instances as the standard has them where nobody says more: Explicit VR Little Endian (PS3.18 table
+/// 8.7.3-2).
+pub(crate) const INSTANCES_EXPLICIT: &str = "multipart/related; type=\"application/dicom\"";
 /// Frames without transcoding: of an uncompressed instance, its pixels as they are.
 pub(crate) const FRAMES: &str =
     "multipart/related; type=\"application/octet-stream\"; transfer-syntax=*";
