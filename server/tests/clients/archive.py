@@ -14,7 +14,7 @@ class Archive:
     """A running server. Use `with Archive(binary, folder) as archive`."""
 
     def __init__(self, binary, folder, **settings):
-        self.binary = str(binary)
+        self.binary = str(Path(binary).resolve())
         self.folder = Path(folder)
         self.settings = {f"CAIRN_SERVE__{key.upper()}": value for key, value in settings.items()}
         self.process = None

@@ -39,10 +39,11 @@ class Client(DICOMwebClient):
         url = self.base_url + "/studies" + (f"/{study}" if study else "")
         return self._http_post_multipart_application_dicom(url, files)
 
-    def get(self, path, accept=None):
+    def get(self, path, accept=None, params=None):
         """A plain request, for what the client has no method for."""
         url = path if path.startswith("http") else self.base_url + path
-        return self._session.get(url, headers={"Accept": accept} if accept else {})
+        headers = {"Accept": accept} if accept else {}
+        return self._session.get(url, headers=headers, params=params, timeout=PATIENCE_SECONDS)
 
     def post(self, path, body, content_type):
         return self._session.post(self.base_url + path, data=body, headers={"Content-Type": content_type})

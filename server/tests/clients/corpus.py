@@ -7,13 +7,13 @@ from collections import defaultdict
 from pathlib import Path
 
 import pydicom
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+from pydicom.dataelem import RawDataElement
 
 PREAMBLE_BYTES = 132
 IMPLICIT_LE = "1.2.840.10008.1.2"
 EXPLICIT_LE = "1.2.840.10008.1.2.1"
+UNDEFINED = 0xFFFFFFFF
 EXPLICIT_BE = "1.2.840.10008.1.2.2"
-DEFLATED = str(DeflatedExplicitVRLittleEndian)
 
 # pydicom says a lot about odd files; what it says is not what is tested.
 warnings.filterwarnings("ignore", module="pydicom")
@@ -41,6 +41,12 @@ class Instance:
         guess = IMPLICIT_LE if implicit else EXPLICIT_LE if little else EXPLICIT_BE
         self.syntax = syntax or guess
         self.has_pixels = "PixelData" in dataset
+        self.is_multiframe = str(dataset.get("NumberOfFrames") or "1") != "1"
+        # Not by the transfer syntax: pydicom does not know all of them.
+        pixels = dataset.get_item("PixelData")
+        self.is_encapsulated = self.has_pixels and (
+            pixels.length == UNDEFINED if isinstance(pixels, RawDataElement) else pixels.is_undefined_length
+        )
 
     @property
     def key(self):
@@ -49,11 +55,6 @@ class Instance:
     def dataset(self):
         """Reads it anew: pydicom's data sets change while they are read."""
         return pydicom.dcmread(io.BytesIO(self.data), force=True)
-
-    @property
-    def is_encapsulated(self):
-        uid = UID(self.syntax)
-        return uid.is_transfer_syntax and uid.is_encapsulated
 
     @property
     def goes_out_as_stored(self):

@@ -8,6 +8,9 @@ KNOWN = {
     ("badVR.dcm", "json"): "Number of Frames is '1A': JSON has it as text, which pydicom does not take for an IS",
     ("rtplan_truncated.dcm", "json"): "its last element is cut short: pydicom shows what is left of the value",
     ("rtplan_truncated.dcm", "explicit"): "the same: what is cut short is only in the file as it is stored",
+    ("image_dfl.dcm", "picture"): "deflated as a whole: its frames are not counted, so the default is the file",
+    ("MR_truncated.dcm", "picture"): "there is no whole frame, so the default is the file",
+    ("damaged/trailing-garbage.dcm", "store"): "pydicom reads the garbage behind the data set, and gives up",
     ("emri_small_jpeg_2k_lossless_too_short.dcm", "store"): (
         "pydicom loses its way and finds no UIDs; they are there, and only the end of the pixels is missing"
     ),

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from archive import Archive  # noqa: E402
 from client import Client  # noqa: E402
 from corpus import Corpus  # noqa: E402
-from steps import files, lifecycle, metadata, rendered, search, store, weasis  # noqa: E402
+from steps import files, lifecycle, metadata, rendered, search, store, wado_uri, weasis  # noqa: E402
 from tally import Tally  # noqa: E402
 
 
@@ -25,6 +25,7 @@ def per_round(instances):
     yield "metadata, bulk data", lambda section, client: metadata.metadata(section, client, instances)
     yield "search", lambda section, client: search.search(section, client, instances)
     yield "rendered", lambda section, client: rendered.rendered(section, client, instances)
+    yield "WADO-URI", lambda section, client: wado_uri.wado_uri(section, client, instances)
     yield "as Weasis", lambda section, client: weasis.weasis(section, client.base_url, instances)
     yield "storage commitment", lambda section, client: lifecycle.commitment(section, client, instances)
     yield "delete", lambda section, client: lifecycle.delete(section, client, instances)

@@ -1,5 +1,6 @@
 """Pixels as pydicom decodes them, beside those that the server gives."""
 
+import imagecodecs
 import numpy
 import pydicom
 from pydicom.pixels import get_decoder, iter_pixels, pixel_array
@@ -18,8 +19,15 @@ LOSSY = {
 }
 
 
+# pydicom has no decoder for these; imagecodecs has.
+JPEG_XL = {"1.2.840.10008.1.2.4.110", "1.2.840.10008.1.2.4.111", "1.2.840.10008.1.2.4.112"}
+
+
 def frames(dataset, as_rgb, plugin=""):
     """Arrays of pixels, frame by frame; colours as they are coded, or as RGB."""
+    meta = getattr(dataset, "file_meta", None)
+    if meta and str(meta.get("TransferSyntaxUID")) in JPEG_XL:
+        return map(imagecodecs.jpegxl_decode, coded_frames(dataset))
     return iter_pixels(dataset, raw=not as_rgb, decoding_plugin=plugin)
 
 

@@ -77,7 +77,7 @@ def delete(section, client, instances):
     if others:
         quietly(client.retrieve_instance, *others[0].key)
         section.count("other series still there")
-    client.delete_study(study)
+        client.delete_study(study)
     section.same(status(client.retrieve_study, study), 410, "studies gone", first.path)
     section.same(client.search_for_studies(search_filters={"StudyInstanceUID": study}), [], "studies not found", study)
     section.same(status(client.delete_study, "1.2.3.4.5.6"), 404, "unknown studies refused", study)

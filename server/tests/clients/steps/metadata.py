@@ -5,7 +5,7 @@ import pydicom
 
 import known
 from client import quietly
-from compare import OFFSETS, PIXEL_DATA, differences
+from compare import OFFSETS, PIXEL_DATA, differences, same
 from corpus import EXPLICIT_BE
 from steps.files import by_series, by_study
 
@@ -60,9 +60,9 @@ def metadata(section, client, instances):
             check_form(section, item, member.path)
             compare(section, client, member, item)
         for (_, series), inside in by_series(members).items():
-            same = {uid_of(item): item for item in client.retrieve_series_metadata(study, series)}
+            listed = {uid_of(item): item for item in client.retrieve_series_metadata(study, series)}
             wanted = {member.sop: items.get(member.sop) for member in inside}
-            section.hold(same == wanted, "series the same", f"{inside[0]}: another object than the study's")
+            section.hold(listed == wanted, "series the same", f"{inside[0]}: another object than the study's")
             first = inside[0]
             alone = client.retrieve_instance_metadata(*first.key)
             alone = alone[0] if isinstance(alone, list) else alone
@@ -93,4 +93,4 @@ def compare(section, client, member, item):
         stored = member.dataset()
         if not big_endian:
             value = b"".join(client.retrieve_bulkdata(uris[PIXEL_DATA]))
-            section.hold(value == stored.PixelData, "pixel data equal", f"{member}: other bytes")
+            section.hold(same(value, stored.PixelData), "pixel data equal", f"{member}: other bytes")

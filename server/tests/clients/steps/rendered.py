@@ -29,6 +29,8 @@ def shown(dataset):
         frame = next(iter(pixels.frames(dataset, False)))
         if "NumberOfFrames" in dataset or dataset.BitsAllocated not in (8, 16):
             return None
+        if "WindowCenter" not in dataset and "PixelPaddingValue" in dataset:
+            return None  # pydicom shows the padding too, and so little of the rest
         grey = apply_voi_lut(apply_modality_lut(frame, dataset), dataset).astype("float64")
         return -grey if interpretation == "MONOCHROME1" else grey
     if interpretation == "RGB":

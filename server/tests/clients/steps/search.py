@@ -123,7 +123,9 @@ def filters(section, client, headers, studies):
         match(section, client, {"00100020": value}, sure["PatientID"], value.strip().__eq__, "by patient ID as a tag")
     for first, last in [("19990101", "20041231"), ("20050101", ""), ("", "19991231")]:
         inside = lambda value: bool(value) and first <= value and (not last or value <= last)
-        match(section, client, {"StudyDate": f"{first}-{last}"}, sure["StudyDate"], inside, "by date range")
+        # Old dates have points in them: in range or not, nobody says.
+        dates = [(study, value) for study, value in sure["StudyDate"] if not value or value.isdigit()]
+        match(section, client, {"StudyDate": f"{first}-{last}"}, dates, inside, "by date range")
     for _, value in sure["StudyDate"]:
         if len(value) == 8:
             match(section, client, {"StudyDate": value}, sure["StudyDate"], value.__eq__, "by date")
