@@ -20,6 +20,7 @@ mod goals;
 mod ingest;
 mod instances;
 mod latency;
+mod line;
 mod machine;
 mod many;
 mod measure;

@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
 use serde_json::json;
 
+use crate::line::Line;
 use crate::machine::{ProcessFigures, process};
 use crate::measure::{Bench, first_line};
 use crate::scratch::Running;
@@ -199,6 +200,11 @@ impl Service {
     /// A client of its own connection.
     pub(crate) fn web(&self) -> Result<Web> {
         Web::new(format!("{}/dicom-web", self.url))
+    }
+
+    /// A connection of its own, without a client's threads.
+    pub(crate) fn line(&self) -> Result<Line> {
+        Line::new(&format!("{}/dicom-web", self.url))
     }
 
     /// Its process.

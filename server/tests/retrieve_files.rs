@@ -59,6 +59,41 @@ fn video(sop: &str) -> Object {
 }
 
 #[test]
+fn behaviour_1_quotes_or_none() {
+    let object = compressed("1.9");
+    let (_site, server) = serve(std::slice::from_ref(&object));
+    for accept in [
+        STAR,
+        "multipart/related; type=application/dicom; transfer-syntax=*",
+        "multipart/related; type=\"application/dicom\"; transfer-syntax=\"*\"",
+        "multipart/related;type=application/dicom;transfer-syntax=\"*\"",
+        "Multipart/Related; Transfer-Syntax=*; Type=\"Application/DICOM\"",
+    ] {
+        assert_eq!(parts(get(&server, SERIES, accept))[0].bytes, object.file(), "{accept}");
+    }
+}
+
+#[test]
+fn behaviour_2_several_types_with_weights_and_parameters() {
+    let object = compressed("1.9");
+    let (_site, server) = serve(std::slice::from_ref(&object));
+    for (accept, as_stored) in [
+        (format!("text/html, {STAR}; q=0.5, */*;q=0.1"), true),
+        (format!("{STAR};q=0.4,{DEFAULT};q=0.9"), false),
+        (format!("{DEFAULT};q=0.4 , {STAR} ; q=0.9"), true),
+        (format!("image/jpeg;q=1.0, {DEFAULT};q=0.001"), false),
+    ] {
+        let found = parts(get(&server, SERIES, &accept));
+        assert_eq!(found[0].bytes == object.file(), as_stored, "{accept}");
+    }
+    // What Orthanc took for one type (its issue 216).
+    let accept = "application/dicom+json, multipart/related; type=\"application/dicom+xml\"";
+    let reply = get(&server, &format!("{SERIES}/metadata"), accept);
+    assert_eq!(reply.headers()["content-type"], "application/dicom+json");
+    assert_eq!(status(&server, SERIES, &format!("{STAR};q=0, text/html")), 406);
+}
+
+#[test]
 fn behaviour_3_as_stored_is_byte_for_byte() {
     let site = Site::new();
     let files: Vec<PathBuf> = site.put_studies();

@@ -1,4 +1,4 @@
-//! Frames, bulk data and metadata over the web: behaviours 7, 10 to 15 and 17.
+//! Frames, bulk data and metadata over the web: behaviours 7, 8, 10 to 15 and 17.
 
 #![allow(clippy::unwrap_used)]
 
@@ -109,6 +109,26 @@ fn behaviour_7_compressed_frames_bear_their_own_type() {
 }
 
 #[test]
+fn behaviour_8_parts_as_simple_readers_take_them() {
+    let (_site, server) = serve(&[native("1.1")]);
+    let reply = get(&server, &format!("{}/frames/2", instance("1.1")), OCTETS);
+    let content_type = reply.headers()["content-type"].to_str().unwrap().to_owned();
+    let boundary = content_type.split("boundary=").nth(1).unwrap().to_owned();
+    let body = reply.bytes().unwrap();
+    // Cornerstone takes the first line for the boundary and looks for these very letters; it looks for
+    // the boundary in the pixels too, so that it has to be long, and another one each time.
+    let head = format!("--{boundary}\r\nContent-Type: application/octet-stream; transfer-syntax=");
+    assert!(body.starts_with(head.as_bytes()), "{:?}", String::from_utf8_lossy(&body[..100]));
+    assert!((32..=70).contains(&boundary.len()), "{boundary}");
+    let pixels = find(&body, b"\r\n\r\n").unwrap() + 4;
+    let rest = &body[pixels..];
+    assert_eq!(rest[..64], frame(1));
+    assert_eq!(rest[64..], *format!("\r\n--{boundary}--\r\n").as_bytes(), "one frame, one part");
+    let again = get(&server, &format!("{}/frames/2", instance("1.1")), OCTETS);
+    assert_ne!(again.headers()["content-type"], content_type);
+}
+
+#[test]
 fn behaviour_10_frames_of_bits_and_of_big_endian_words() {
     // Three frames of 3 × 3 bits: 27 bits without padding between them.
     let bits = Value::Bytes(vec![0b1111_1111, 0b0000_0011, 0b1010_1000, 0b0000_0101]);
@@ -205,6 +225,36 @@ fn behaviour_12_metadata_in_xml() {
         assert!(find(&part.bytes, b"<BulkData uri=\"http://").is_some());
         assert!(part.bytes.ends_with(b"</NativeDicomModel>\n"));
     }
+}
+
+#[test]
+fn behaviour_13_long_arrays_of_numbers_by_their_address() {
+    let floats = |count: u16| -> Vec<u8> {
+        (0..count).flat_map(|n| (f32::from(n) * 0.5 - 3.0).to_le_bytes()).collect()
+    };
+    let object = Object::new(EXPLICIT_LE, "1.1")
+        .with(0x0066_0016, *b"OF", Value::Bytes(floats(40_000)))
+        .with(0x0070_0022, *b"FL", Value::Bytes(floats(12_000)))
+        .with(0x0028_3002, *b"US", Value::Words(vec![16; 3]))
+        .with(0x0028_3006, *b"US", Value::Words((0..20_000).collect()))
+        .with(0x0072_0076, *b"FL", Value::Bytes(floats(8)));
+    let (_site, server) = serve(&[object]);
+    let reply = get(&server, &format!("{SERIES}/metadata"), "application/dicom+json");
+    let text = reply.text().unwrap();
+    assert!(text.len() < 5000, "{} bytes", text.len());
+    let json: Json = serde_json::from_str(&text).unwrap();
+    for (tag, vr, bytes) in [
+        ("00660016", "OF", floats(40_000)),
+        ("00700022", "FL", floats(12_000)),
+        ("00283006", "US", (0..20_000_u16).flat_map(u16::to_le_bytes).collect()),
+    ] {
+        let element = &json[0][tag];
+        assert_eq!((&element["vr"], element.get("Value")), (&vr.into(), None), "{tag}");
+        let uri = element["BulkDataURI"].as_str().unwrap();
+        let below = uri.strip_prefix(&server.url("")).unwrap();
+        assert_eq!(get(&server, below, ONE).bytes().unwrap(), bytes, "{tag}");
+    }
+    assert_eq!(json[0]["00720076"]["Value"][7], 0.5, "a short array is in its place");
 }
 
 #[test]

@@ -100,7 +100,12 @@ fn every_reply_has_what_it_needs() {
     );
     let problem: serde_json::Value = serde_json::from_slice(&reply.bytes().unwrap()).unwrap();
     assert_eq!((&problem["status"], &problem["request_id"]), (&404.into(), &"abc-1".into()));
+}
 
+#[test]
+fn behaviour_16_other_origins_options_and_head() {
+    let site = Site::new();
+    let server = Server::start(&site, &[("SERVE__CORS_ORIGINS", "https://viewer.example")]);
     let refused = client().put(server.studies()).send().unwrap();
     assert_eq!(
         (refused.status().as_u16(), &refused.headers()["allow"]),
@@ -114,6 +119,15 @@ fn every_reply_has_what_it_needs() {
         .unwrap();
     assert_eq!(preflight.status(), 204);
     assert!(preflight.headers()["access-control-allow-methods"].to_str().unwrap().contains("POST"));
+    let exposed = client()
+        .get(server.url("/dicom-web"))
+        .header("origin", "https://viewer.example")
+        .send()
+        .unwrap();
+    let exposed = exposed.headers()["access-control-expose-headers"].to_str().unwrap().to_owned();
+    for name in ["ETag", "Content-Range", "Warning", "Location"] {
+        assert!(exposed.contains(name), "{exposed}");
+    }
     let evil = client().get(server.url("/")).header("origin", "https://evil.example");
     assert!(!evil.send().unwrap().headers().contains_key("access-control-allow-origin"));
 

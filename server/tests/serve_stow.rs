@@ -352,3 +352,25 @@ fn many_parts_cost_little() {
         log.contains("route=\"store\"") && !log.contains("1.2.3") && !log.contains("dicom-web")
     );
 }
+
+#[test]
+fn behaviour_17_no_place_is_503_with_the_time_to_wait() {
+    let site = Site::new();
+    let settings = [("SERVE__STORES_MAX", "1"), ("SERVE__IDLE_SECONDS", "60")];
+    let server = Server::start(&site, &settings);
+    let head = format!(
+        "POST /dicom-web/studies HTTP/1.1\r\nHost: h\r\nContent-Type: {PARTS}\r\n\
+         Content-Length: 1000\r\n\r\n--b\r\n"
+    );
+    let mut first = server.connect();
+    first.write_all(head.as_bytes()).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    let good = parts(&[&dicom("1.2.1", "1.2.2", "1.2.3", "A^B", &[1; 64])]);
+    let request = client().post(server.studies()).header("content-type", PARTS).body(good.clone());
+    let refused = request.send().unwrap();
+    assert_eq!(refused.status(), 503, "{}", server.log());
+    assert_eq!(refused.headers()["retry-after"], "5");
+    drop(first);
+    let (status, _) = post(&server.studies(), PARTS, good);
+    assert_eq!(status, 200);
+}

@@ -97,9 +97,9 @@ pub(super) fn metadata(service: &Service, set: &Set, times: &mut Times) -> Resul
     let series = set.longest_series();
     let first = series.first().context("no series")?;
     let path = format!("{}/metadata", first.series_path());
-    let web = service.web()?;
+    let mut line = service.line()?;
     for index in 0..=METADATA_WARM {
-        let reply = web.read(&path, JSON)?;
+        let reply = line.read(&path, JSON)?;
         let kind = if index == 0 { "metadata, cold process" } else { "metadata, warm" };
         times.push((kind, reply.seconds));
         let found = uids(&reply.body, "00080018").context("the metadata of a series")?;
@@ -124,27 +124,28 @@ pub(super) fn frames(
     count: u32,
     times: &mut Times,
 ) -> Result<()> {
-    let web = service.web()?;
+    let mut line = service.line()?;
     let path = cine.path();
     // The same frames for everybody in a run.
     let mut dice = Dice::new(run as u64);
     let mut read = BTreeSet::new();
     for _ in 0..count {
         let frame = dice.below(cine.native_frames());
-        let reply = web.read(&format!("{path}/frames/{}", frame + 1), FRAMES)?;
+        let reply = line.read(&format!("{path}/frames/{}", frame + 1), FRAMES)?;
         let kind = if read.insert(frame) { "frame, first time" } else { "frame, again" };
         times.push((kind, reply.seconds));
         let got = only_part(&reply.content_type, &reply.body)?;
         ensure!(Some(got) == cine.frame(frame), "frame {} has other bytes", frame + 1);
+        line.reuse(reply.body);
     }
     Ok(())
 }
 
 /// All studies.
 pub(super) fn listing(service: &Service, set: &Set, times: &mut Times) -> Result<()> {
-    let web = service.web()?;
+    let mut line = service.line()?;
     for _ in 0..LISTINGS {
-        let reply = web.read("/studies?limit=1000&offset=0", JSON)?;
+        let reply = line.read("/studies?limit=1000&offset=0", JSON)?;
         times.push(("search studies", reply.seconds));
         let found = uids(&reply.body, "0020000D")?.len();
         ensure!(found == set.studies().min(1000), "{found} studies are listed");

@@ -7,6 +7,9 @@
 //! small ones of either sign are small numbers, and for 16 bit are parted into a plane of low and one
 //! of high bytes.
 
+#[cfg(target_arch = "x86_64")]
+mod wavefront;
+
 use std::cell::RefCell;
 
 use super::{Codec, zstandard};
@@ -43,11 +46,10 @@ pub(super) fn encode(plain: &[u8], geometry: Geometry, level: i32) -> Option<Vec
         if wide { FLAG_WIDE } else { 0 } | if geometry.big_endian { FLAG_BIG_ENDIAN } else { 0 };
 
     let coded = SCRATCH.with_borrow_mut(|Scratch { planes, samples, residues }| {
-        planes.clear();
+        // What was left of the chunk before is written over.
         planes.resize(plain.len(), 0);
         if wide {
             load_wide(plain, geometry.big_endian, samples);
-            residues.clear();
             residues.resize(samples.len(), 0);
             wide::residuals(samples, left, above, residues);
             let (low, high) = planes.split_at_mut(samples.len());
@@ -91,10 +93,10 @@ pub(super) fn decode(coded: &[u8], plain_bytes: usize) -> Result<Vec<u8>> {
     let mut plain = SCRATCH.with_borrow_mut(|Scratch { samples, .. }| {
         join(low, &high[..count], samples);
         wide::restore(samples, left, above);
-        store_wide(samples, flags & FLAG_BIG_ENDIAN != 0)
+        store_wide(samples, flags & FLAG_BIG_ENDIAN != 0, plain_bytes)
     });
     if plain_bytes % 2 == 1 {
-        plain.push(planes[plain_bytes - 1]);
+        plain[plain_bytes - 1] = planes[plain_bytes - 1];
     }
     Ok(plain)
 }
@@ -109,12 +111,14 @@ fn load_wide(plain: &[u8], big_endian: bool, samples: &mut Vec<u16>) {
     }
 }
 
-fn store_wide(samples: &[u16], big_endian: bool) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(samples.len() * 2 + 1);
+/// Samples as bytes, and a last one where their number is odd.
+fn store_wide(samples: &[u16], big_endian: bool, plain_bytes: usize) -> Vec<u8> {
+    let mut plain = vec![0; plain_bytes];
+    let pairs = plain.as_chunks_mut::<2>().0.iter_mut().zip(samples);
     if big_endian {
-        plain.extend(samples.iter().flat_map(|sample| sample.to_be_bytes()));
+        pairs.for_each(|(pair, sample)| *pair = sample.to_be_bytes());
     } else {
-        plain.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+        pairs.for_each(|(pair, sample)| *pair = sample.to_le_bytes());
     }
     plain
 }
@@ -185,9 +189,9 @@ macro_rules! filter_for {
                 while at < samples.len() {
                     let (done, rest) = samples.split_at_mut(at);
                     let north = &done[at - above..];
-                    if left == 1 && above >= 8 && rest.len() >= 4 * above {
-                        restore_four_rows(north, &mut rest[..4 * above]);
-                        at += 4 * above;
+                    let rows = restore_rows(&north[..above], rest, left);
+                    if rows > 0 {
+                        at += rows * above;
                     } else {
                         let length = rest.len().min(above);
                         restore_row(&north[..length], &mut rest[..length], left);
@@ -196,11 +200,46 @@ macro_rules! filter_for {
                 }
             }
 
-            fn restore_row(north: &[$sample], row: &mut [$sample], left: usize) {
+            /// Restores some rows at once, if that can be; gives how many.
+            #[cfg(target_arch = "x86_64")]
+            fn restore_rows(north: &[$sample], rest: &mut [$sample], left: usize) -> usize {
+                use super::wavefront::$module::{LANES, restore, width_min};
+                let Some(rows) = rest.get_mut(..LANES * north.len()) else { return 0 };
+                if north.len() < width_min(left) {
+                    return 0;
+                }
+                match left {
+                    1 => restore::<1>(north, rows),
+                    3 => restore::<3>(north, rows),
+                    _ => return 0,
+                }
+                LANES
+            }
+
+            #[cfg(not(target_arch = "x86_64"))]
+            fn restore_rows(north: &[$sample], rest: &mut [$sample], left: usize) -> usize {
+                if left == 1 && north.len() >= 8 && rest.len() >= 4 * north.len() {
+                    restore_four_rows(north, &mut rest[..4 * north.len()]);
+                    return 4;
+                }
+                0
+            }
+
+            pub(super) fn restore_row(north: &[$sample], row: &mut [$sample], left: usize) {
                 for i in 0..left.min(row.len()) {
                     row[i] = row[i].wrapping_add(north[i]);
                 }
-                for i in left..row.len() {
+                finish_row(north, row, left, left);
+            }
+
+            /// What of a row is not restored yet: all from `from`, which is `left` at least.
+            pub(super) fn finish_row(
+                north: &[$sample],
+                row: &mut [$sample],
+                from: usize,
+                left: usize,
+            ) {
+                for i in from..row.len() {
                     let predicted = med(row[i - left], north[i], north[i - left]);
                     row[i] = row[i].wrapping_add(predicted);
                 }
@@ -208,6 +247,7 @@ macro_rules! filter_for {
 
             /// Each value needs its left neighbour first, a chain that leaves most of a core idle.
             /// Four rows, each a column behind the one above it, are four such chains at once.
+            #[cfg(not(target_arch = "x86_64"))]
             fn restore_four_rows(north: &[$sample], rows: &mut [$sample]) {
                 let width = rows.len() / 4;
                 let (a, rows) = rows.split_at_mut(width);
@@ -235,15 +275,9 @@ macro_rules! filter_for {
                     (a1, b1, c1, d1) = (a0, b0, c0, d0);
                 }
                 // The corner in which some rows have ended.
-                finish_row(a, b, width - 1);
-                finish_row(b, c, width - 2);
-                finish_row(c, d, width - 3);
-            }
-
-            fn finish_row(north: &[$sample], row: &mut [$sample], from: usize) {
-                for i in from..row.len() {
-                    row[i] = row[i].wrapping_add(med(row[i - 1], north[i], north[i - 1]));
-                }
+                finish_row(a, b, width - 1, 1);
+                finish_row(b, c, width - 2, 1);
+                finish_row(c, d, width - 3, 1);
             }
 
             /// The median edge detector: the smaller neighbour above an edge, the larger below it,

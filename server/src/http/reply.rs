@@ -16,6 +16,8 @@ pub(crate) enum Content {
     Empty,
     /// All of it.
     Full(Bytes),
+    /// All of it, in pieces that lie apart; not empty ones. Never text: it is not compressed.
+    Pieces(Vec<Bytes>),
     /// As a thread brings it. It is not begun for a HEAD request.
     Stream {
         /// Its length, if it is known: then it goes into Content-Length.
@@ -97,11 +99,18 @@ impl Reply {
         self
     }
 
+    /// Sets a body in pieces.
+    pub(crate) fn pieces(mut self, pieces: Vec<Bytes>) -> Self {
+        self.content = Content::Pieces(pieces);
+        self
+    }
+
     /// The length of the body, if it is known.
     pub(crate) fn length(&self) -> Option<u64> {
         match &self.content {
             Content::Empty => Some(0),
             Content::Full(bytes) => Some(bytes.len() as u64),
+            Content::Pieces(pieces) => Some(pieces.iter().map(|piece| piece.len() as u64).sum()),
             Content::Stream { length, .. } => *length,
         }
     }

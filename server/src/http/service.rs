@@ -28,7 +28,7 @@ const NOSNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
 
 /// A body that is ready to be sent.
 enum Outgoing {
-    Full(Bytes),
+    Full(Vec<Bytes>),
     Pieces(Pieces, Option<u64>),
 }
 
@@ -101,7 +101,7 @@ impl Service {
         }
         exchange.answered(status);
         let mut response = Response::new(match body {
-            Outgoing::Full(bytes) => ReplyBody::full(bytes, exchange),
+            Outgoing::Full(pieces) => ReplyBody::full(pieces, exchange),
             Outgoing::Pieces(pieces, length) => ReplyBody::pieces(pieces, length, exchange),
         });
         *response.status_mut() = status;
@@ -137,11 +137,12 @@ impl Service {
             if let Some(length) = reply.length().filter(|_| coding.is_none()) {
                 reply.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
             }
-            return Ok((reply.status, reply.headers, Outgoing::Full(Bytes::new())));
+            return Ok((reply.status, reply.headers, Outgoing::Full(Vec::new())));
         }
         let body = match reply.content {
-            Content::Empty => Outgoing::Full(Bytes::new()),
-            Content::Full(bytes) => Outgoing::Full(compressed(coding, bytes).await?),
+            Content::Empty => Outgoing::Full(Vec::new()),
+            Content::Full(bytes) => whole(compressed(coding, bytes).await?),
+            Content::Pieces(pieces) => Outgoing::Full(pieces),
             Content::Stream { length, run } => {
                 let pieces = self.start(run, coding).await?;
                 Outgoing::Pieces(pieces, length.filter(|_| coding.is_none()))
@@ -197,8 +198,13 @@ async fn compressed(coding: Option<Coding>, bytes: Bytes) -> Result<Bytes, Probl
 /// A reply that is at hand.
 fn plain(reply: Reply) -> Prepared {
     let body = match reply.content {
-        Content::Full(bytes) => bytes,
-        _ => Bytes::new(),
+        Content::Full(bytes) => whole(bytes),
+        _ => Outgoing::Full(Vec::new()),
     };
-    (reply.status, reply.headers, Outgoing::Full(body))
+    (reply.status, reply.headers, body)
+}
+
+/// A body in one piece, or none.
+fn whole(bytes: Bytes) -> Outgoing {
+    Outgoing::Full(if bytes.is_empty() { Vec::new() } else { vec![bytes] })
 }

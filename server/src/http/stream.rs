@@ -109,15 +109,17 @@ pub(super) struct ReplyBody {
 }
 
 enum Source {
-    Full(Option<Bytes>),
+    /// What is left, and how much that is.
+    Full(std::vec::IntoIter<Bytes>, u64),
     Pieces(Pieces),
 }
 
 impl ReplyBody {
-    pub(super) fn full(bytes: Bytes, mut exchange: Exchange) -> Self {
-        let length = Some(bytes.len() as u64);
-        exchange.expect(length);
-        Self { source: Source::Full((!bytes.is_empty()).then_some(bytes)), length, exchange }
+    /// `pieces`: none of them empty.
+    pub(super) fn full(pieces: Vec<Bytes>, mut exchange: Exchange) -> Self {
+        let length = pieces.iter().map(|piece| piece.len() as u64).sum();
+        exchange.expect(Some(length));
+        Self { source: Source::Full(pieces.into_iter(), length), length: Some(length), exchange }
     }
 
     pub(super) fn pieces(pieces: Pieces, length: Option<u64>, mut exchange: Exchange) -> Self {
@@ -135,7 +137,11 @@ impl Body for ReplyBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
         let next = match &mut self.source {
-            Source::Full(bytes) => Ok(bytes.take()),
+            Source::Full(pieces, left) => {
+                let next = pieces.next();
+                *left -= next.as_ref().map_or(0, |piece| piece.len() as u64);
+                Ok(next)
+            }
             Source::Pieces(pieces) if pieces.ended => Ok(None),
             Source::Pieces(pieces) => match pieces.receiver.poll_recv(context) {
                 Poll::Pending => return Poll::Pending,
@@ -165,16 +171,14 @@ impl Body for ReplyBody {
 
     fn is_end_stream(&self) -> bool {
         match &self.source {
-            Source::Full(bytes) => bytes.is_none(),
+            Source::Full(pieces, _) => pieces.len() == 0,
             Source::Pieces(pieces) => pieces.ended,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.source {
-            Source::Full(bytes) => {
-                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
-            }
+            Source::Full(_, left) => SizeHint::with_exact(*left),
             // Only read before the first piece.
             Source::Pieces(_) => self.length.map_or_else(SizeHint::default, SizeHint::with_exact),
         }
