@@ -41,11 +41,12 @@ impl Step {
         }
     }
 
-    /// Of Orthanc with compression only the stored bytes are of interest: one slow store tells them.
+    /// Of Orthanc with compression one slow store tells the stored bytes, and one study how quickly
+    /// such are read.
     fn is_for(self, who: Who, set: &Set, run: usize) -> bool {
         let is_compressed = who == Who::Orthanc { compressed: true };
         match self {
-            Self::Store => run == 0 || !is_compressed,
+            Self::Store | Self::Study => run == 0 || !is_compressed,
             Self::Frames if set.cine().is_none() => false,
             _ => !is_compressed,
         }

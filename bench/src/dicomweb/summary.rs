@@ -161,10 +161,15 @@ impl Summary<'_> {
         Ok(table)
     }
 
-    /// The peer's value over that of `cairn`, run by run.
-    fn ratio(&self, value: impl Fn(Who, usize) -> Option<f64>) -> Option<Spread> {
+    /// A peer's value over that of `cairn`, run by run.
+    fn beside(&self, peer: Who, value: impl Fn(Who, usize) -> Option<f64>) -> Option<Spread> {
         let runs = 0..self.runs;
-        Spread::of(runs.filter_map(|run| Some(value(PEER, run)? / value(Who::Cairn, run)?)))
+        Spread::of(runs.filter_map(|run| Some(value(peer, run)? / value(Who::Cairn, run)?)))
+    }
+
+    /// The same for the peer that the goals are about.
+    fn ratio(&self, value: impl Fn(Who, usize) -> Option<f64>) -> Option<Spread> {
+        self.beside(PEER, value)
     }
 
     fn wall(&self, step: Step) -> Option<Spread> {
@@ -194,12 +199,14 @@ impl Summary<'_> {
             ("study, Explicit VR".to_owned(), self.p50("study, Explicit VR")),
         ];
         let compressed = Who::Orthanc { compressed: true };
+        for kind in ["study, first time", "study, again", "study, Explicit VR"] {
+            let median = |who, run| median(self.times(who, kind, Some(run)));
+            found.push((format!("{kind}, of a compressing one"), self.beside(compressed, median)));
+        }
+        let bytes =
+            |who, run| self.in_run(who, Step::Store, run).map(|sample| sample.stored_bytes as f64);
         for (what, peer) in [("stored bytes", PEER), ("stored bytes, compressed", compressed)] {
-            let stored = (0..self.runs).filter_map(|run| {
-                let bytes = |who| Some(self.in_run(who, Step::Store, run)?.stored_bytes as f64);
-                Some(bytes(peer)? / bytes(Who::Cairn)?)
-            });
-            found.push((what.to_owned(), Spread::of(stored)));
+            found.push((what.to_owned(), self.beside(peer, bytes)));
         }
         let known = found.into_iter();
         known.filter_map(|(what, ratio)| Some(Ratio { what, ratio: ratio? })).collect()
