@@ -90,7 +90,7 @@ impl Who {
         let command = match self {
             Self::Cairn => {
                 let mut command = Command::new(&bench.cairn);
-                command.arg("--data").arg(data).arg("serve");
+                command.arg("--data").arg(data).args(["serve", "--dimse", "none"]);
                 command.args(["--http", &format!("127.0.0.1:{port}")]);
                 command
             }

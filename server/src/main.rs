@@ -10,6 +10,7 @@
 mod cli;
 mod config;
 mod dicomweb;
+mod dimse;
 mod dispatch;
 mod error;
 mod health;

@@ -3,6 +3,8 @@
 //! Names are `cairn_…` in base units. Labels have few values, none of them from outside: a route's
 //! word, a method, a status, a kind.
 
+mod dimse;
+
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -55,6 +57,8 @@ pub(crate) struct Metrics {
     resident_bytes: IntGauge,
     cpu_seconds: Gauge,
     open_fds: IntGauge,
+    /// Associations and operations.
+    pub(crate) dimse: dimse::DimseMetrics,
     counted: Mutex<Option<Instant>>,
 }
 
@@ -136,6 +140,7 @@ impl Metrics {
             resident_bytes: add.gauge("process_resident_memory_bytes", "Memory in use.")?,
             cpu_seconds: add.number("process_cpu_seconds_total", "Processor time used.")?,
             open_fds: add.gauge("process_open_fds", "Open files.")?,
+            dimse: dimse::DimseMetrics::new(&add)?,
             counted: Mutex::new(None),
             registry,
         })

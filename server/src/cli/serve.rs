@@ -1,5 +1,6 @@
 //! `cairn serve`: the archive over HTTP.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use tokio::net::TcpListener;
 
 use super::{Exit, Session};
 use crate::config::{LogWord, ServeSection};
+use crate::dimse::{self, Dimse};
 use crate::error::{Error, Result};
 use crate::http::app::Parts;
 use crate::http::{App, serve};
@@ -25,14 +27,17 @@ const STUDY_QUIET: Duration = Duration::from_secs(30);
 /// How long requests that were dropped may take to let go of the archive.
 const LET_GO: Duration = Duration::from_secs(5);
 
-/// Serve the archive over HTTP: DICOMweb, health and metrics
+/// Serve the archive: DICOMweb, health and metrics over HTTP, and DIMSE
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The archive is made if it is not there. DICOMweb is at /dicom-web, WADO-URI at /wado, figures at \
 /metrics, probes at /healthz and /readyz. HTTP/1.1 and HTTP/2 without TLS share the port.
 
-There is no login yet: whoever reaches the port can read and write. It listens on this machine \
-only unless told otherwise; put a reverse proxy with TLS and a login before anything else.
+DIMSE has a port of its own: C-ECHO and C-STORE of every storage class and transfer syntax.
+
+There is no login yet: whoever reaches a port can read and write. Both are of this machine only \
+unless told otherwise; put a reverse proxy with TLS and a login before HTTP, and a network of \
+their own around DIMSE.
 
 Settings in [serve] of cairn.toml, or as CAIRN_SERVE__KEY:
   http                 address and port [127.0.0.1:8080]
@@ -52,6 +57,19 @@ list with commas [local]
   log                  text or json [text]
   access_log           a line for each request, without paths, queries or UIDs [true]
 
+Settings in [dimse], or as CAIRN_DIMSE__KEY:
+  listen               address and port, or none [127.0.0.1:11112]
+  ae                   AE title [CAIRN]
+  peers                known application entities: AE@host:port, with commas between []
+  callers              who may call: any, peers, or AE titles with commas between [any]
+  called               as whom this server may be called: any, own [any]
+  associations_max     associations at once [256]
+  pdu_bytes            longest PDU that is announced [262144]
+  window_max           operations at once of a peer that asks for several [16]
+  request_seconds      time to ask for an association [20]
+  idle_seconds         time that an association without a message is kept [3600]
+  stall_seconds        time that a message may stand still [60]
+
 SIGTERM or Ctrl-C: no new connections, /readyz answers 503, requests under way are finished, \
 studies are recorded; a second one ends at once. What was acknowledged is safe in any case.
 
@@ -66,6 +84,12 @@ pub(crate) struct ServeArgs {
     /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:8080]
     #[arg(long, env = "CAIRN_HTTP", value_name = "ADDRESS:PORT")]
     http: Option<String>,
+    /// Address and port for DIMSE, or none [default: 127.0.0.1:11112]
+    #[arg(long, env = "CAIRN_DIMSE", value_name = "ADDRESS:PORT")]
+    dimse: Option<String>,
+    /// AE title under which DIMSE is spoken [default: CAIRN]
+    #[arg(long, env = "CAIRN_AE", value_name = "TITLE")]
+    ae: Option<String>,
     /// URL under which clients reach the server
     #[arg(long, value_name = "URL")]
     base_url: Option<String>,
@@ -75,7 +99,10 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
     let mut config = session.config()?;
     config.serve.http = args.http.clone().unwrap_or(config.serve.http);
     config.serve.base_url = args.base_url.clone().unwrap_or(config.serve.base_url);
+    config.dimse.listen = args.dimse.clone().unwrap_or(config.dimse.listen);
+    config.dimse.ae = args.ae.clone().unwrap_or(config.dimse.ae);
     config.serve.check()?;
+    config.dimse.check()?;
     let section = config.serve.clone();
     let (address, limits) = (section.address()?, section.limits());
     logging::start(Style {
@@ -90,9 +117,10 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
         .enable_all()
         .build()
         .map_err(Error::io("start threads for", &session.data))?;
-    let cannot = |source| Error::Listen { address: address.to_string(), source };
-    let listener = runtime.block_on(TcpListener::bind(address)).map_err(cannot)?;
-    let bound = listener.local_addr().map_err(cannot)?;
+    let (listener, bound) = runtime.block_on(listen(address))?;
+    let port = config.dimse.address()?.map(|address| runtime.block_on(listen(address)));
+    let port = port.transpose()?;
+    let settings = config.dimse.settings(limits.drain)?;
     let metrics = Arc::new(Metrics::new()?);
     let told = Arc::clone(&metrics);
     let observer = Observer::new(move |stage, took| told.stage(stage, took));
@@ -101,17 +129,36 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
     let store = Store::open(&session.store_config()?, Access::Write)?;
     super::import::tell_key(session, &store)?;
     let ingest = store.ingest(ingest)?;
+    crate::interrupt::listen();
     let app = Arc::new(App::new(store, ingest, metrics, parts(&section, bounds)?));
     runtime.spawn(record(Arc::clone(&app)));
     session.output.note(&format!("cairn: listening on http://{bound}"));
     tracing::info!(address = %bound, "listening");
+    let associations = port.map(|(listener, bound)| {
+        session.output.note(&format!("cairn: DIMSE as {} on {bound}", settings.title));
+        tracing::info!(address = %bound, ae = settings.title, "listening for DIMSE");
+        let dimse = Dimse::new(Arc::clone(&app), settings);
+        runtime.spawn(dimse::serve(dimse, listener, signalled()))
+    });
+    let cannot = |source| Error::Listen { address: bound.to_string(), source };
     runtime.block_on(serve(Arc::clone(&app), listener, signalled())).map_err(cannot)?;
+    if let Some(associations) = associations {
+        // An error is a panic of that task, which said so itself.
+        let _ = runtime.block_on(associations);
+    }
     let ingest = app.close_ingest();
     // Threads of requests that were dropped find their client gone.
     runtime.shutdown_timeout(LET_GO);
     end(ingest)?;
     session.output.note("cairn: ended");
     Ok(Exit::Good)
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
+    let cannot = |source| Error::Listen { address: address.to_string(), source };
+    let listener = TcpListener::bind(address).await.map_err(cannot)?;
+    let bound = listener.local_addr().map_err(cannot)?;
+    Ok((listener, bound))
 }
 
 fn parts(
@@ -164,7 +211,6 @@ fn end(ingest: Option<Arc<Ingest>>) -> Result<()> {
 
 /// Ends when somebody asks the process to end.
 async fn signalled() {
-    crate::interrupt::listen();
     while !crate::interrupt::asked() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

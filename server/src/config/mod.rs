@@ -4,6 +4,7 @@
 //! `CAIRN_SECTION__KEY` sets `key` in `[section]`, and `CAIRN_STORE__OPTIONS__NAME` an option of
 //! the object store's client.
 
+mod dimse;
 mod serve;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use toml::{Table, Value};
 
 use crate::error::{Error, Result};
 
+pub(crate) use dimse::DimseSection;
 pub(crate) use serve::{LogWord, ServeSection};
 
 /// Name of the file that is read from the data directory unless another one is named.
@@ -42,6 +44,7 @@ pub(crate) struct Config {
     pub(crate) ingest: IngestSection,
     pub(crate) duplicates: DuplicatesSection,
     pub(crate) serve: ServeSection,
+    pub(crate) dimse: DimseSection,
 }
 
 /// `[store]`: where sealed packs go, and how they are protected.
@@ -200,7 +203,8 @@ impl Config {
             let why = format!("{} is not between 1 and 22", self.ingest.text_level);
             return Err(Error::Config { place: "ingest.text_level".into(), why });
         }
-        self.serve.check()
+        self.serve.check()?;
+        self.dimse.check()
     }
 
     /// As the store wants it.

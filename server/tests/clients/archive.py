@@ -28,7 +28,7 @@ class Archive:
     def __enter__(self):
         self.folder.mkdir(parents=True, exist_ok=True)
         log = self.folder / "serve.log"
-        command = [self.binary, "--data", str(self.folder / "data"), "serve", "--http", "127.0.0.1:0"]
+        command = [self.binary, "--data", str(self.folder / "data"), "serve", "--http", "127.0.0.1:0", "--dimse", "none"]
         with open(log, "wb") as out:
             self.process = subprocess.Popen(
                 command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env={**os.environ, **self.settings}

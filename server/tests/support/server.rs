@@ -12,6 +12,8 @@ use super::Site;
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
+    /// Where it speaks DIMSE.
+    pub(crate) dimse: SocketAddr,
     log: Arc<Mutex<String>>,
 }
 
@@ -25,29 +27,35 @@ pub(crate) struct Raw {
 impl Server {
     /// Starts on a free port, with these settings of `[serve]` in the environment.
     pub(crate) fn start(site: &Site, settings: &[(&str, &str)]) -> Self {
-        let mut command = site.command(&["serve", "--http", "127.0.0.1:0"]);
+        let mut command =
+            site.command(&["serve", "--http", "127.0.0.1:0", "--dimse", "127.0.0.1:0"]);
         for (name, value) in settings {
             command.env(format!("CAIRN_{name}"), value);
         }
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (told, heard) = std::sync::mpsc::channel();
+        let marks = ["listening on http://", "cairn: DIMSE as CAIRN on "];
         let (kept, stderr) = (Arc::clone(&log), child.stderr.take().unwrap());
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                if let Some((_, address)) = line.split_once("listening on http://") {
-                    let _ = told.send(address.trim().parse::<SocketAddr>().unwrap());
+                for mark in marks {
+                    if let Some((_, address)) = line.split_once(mark) {
+                        let _ = told.send(address.trim().parse::<SocketAddr>().unwrap());
+                    }
                 }
                 let mut log = kept.lock().unwrap();
                 log.push_str(&line);
                 log.push('\n');
             }
         });
-        let address = heard.recv_timeout(Duration::from_secs(20)).unwrap_or_else(|_| {
-            let _ = child.kill();
-            panic!("it did not listen: {}", log.lock().unwrap())
+        let [address, dimse] = marks.map(|_| {
+            heard.recv_timeout(Duration::from_secs(20)).unwrap_or_else(|_| {
+                let _ = child.kill();
+                panic!("it did not listen: {}", log.lock().unwrap())
+            })
         });
-        Self { child, address, log }
+        Self { child, address, dimse, log }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

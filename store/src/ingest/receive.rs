@@ -48,6 +48,10 @@ pub struct Admission {
     pub study_uid: Option<String>,
     /// It has to say its study, series and SOP Instance UID itself.
     pub uids_required: bool,
+    /// It has to be of this class.
+    pub sop_class_uid: Option<String>,
+    /// It has to be this instance.
+    pub sop_instance_uid: Option<String>,
 }
 
 /// What is amiss with an object that was not admitted.
@@ -56,6 +60,9 @@ pub enum Inadmissible {
     /// It belongs to another study.
     #[error("the object belongs to another study")]
     OtherStudy,
+    /// It is another instance, or of another class, than was said.
+    #[error("the object is another instance, or of another class, than was said")]
+    OtherInstance,
     /// A study, series or SOP Instance UID is missing.
     #[error("a study, series or SOP Instance UID is missing")]
     MissingUid,
@@ -67,10 +74,18 @@ impl Admission {
         if self.uids_required && object.flags.bits() & missing.bits() != 0 {
             return Err(Inadmissible::MissingUid);
         }
-        match &self.study_uid {
-            Some(uid) if *uid != identity.study_uid => Err(Inadmissible::OtherStudy),
-            _ => Ok(()),
+        let is_other = |said: &Option<String>, found: &str| {
+            said.as_deref().is_some_and(|said| cairn_dicom::uid::usable(said) != found)
+        };
+        if self.study_uid.as_deref().is_some_and(|uid| uid != identity.study_uid) {
+            return Err(Inadmissible::OtherStudy);
         }
+        if is_other(&self.sop_class_uid, &identity.sop_class_uid)
+            || is_other(&self.sop_instance_uid, &identity.sop_instance_uid)
+        {
+            return Err(Inadmissible::OtherInstance);
+        }
+        Ok(())
     }
 }
 

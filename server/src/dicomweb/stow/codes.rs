@@ -5,17 +5,17 @@ use cairn_store::ingest::{Inadmissible, Receipt};
 use cairn_store::{Error, Kind};
 
 /// Refused: out of resources.
-pub(super) const OUT_OF_RESOURCES: u16 = 0xA700;
+pub(crate) const OUT_OF_RESOURCES: u16 = 0xA700;
 /// Data set does not match: here, another study than the one that was named (§10.5.1).
-pub(super) const MISMATCH: u16 = 0xA900;
+pub(crate) const MISMATCH: u16 = 0xA900;
 /// Cannot understand.
-pub(super) const CANNOT_UNDERSTAND: u16 = 0xC000;
+pub(crate) const CANNOT_UNDERSTAND: u16 = 0xC000;
 /// Processing failure.
-pub(super) const PROCESSING_FAILURE: u16 = 0x0110;
+pub(crate) const PROCESSING_FAILURE: u16 = 0x0110;
 /// Duplicate SOP Instance (PS3.7 §C.5.6): policy refuses another version.
-pub(super) const DUPLICATE: u16 = 0x0111;
+pub(crate) const DUPLICATE: u16 = 0x0111;
 /// Invalid object: a UID that has to be there is missing (PS3.7 §C.5.10).
-pub(super) const MISSING_VALUE: u16 = 0x0121;
+pub(crate) const MISSING_VALUE: u16 = 0x0121;
 
 /// Coercion of data elements: what is shown under this UID is not what was shown before.
 const COERCION: u16 = 0xB000;
@@ -23,9 +23,9 @@ const COERCION: u16 = 0xB000;
 const DISCARDED: u16 = 0xB006;
 
 /// Why something was not stored.
-pub(super) fn failure(error: &Error) -> u16 {
+pub(crate) fn failure(error: &Error) -> u16 {
     match error {
-        Error::Inadmissible(Inadmissible::OtherStudy) => MISMATCH,
+        Error::Inadmissible(Inadmissible::OtherStudy | Inadmissible::OtherInstance) => MISMATCH,
         Error::Inadmissible(Inadmissible::MissingUid) => MISSING_VALUE,
         Error::Duplicate => DUPLICATE,
         other => match other.kind() {
@@ -41,7 +41,7 @@ pub(super) fn failure(error: &Error) -> u16 {
 /// Table I.2-2 has no code for another version under a known UID, so the two are used whose effect
 /// is the sender's: another version is visible now (B000), or what was sent is kept and not visible
 /// until a person decides (B006). Nothing was coerced or discarded: all versions are kept bit for bit.
-pub(super) fn warning(receipt: &Receipt) -> Option<u16> {
+pub(crate) fn warning(receipt: &Receipt) -> Option<u16> {
     match receipt.outcome {
         Outcome::New | Outcome::Duplicate if receipt.visible => None,
         Outcome::New => None,

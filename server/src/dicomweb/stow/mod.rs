@@ -9,7 +9,7 @@
 //! instance of the request is durable, or was refused. A connection that breaks takes the part under
 //! way with it; parts before it are whole instances, and stay.
 
-mod codes;
+pub(crate) mod codes;
 mod feed;
 mod metadata;
 mod part;

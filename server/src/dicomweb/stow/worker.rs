@@ -115,7 +115,11 @@ impl Desk<'_> {
             bytes,
             source: Source::Web,
             arrival: Arrival::File,
-            admission: Admission { study_uid: self.study.clone(), uids_required: true },
+            admission: Admission {
+                study_uid: self.study.clone(),
+                uids_required: true,
+                ..Admission::default()
+            },
         };
         // Nobody listens only if this thread is gone, and then there is nobody to tell.
         self.borrows.store(bytes.is_none(), Ordering::Relaxed);

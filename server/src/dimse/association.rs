@@ -1,0 +1,232 @@
+//! One association from its first byte to its last.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::Dimse;
+use super::command::{Command, field, operation};
+use super::end::End;
+use super::inbound::Inbound;
+use super::limits::{LINGER, LINGER_BYTES_MAX};
+use super::negotiate::{self, Agreed, Context, LIMIT, QueryTerms, Rejection};
+use super::outbound::Outbound;
+use super::pdu::{self, Associate, Proposal};
+use super::service::Service;
+use super::status;
+use super::store::Stores;
+use crate::logging::ACCESS;
+
+/// See the [module](self).
+pub(super) struct Association {
+    pub(super) dimse: Arc<Dimse>,
+    pub(super) inbound: Inbound,
+    /// Answers of the store are written by another thread where several operations are under way.
+    pub(super) outbound: Arc<Mutex<Outbound>>,
+    pub(super) contexts: BTreeMap<u8, Context>,
+    pub(super) terms: HashMap<String, QueryTerms>,
+    /// The peer's AE title.
+    pub(super) calling: String,
+    pub(super) stores: Stores,
+    operations: u64,
+}
+
+/// Serves a connection; `full`: there are too many, and it is to be told so.
+pub(super) fn run(dimse: &Arc<Dimse>, stream: &TcpStream, full: bool) {
+    let begun = Instant::now();
+    let Ok((inbound, outbound)) = halves(dimse, stream) else { return };
+    let outbound = Arc::new(Mutex::new(outbound));
+    let mut told = Told::default();
+    let end = match serve(dimse, inbound, &outbound, full, &mut told) {
+        Ok(()) => End::Released,
+        Err(end) => end,
+    };
+    if let Some((source, reason)) = end.abort() {
+        let _ = lock(&outbound).pdu(&pdu::short(pdu::ABORT, [0, 0, source, reason]));
+    }
+    dimse.app.metrics.dimse.ended(end.word());
+    dimse.app.metrics.dimse.bytes(told.received, lock(&outbound).sent);
+    if end.is_fault() {
+        tracing::warn!(calling = told.calling, why = %end, "an association failed");
+    }
+    tracing::info!(
+        target: ACCESS,
+        calling = told.calling,
+        end = end.word(),
+        contexts = told.contexts,
+        operations = told.operations,
+        received = told.received,
+        sent = lock(&outbound).sent,
+        ms = begun.elapsed().as_millis() as u64,
+        "association"
+    );
+    linger(stream);
+}
+
+/// What the log line of an association tells.
+#[derive(Default)]
+struct Told {
+    calling: String,
+    contexts: usize,
+    operations: u64,
+    received: u64,
+}
+
+fn halves(dimse: &Dimse, stream: &TcpStream) -> std::io::Result<(Inbound, Outbound)> {
+    let stopping = Arc::clone(&dimse.stopping);
+    let inbound = Inbound::new(stream.try_clone()?, dimse.settings.patience(), stopping)?;
+    Ok((inbound, Outbound::new(stream.try_clone()?)))
+}
+
+fn serve(
+    dimse: &Arc<Dimse>,
+    mut inbound: Inbound,
+    outbound: &Arc<Mutex<Outbound>>,
+    full: bool,
+    told: &mut Told,
+) -> Result<(), End> {
+    let (kind, body) = inbound.pdu()?;
+    match kind {
+        pdu::ASSOCIATE_RQ => {}
+        pdu::ABORT => return Err(End::Aborted),
+        _ => return Err(End::Unexpected("an association did not begin with A-ASSOCIATE-RQ")),
+    }
+    let request = Associate::<Proposal>::read(&body)?;
+    told.calling = shown(&request.calling);
+    told.received = inbound.received;
+    let refused = if full || dimse.is_stopping() {
+        Err(LIMIT)
+    } else {
+        negotiate::admit(&request, &dimse.settings)
+    };
+    if let Err(rejection) = refused {
+        return Err(reject(outbound, rejection));
+    }
+    let agreed = negotiate::agree(&request, &dimse.settings)?;
+    told.contexts = agreed.contexts.len();
+    let mut association = accept(dimse, inbound, outbound, request.calling, agreed)?;
+    let end = association.converse();
+    told.received = association.inbound.received;
+    told.operations = association.operations;
+    end
+}
+
+fn reject(outbound: &Mutex<Outbound>, [result, source, reason]: Rejection) -> End {
+    match lock(outbound).pdu(&pdu::short(pdu::ASSOCIATE_RJ, [0, result, source, reason])) {
+        Ok(()) => End::Rejected,
+        Err(end) => end,
+    }
+}
+
+fn accept(
+    dimse: &Arc<Dimse>,
+    inbound: Inbound,
+    outbound: &Arc<Mutex<Outbound>>,
+    calling: String,
+    agreed: Agreed,
+) -> Result<Association, End> {
+    {
+        let mut outbound = lock(outbound);
+        outbound.limit(agreed.pdu_bytes_max);
+        outbound.pdu(&agreed.answer.write())?;
+    }
+    Ok(Association {
+        dimse: Arc::clone(dimse),
+        inbound,
+        outbound: Arc::clone(outbound),
+        contexts: agreed.contexts,
+        terms: agreed.terms,
+        calling,
+        stores: Stores::new(dimse, outbound, agreed.window)?,
+        operations: 0,
+    })
+}
+
+impl Association {
+    /// Takes commands until the peer releases.
+    fn converse(&mut self) -> Result<(), End> {
+        while let Some((id, command)) = self.inbound.command()? {
+            let context = self.contexts.get(&id).cloned();
+            let context = context.ok_or(End::Malformed("a context that was not accepted"))?;
+            self.operations += 1;
+            self.dispatch(&context, &command)?;
+        }
+        self.stores.settle()?;
+        self.lock().pdu(&pdu::short(pdu::RELEASE_RP, [0; 4]))
+    }
+
+    fn dispatch(&mut self, context: &Context, command: &Command) -> Result<(), End> {
+        let begun = Instant::now();
+        let kind = command.get(field::COMMAND).unwrap_or(0);
+        match (kind, context.service) {
+            (operation::STORE, Service::Store) => self.store(context, command),
+            (operation::ECHO, _) => {
+                self.answer(context, &command.answer(status::SUCCESS))?;
+                self.operated("echo", status::SUCCESS, begun);
+                Ok(())
+            }
+            // Of an operation that is over by now: its answer is on the way (PS3.7 §9.3.2.3).
+            (operation::CANCEL, _) => Ok(()),
+            (kind, _) if kind & operation::RESPONSE != 0 => self.pass_over(context, command),
+            _ => {
+                self.pass_over(context, command)?;
+                self.answer(context, &command.answer(status::UNRECOGNIZED_OPERATION))?;
+                self.operated("other", status::UNRECOGNIZED_OPERATION, begun);
+                Ok(())
+            }
+        }
+    }
+
+    /// Throws the data set of a command away.
+    pub(super) fn pass_over(&mut self, context: &Context, command: &Command) -> Result<(), End> {
+        if command.has_data_set() {
+            self.inbound.dataset(context.id).pass_over()?;
+        }
+        Ok(())
+    }
+
+    /// Sends an answer without a data set.
+    pub(super) fn answer(&self, context: &Context, answer: &Command) -> Result<(), End> {
+        self.lock().command(context.id, answer)
+    }
+
+    /// Counts an operation that was answered.
+    pub(super) fn operated(&self, word: &str, status: u16, begun: Instant) {
+        let seconds = begun.elapsed().as_secs_f64();
+        self.dimse.app.metrics.dimse.operation(word, status::class(status), seconds);
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Outbound> {
+        lock(&self.outbound)
+    }
+}
+
+/// A thread that panicked while it wrote leaves a broken stream, which the peer sees.
+pub(super) fn lock(outbound: &Mutex<Outbound>) -> MutexGuard<'_, Outbound> {
+    outbound.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An AE title for the log, if it is one; anybody can put anything there.
+fn shown(title: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-. ".contains(&b);
+    if title.bytes().all(plain) { title.to_owned() } else { "(odd)".to_owned() }
+}
+
+/// Waits for the peer to close (PS3.8 §9.2, ARTIM): closed with bytes unread, the connection would be
+/// reset, and what was sent last might be lost.
+fn linger(mut stream: &TcpStream) {
+    use std::io::Read;
+    let _ = stream.shutdown(Shutdown::Write);
+    let until = Instant::now() + LINGER;
+    let mut thrown_away = 0;
+    let mut buffer = [0; 16 << 10];
+    while Instant::now() < until && thrown_away < LINGER_BYTES_MAX {
+        match stream.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(got) => thrown_away += got,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) => return,
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Accepting connections, and ending.
+//!
+//! Asked to end, the server accepts no more, lets messages under way come to their end, and aborts
+//! associations that are quiet. What is left after the drain time is closed. Nothing depends on this:
+//! what was answered with success survives a `kill -9`.
+
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+
+use super::limits::{ACCEPT_PAUSE, REFUSALS_MAX, STACK_BYTES, TICK};
+use super::{Dimse, Open, association};
+
+/// How long threads may take to see that their connection was closed.
+const LET_GO: Duration = Duration::from_secs(2);
+
+/// Serves until `stop` comes, and then as long as draining takes.
+pub(crate) async fn serve(
+    dimse: Arc<Dimse>,
+    listener: TcpListener,
+    stop: impl Future<Output = ()>,
+) {
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut stop => break,
+            accepted = listener.accept() => accepted,
+        };
+        let begun = accepted.and_then(|(stream, _)| begin(&dimse, stream.into_std()?));
+        if let Err(error) = begun {
+            tracing::warn!(%error, "a DIMSE connection could not be accepted");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+        }
+    }
+    drop(listener);
+    dimse.stopping.store(true, Ordering::Relaxed);
+    let under_way = dimse.open().len();
+    tracing::info!(associations = under_way, "draining DIMSE");
+    if !is_empty_within(&dimse, dimse.settings.drain).await {
+        tracing::warn!("associations were still open after the drain time; they are dropped");
+        dimse.close_all();
+        is_empty_within(&dimse, LET_GO).await;
+    }
+}
+
+async fn is_empty_within(dimse: &Dimse, patience: Duration) -> bool {
+    let until = Instant::now() + patience;
+    while !dimse.open().is_empty() {
+        if Instant::now() >= until {
+            return false;
+        }
+        tokio::time::sleep(TICK / 10).await;
+    }
+    true
+}
+
+/// Gives a connection a thread.
+fn begin(dimse: &Arc<Dimse>, stream: TcpStream) -> std::io::Result<()> {
+    let count = dimse.open().len();
+    let max = dimse.settings.associations_max;
+    if count >= max + REFUSALS_MAX {
+        dimse.app.metrics.dimse.ended("dropped");
+        return Ok(());
+    }
+    stream.set_nonblocking(false)?;
+    stream.set_nodelay(true)?;
+    stream.set_write_timeout(Some(dimse.settings.stall))?;
+    let open = Open::new(dimse, stream.try_clone()?);
+    let dimse = Arc::clone(dimse);
+    std::thread::Builder::new()
+        .name("cairn-dimse".into())
+        .stack_size(STACK_BYTES)
+        .spawn(move || {
+            let _open = open;
+            association::run(&dimse, &stream, count >= max);
+        })
+        .map(|_| ())
+}

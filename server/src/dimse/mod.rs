@@ -1,0 +1,101 @@
+//! DIMSE: PACS, modalities and workstations talk to the archive (PS3.7, PS3.8, PS3.4).
+//!
+//! ```text
+//! listen ─▶ a thread for each association ─▶ negotiate ─▶ commands, one after the other
+//!                  │ inbound: PDUs, fragments                │ store ─▶ Ingest::receive
+//!                  └ outbound: messages in PDUs              └ …
+//! ```
+//!
+//! An association is a thread with a blocking socket: what it stores is read by the store straight
+//! from the fragments as they come, and nothing of it is ever whole in memory. Only accepting is done
+//! on the runtime. What several associations hand in goes to disk together ([`store`]).
+//!
+//! Invariants: nothing a peer does holds memory, a thread or a connection without a bound and a
+//! deadline ([`limits`]); a data set is stored as it was sent, byte for byte; nothing is answered
+//! with success before it is durable; an association that breaks leaves nothing visible of the object
+//! under way; no log line holds a UID or anything of a patient.
+
+mod association;
+mod command;
+mod end;
+mod inbound;
+mod limits;
+mod listen;
+mod negotiate;
+mod outbound;
+mod pdu;
+mod service;
+mod settings;
+mod status;
+mod store;
+
+use std::collections::HashMap;
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub(crate) use listen::serve;
+pub(crate) use settings::{Callers, Peer, Settings};
+
+use crate::http::App;
+
+/// What every association shares.
+pub(crate) struct Dimse {
+    app: Arc<App>,
+    settings: Settings,
+    /// The server was asked to end.
+    stopping: Arc<AtomicBool>,
+    /// Connections by number, so that they can be closed from outside.
+    open: Mutex<HashMap<u64, TcpStream>>,
+    next: AtomicU64,
+}
+
+impl Dimse {
+    /// For an archive, and under these settings.
+    pub(crate) fn new(app: Arc<App>, settings: Settings) -> Arc<Self> {
+        Arc::new(Self {
+            app,
+            settings,
+            stopping: Arc::default(),
+            open: Mutex::default(),
+            next: AtomicU64::new(0),
+        })
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<u64, TcpStream>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes every connection; whoever reads or writes there finds it closed.
+    fn close_all(&self) {
+        for stream in self.open().values() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+/// A connection in the list of the open ones. Dropped, it is not there any more.
+struct Open {
+    dimse: Arc<Dimse>,
+    number: u64,
+}
+
+impl Open {
+    fn new(dimse: &Arc<Dimse>, stream: TcpStream) -> Self {
+        let number = dimse.next.fetch_add(1, Ordering::Relaxed);
+        dimse.open().insert(number, stream);
+        dimse.app.metrics.dimse.associations.inc();
+        Self { dimse: Arc::clone(dimse), number }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.dimse.open().remove(&self.number);
+        self.dimse.app.metrics.dimse.associations.dec();
+    }
+}

@@ -1,0 +1,99 @@
+//! What DIMSE is set to: names, peers, bounds.
+
+use std::time::Duration;
+
+use super::inbound::Patience;
+use super::limits::PDU_BYTES_MAX;
+
+/// Another application entity, and where it listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Peer {
+    /// AE title.
+    pub(crate) title: String,
+    /// Host name or address.
+    pub(crate) host: String,
+    /// Port.
+    pub(crate) port: u16,
+}
+
+/// Whose associations are accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Callers {
+    /// Everybody's.
+    Any,
+    /// Those of known peers.
+    Peers,
+    /// Those of these AE titles.
+    Listed(Vec<String>),
+}
+
+/// See the [module](self).
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// This server's AE title.
+    pub(crate) title: String,
+    /// Who is known, and where.
+    pub(crate) peers: Vec<Peer>,
+    /// Who may call.
+    pub(crate) callers: Callers,
+    /// Only who calls this server by its title is let in.
+    pub(crate) called_own: bool,
+    /// Associations at once.
+    pub(crate) associations_max: usize,
+    /// Longest PDU that is announced.
+    pub(crate) pdu_bytes_max: u32,
+    /// Operations that a peer may have under way at once.
+    pub(crate) window_max: u16,
+    /// From a connection to the end of its A-ASSOCIATE-RQ.
+    pub(crate) request: Duration,
+    /// An association without a message.
+    pub(crate) idle: Duration,
+    /// A message that stands still, in either direction.
+    pub(crate) stall: Duration,
+    /// Operations under way after SIGTERM.
+    pub(crate) drain: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            title: "CAIRN".into(),
+            peers: Vec::new(),
+            callers: Callers::Any,
+            called_own: false,
+            associations_max: 256,
+            pdu_bytes_max: PDU_BYTES_MAX,
+            window_max: 16,
+            request: Duration::from_secs(20),
+            idle: Duration::from_secs(3600),
+            stall: Duration::from_secs(60),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Settings {
+    /// Titles are compared without case: consoles are often set up by hand (behaviour 29).
+    pub(super) fn is_called(&self, called: &str) -> bool {
+        !self.called_own || called.eq_ignore_ascii_case(&self.title)
+    }
+
+    /// May an application entity of this title open associations?
+    pub(super) fn may_call(&self, calling: &str) -> bool {
+        match &self.callers {
+            Callers::Any => true,
+            Callers::Peers => self.peer(calling).is_some(),
+            Callers::Listed(titles) => titles.iter().any(|t| t.eq_ignore_ascii_case(calling)),
+        }
+    }
+
+    /// The peer of this title: in the same letters, else in any case.
+    pub(super) fn peer(&self, title: &str) -> Option<&Peer> {
+        let exact = self.peers.iter().find(|peer| peer.title == title);
+        exact.or_else(|| self.peers.iter().find(|peer| peer.title.eq_ignore_ascii_case(title)))
+    }
+
+    pub(super) fn patience(&self) -> Patience {
+        Patience { request: self.request, idle: self.idle, stall: self.stall }
+    }
+}

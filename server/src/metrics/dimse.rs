@@ -1,0 +1,60 @@
+//! Figures of DIMSE.
+
+use prometheus::{HistogramVec, IntCounterVec, IntGauge};
+
+use super::Declare;
+
+/// Associations and operations.
+pub(crate) struct DimseMetrics {
+    /// Open associations, those in negotiation included.
+    pub(crate) associations: IntGauge,
+    ended: IntCounterVec,
+    operations: IntCounterVec,
+    seconds: HistogramVec,
+    bytes: IntCounterVec,
+}
+
+impl DimseMetrics {
+    pub(super) fn new(add: &Declare<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            associations: add.gauge("cairn_dimse_associations", "Open associations.")?,
+            ended: add.counters(
+                "cairn_dimse_associations_total",
+                "Associations by how they ended.",
+                &["end"],
+            )?,
+            operations: add.counters(
+                "cairn_dimse_operations_total",
+                "Operations answered.",
+                &["operation", "status"],
+            )?,
+            seconds: add.seconds(
+                "cairn_dimse_operation_duration_seconds",
+                "From the command of an operation to its last answer.",
+                "operation",
+            )?,
+            bytes: add.counters(
+                "cairn_dimse_bytes_total",
+                "Bytes over associations that ended.",
+                &["direction"],
+            )?,
+        })
+    }
+
+    /// An association is over.
+    pub(crate) fn ended(&self, end: &str) {
+        self.ended.with_label_values(&[end]).inc();
+    }
+
+    /// An operation was answered.
+    pub(crate) fn operation(&self, operation: &str, status: &str, seconds: f64) {
+        self.operations.with_label_values(&[operation, status]).inc();
+        self.seconds.with_label_values(&[operation]).observe(seconds);
+    }
+
+    /// Bytes of an association that ended.
+    pub(crate) fn bytes(&self, received: u64, sent: u64) {
+        self.bytes.with_label_values(&["received"]).inc_by(received);
+        self.bytes.with_label_values(&["sent"]).inc_by(sent);
+    }
+}

@@ -1,0 +1,364 @@
+//! A DIMSE client whose PDUs are those of dicom-ul: another implementation than the server's.
+
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use dicom_ul::Pdu;
+use dicom_ul::pdu::{
+    AssociationAC, AssociationRQ, PDataValue, PDataValueType, PresentationContextProposed,
+    UserVariableItem, read_pdu, write_pdu,
+};
+
+pub(crate) const VERIFICATION: &str = "1.2.840.10008.1.1";
+pub(crate) const SECONDARY_CAPTURE: &str = "1.2.840.10008.5.1.4.1.1.7";
+pub(crate) const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
+pub(crate) const IMPLICIT_LE: &str = "1.2.840.10008.1.2";
+pub(crate) const EXPLICIT_LE: &str = "1.2.840.10008.1.2.1";
+
+/// An open association.
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
+    buffer: Vec<u8>,
+    pub(crate) accepted: AssociationAC,
+    /// Bytes of a fragment that are sent at once.
+    pub(crate) fragment: usize,
+    next_id: u16,
+    /// Values received and not taken yet.
+    values: Vec<PDataValue>,
+}
+
+/// A message: its context, command elements of group 0000, data set.
+#[derive(Debug, Clone)]
+pub(crate) struct Message {
+    pub(crate) context: u8,
+    pub(crate) command: BTreeMap<u16, Vec<u8>>,
+    pub(crate) data: Option<Vec<u8>>,
+}
+
+impl Message {
+    pub(crate) fn number(&self, element: u16) -> u16 {
+        self.command.get(&element).map_or(0xDEAD, |v| u16::from_le_bytes([v[0], v[1]]))
+    }
+
+    pub(crate) fn status(&self) -> u16 {
+        self.number(0x0900)
+    }
+
+    pub(crate) fn text(&self, element: u16) -> String {
+        let bytes = self.command.get(&element).cloned().unwrap_or_default();
+        String::from_utf8(bytes).unwrap().trim_end_matches(['\0', ' ']).to_owned()
+    }
+}
+
+/// What an association is asked for with.
+#[derive(Clone)]
+pub(crate) struct Wish {
+    pub(crate) called: String,
+    pub(crate) calling: String,
+    pub(crate) contexts: Vec<(String, Vec<String>)>,
+    pub(crate) user: Vec<UserVariableItem>,
+}
+
+impl Wish {
+    pub(crate) fn new(contexts: &[(&str, &[&str])]) -> Self {
+        let owned = |(class, syntaxes): &(&str, &[&str])| {
+            ((*class).to_owned(), syntaxes.iter().map(|uid| (*uid).to_owned()).collect())
+        };
+        Self {
+            called: "CAIRN".into(),
+            calling: "TEST".into(),
+            contexts: contexts.iter().map(owned).collect(),
+            user: vec![
+                UserVariableItem::MaxLength(16384),
+                UserVariableItem::ImplementationClassUID("1.2.3".into()),
+            ],
+        }
+    }
+
+    pub(crate) fn with(mut self, item: UserVariableItem) -> Self {
+        self.user.retain(|known| {
+            std::mem::discriminant(known) != std::mem::discriminant(&item)
+                || matches!(known, UserVariableItem::Unknown(..))
+        });
+        self.user.push(item);
+        self
+    }
+
+    pub(crate) fn pdu(&self) -> Vec<u8> {
+        let contexts = self.contexts.iter().zip(0_u8..);
+        let request = AssociationRQ {
+            protocol_version: 1,
+            calling_ae_title: self.calling.clone(),
+            called_ae_title: self.called.clone(),
+            application_context_name: "1.2.840.10008.3.1.1.1".into(),
+            presentation_contexts: contexts
+                .map(|((class, syntaxes), n)| PresentationContextProposed {
+                    id: 2 * n + 1,
+                    abstract_syntax: class.clone(),
+                    transfer_syntaxes: syntaxes.clone(),
+                })
+                .collect(),
+            user_variables: self.user.clone(),
+        };
+        let mut bytes = Vec::new();
+        write_pdu(&mut bytes, &Pdu::AssociationRQ(request)).unwrap();
+        bytes
+    }
+
+    /// What the server answers, whatever it is; the stream goes on from there.
+    pub(crate) fn ask(&self, address: SocketAddr) -> (Pdu, Client) {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream.write_all(&self.pdu()).unwrap();
+        let accepted = AssociationAC {
+            protocol_version: 1,
+            calling_ae_title: String::new(),
+            called_ae_title: String::new(),
+            application_context_name: String::new(),
+            presentation_contexts: Vec::new(),
+            user_variables: Vec::new(),
+        };
+        let mut client = Client {
+            stream,
+            buffer: Vec::new(),
+            accepted,
+            fragment: 16_000,
+            next_id: 1,
+            values: Vec::new(),
+        };
+        let answer = client.pdu().expect("an answer");
+        if let Pdu::AssociationAC(accepted) = &answer {
+            client.accepted = accepted.clone();
+        }
+        (answer, client)
+    }
+
+    pub(crate) fn open(&self, address: SocketAddr) -> Client {
+        let (answer, client) = self.ask(address);
+        assert!(matches!(answer, Pdu::AssociationAC(_)), "{answer:?}");
+        client
+    }
+}
+
+impl Client {
+    pub(crate) fn open(address: SocketAddr, contexts: &[(&str, &[&str])]) -> Self {
+        Wish::new(contexts).open(address)
+    }
+
+    /// The next PDU; `None` if the server closed.
+    pub(crate) fn pdu(&mut self) -> Option<Pdu> {
+        loop {
+            if let Some(head) = self.buffer.first_chunk::<6>() {
+                let length = u32::from_be_bytes([head[2], head[3], head[4], head[5]]) as usize;
+                if self.buffer.len() >= 6 + length {
+                    let rest = self.buffer.split_off(6 + length);
+                    let pdu = std::mem::replace(&mut self.buffer, rest);
+                    return read_pdu(&pdu[..], 1 << 20, false).unwrap();
+                }
+            }
+            let mut bytes = [0; 16 << 10];
+            match self.stream.read(&mut bytes) {
+                Ok(0) => return None,
+                Ok(got) => self.buffer.extend_from_slice(&bytes[..got]),
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
+                Err(error) => panic!("nothing came: {error}"),
+            }
+        }
+    }
+
+    /// The next message.
+    pub(crate) fn message(&mut self) -> Message {
+        let (context, bytes) = self.whole(PDataValueType::Command);
+        let mut command = BTreeMap::new();
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let length = u32::from_le_bytes(rest[4..8].try_into().unwrap()) as usize;
+            command.insert(u16::from_le_bytes([rest[2], rest[3]]), rest[8..8 + length].to_vec());
+            rest = &rest[8 + length..];
+        }
+        let follows = command.get(&0x0800).is_some_and(|kind| kind[..] != [1, 1]);
+        let data = follows.then(|| self.whole(PDataValueType::Data).1);
+        Message { context, command, data }
+    }
+
+    fn whole(&mut self, kind: PDataValueType) -> (u8, Vec<u8>) {
+        let mut bytes = Vec::new();
+        loop {
+            if self.values.is_empty() {
+                match self.pdu() {
+                    Some(Pdu::PData { data }) => self.values = data,
+                    other => panic!("a message was due, not {other:?}"),
+                }
+                continue;
+            }
+            let value = self.values.remove(0);
+            assert_eq!(value.value_type, kind);
+            bytes.extend_from_slice(&value.data);
+            if value.is_last {
+                return (value.presentation_context_id, bytes);
+            }
+        }
+    }
+
+    /// The transfer syntax of an accepted context.
+    pub(crate) fn syntax(&self, context: u8) -> Option<&str> {
+        let found = self.accepted.presentation_contexts.iter().find(|c| c.id == context)?;
+        let accepted = dicom_ul::pdu::PresentationContextResultReason::Acceptance;
+        (found.reason == accepted).then_some(found.transfer_syntax.as_str())
+    }
+
+    pub(crate) fn id(&mut self) -> u16 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    /// Sends a command; elements ascend.
+    pub(crate) fn command(&mut self, context: u8, elements: &[(u16, Vec<u8>)]) {
+        let body = encode(elements);
+        self.value(context, true, &body);
+    }
+
+    /// Sends one part of a message, cut into fragments of [`Client::fragment`].
+    pub(crate) fn value(&mut self, context: u8, is_command: bool, bytes: &[u8]) {
+        let pieces: Vec<&[u8]> = match bytes.len() {
+            0 => vec![&[]],
+            _ => bytes.chunks(self.fragment).collect(),
+        };
+        let mut out = Vec::new();
+        for (n, piece) in pieces.iter().enumerate() {
+            out.extend(fragment(context, is_command, n + 1 == pieces.len(), piece));
+        }
+        self.stream.write_all(&out).unwrap();
+    }
+
+    /// Sends a request with or without a data set; its message id.
+    pub(crate) fn request(
+        &mut self,
+        context: u8,
+        kind: u16,
+        class: &str,
+        more: &[(u16, Vec<u8>)],
+        data: Option<&[u8]>,
+    ) -> u16 {
+        let id = self.id();
+        let has_data: u16 = if data.is_some() { 1 } else { 0x0101 };
+        let mut elements = vec![
+            (0x0002, uid(class)),
+            (0x0100, number(kind)),
+            (0x0110, number(id)),
+            (0x0800, number(has_data)),
+        ];
+        elements.extend_from_slice(more);
+        elements.sort();
+        self.command(context, &elements);
+        if let Some(data) = data {
+            self.value(context, false, data);
+        }
+        id
+    }
+
+    pub(crate) fn echo(&mut self, context: u8) -> u16 {
+        self.request(context, 0x0030, VERIFICATION, &[], None);
+        self.message().status()
+    }
+
+    pub(crate) fn send_store(&mut self, context: u8, class: &str, sop: &str, data: &[u8]) -> u16 {
+        let more = [(0x0700, number(0)), (0x1000, uid(sop))];
+        self.request(context, 0x0001, class, &more, Some(data))
+    }
+
+    /// Stores an object; the status.
+    pub(crate) fn store(&mut self, context: u8, class: &str, sop: &str, data: &[u8]) -> u16 {
+        let id = self.send_store(context, class, sop, data);
+        let answer = self.message();
+        assert_eq!((answer.number(0x0100), answer.number(0x0120)), (0x8001, id));
+        assert_eq!((answer.text(0x1000), answer.context), (sop.to_owned(), context));
+        answer.status()
+    }
+
+    /// Releases, and sees that the server does.
+    pub(crate) fn release(mut self) {
+        self.raw(&[5, 0, 0, 0, 0, 4, 0, 0, 0, 0]);
+        assert_eq!(self.pdu(), Some(Pdu::ReleaseRP));
+    }
+
+    pub(crate) fn abort(mut self) {
+        self.raw(&[7, 0, 0, 0, 0, 4, 0, 0, 0, 0]);
+    }
+
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
+        // A server that refuses early may have closed.
+        let _ = self.stream.write_all(bytes);
+    }
+
+    /// The server ends it with an A-ABORT.
+    pub(crate) fn assert_aborted(mut self) {
+        loop {
+            match self.pdu() {
+                Some(Pdu::AbortRQ { .. }) => return,
+                Some(Pdu::PData { .. }) => {}
+                other => panic!("an A-ABORT was due, not {other:?}"),
+            }
+        }
+    }
+}
+
+/// A P-DATA-TF PDU with one value.
+pub(crate) fn fragment(context: u8, is_command: bool, is_last: bool, bytes: &[u8]) -> Vec<u8> {
+    let mut out = vec![4, 0];
+    out.extend_from_slice(&(bytes.len() as u32 + 6).to_be_bytes());
+    out.extend_from_slice(&(bytes.len() as u32 + 2).to_be_bytes());
+    out.extend_from_slice(&[context, u8::from(is_command) | if is_last { 2 } else { 0 }]);
+    out.extend_from_slice(bytes);
+    out
+}
+
+pub(crate) fn encode(elements: &[(u16, Vec<u8>)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (element, value) in elements {
+        out.extend_from_slice(&[0, 0]);
+        out.extend_from_slice(&element.to_le_bytes());
+        out.extend_from_slice(&(value.len() as u32).to_le_bytes());
+        out.extend_from_slice(value);
+    }
+    out
+}
+
+pub(crate) fn number(value: u16) -> Vec<u8> {
+    value.to_le_bytes().to_vec()
+}
+
+pub(crate) fn uid(text: &str) -> Vec<u8> {
+    let mut bytes = text.as_bytes().to_vec();
+    if bytes.len() % 2 == 1 {
+        bytes.push(0);
+    }
+    bytes
+}
+
+/// A file's class, instance, transfer syntax and data set. Group 0002 is Explicit VR Little Endian.
+pub(crate) fn parted(file: &[u8]) -> (String, String, String, Vec<u8>) {
+    assert_eq!(&file[128..132], b"DICM");
+    let mut rest = &file[132..];
+    let mut found = BTreeMap::new();
+    while rest.len() > 8 && rest[..2] == [2, 0] {
+        let long = matches!(&rest[4..6], b"OB" | b"UN");
+        let (length, head) = if long {
+            (u32::from_le_bytes(rest[8..12].try_into().unwrap()) as usize, 12)
+        } else {
+            (u16::from_le_bytes([rest[6], rest[7]]) as usize, 8)
+        };
+        found.insert(u16::from_le_bytes([rest[2], rest[3]]), rest[head..head + length].to_vec());
+        rest = &rest[head + length..];
+    }
+    let text = |element: u16| {
+        let text = String::from_utf8(found[&element].clone()).unwrap();
+        text.trim_end_matches(['\0', ' ']).to_owned()
+    };
+    (text(2), text(3), text(0x10), rest.to_vec())
+}
