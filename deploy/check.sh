@@ -98,7 +98,7 @@ cairn=${CAIRN:-../target/release/cairn}
 serve() {
   local pid i up=no
   : >"$scratch/serve"
-  env -i "$cairn" --data "$scratch/data" --config "$1" serve --http 127.0.0.1:0 >>"$scratch/serve" 2>&1 &
+  env -i "$cairn" --data "$scratch/data" --config "$1" serve --http 127.0.0.1:0 --dimse 127.0.0.1:0 >>"$scratch/serve" 2>&1 &
   pid=$!
   for ((i = 0; i < 100; i++)); do
     grep -q listening "$scratch/serve" && up=yes && break

@@ -207,7 +207,7 @@ fn behaviour_30_a_window_lets_answers_come_later() {
 fn behaviour_30_what_breaks_off_leaves_nothing() {
     let site = Site::new();
     let server = Server::start(&site, &[("DIMSE__STALL_SECONDS", "2")]);
-    let long = dicom("1.2.1", "1.2.2", "1.2.9", "A", &[3; 60_000]).repeat(1);
+    let long = dicom("1.2.1", "1.2.2", "1.2.9", "A", &vec![3; 60_000]);
     let data = parted(&long).3;
     let begin = |server: &Server| {
         let mut client = Client::open(server.dimse, &[(SECONDARY_CAPTURE, &[EXPLICIT_LE])]);

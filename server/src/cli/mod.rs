@@ -5,6 +5,7 @@ mod export;
 mod import;
 mod ls;
 mod proof;
+mod pull;
 mod rebuild;
 mod serve;
 mod show;
@@ -84,6 +85,7 @@ enum Command {
     Stats(stats::StatsArgs),
     Rebuild(rebuild::RebuildArgs),
     Serve(serve::ServeArgs),
+    Pull(pull::PullArgs),
     Demo(demo::DemoArgs),
 }
 
@@ -146,6 +148,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Exit> {
         Command::Stats(args) => stats::run(&session, args),
         Command::Rebuild(args) => rebuild::run(&session, args),
         Command::Serve(args) => serve::run(&session, args),
+        Command::Pull(args) => pull::run(&session, args),
         Command::Demo(args) => demo::run(&session, args),
     };
     session.output.flush()?;

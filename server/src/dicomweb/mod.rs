@@ -1,7 +1,7 @@
 //! DICOMweb (PS3.18): one file, or folder, for each service.
 
 pub(crate) mod accept;
-mod ahead;
+pub(crate) mod ahead;
 mod body;
 pub(crate) mod bulkdata;
 pub(crate) mod capabilities;
@@ -20,7 +20,7 @@ pub(crate) mod room;
 pub(crate) mod stow;
 pub(crate) mod subject;
 pub(crate) mod thumbnail;
-mod transcode;
+pub(crate) mod transcode;
 pub(crate) mod undecodable;
 mod value;
 pub(crate) mod wado_uri;

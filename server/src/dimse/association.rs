@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::Dimse;
 use super::command::{Command, field, operation};
+use super::commitment::Line;
 use super::end::End;
 use super::inbound::Inbound;
 use super::limits::{LINGER, LINGER_BYTES_MAX};
@@ -17,6 +18,9 @@ use super::service::Service;
 use super::status;
 use super::store::Stores;
 use crate::logging::ACCESS;
+
+/// N-EVENT-REPORT-RSP.
+const EVENT_ANSWER: u16 = operation::EVENT_REPORT | operation::RESPONSE;
 
 /// See the [module](self).
 pub(super) struct Association {
@@ -29,6 +33,10 @@ pub(super) struct Association {
     /// The peer's AE title.
     pub(super) calling: String,
     pub(super) stores: Stores,
+    /// Over which storage commitments are reported.
+    pub(super) line: Option<Arc<Line>>,
+    /// A command that came while another operation was under way.
+    pub(super) waiting: Option<(u8, Command)>,
     operations: u64,
 }
 
@@ -139,6 +147,8 @@ fn accept(
         terms: agreed.terms,
         calling,
         stores: Stores::new(dimse, outbound, agreed.window)?,
+        line: None,
+        waiting: None,
         operations: 0,
     })
 }
@@ -146,7 +156,7 @@ fn accept(
 impl Association {
     /// Takes commands until the peer releases.
     fn converse(&mut self) -> Result<(), End> {
-        while let Some((id, command)) = self.inbound.command()? {
+        while let Some((id, command)) = self.next_command()? {
             let context = self.contexts.get(&id).cloned();
             let context = context.ok_or(End::Malformed("a context that was not accepted"))?;
             self.operations += 1;
@@ -156,11 +166,22 @@ impl Association {
         self.lock().pdu(&pdu::short(pdu::RELEASE_RP, [0; 4]))
     }
 
+    fn next_command(&mut self) -> Result<Option<(u8, Command)>, End> {
+        match self.waiting.take() {
+            Some(waiting) => Ok(Some(waiting)),
+            None => self.inbound.command(),
+        }
+    }
+
     fn dispatch(&mut self, context: &Context, command: &Command) -> Result<(), End> {
         let begun = Instant::now();
         let kind = command.get(field::COMMAND).unwrap_or(0);
         match (kind, context.service) {
             (operation::STORE, Service::Store) => self.store(context, command),
+            (operation::FIND, Service::Find(model)) => self.find(context, command, model),
+            (operation::GET, Service::Get(model)) => self.get(context, command, model),
+            (operation::MOVE, Service::Move(model)) => self.move_to(context, command, model),
+            (operation::ACTION, Service::Commitment) => self.action(context, command),
             (operation::ECHO, _) => {
                 self.answer(context, &command.answer(status::SUCCESS))?;
                 self.operated("echo", status::SUCCESS, begun);
@@ -168,7 +189,14 @@ impl Association {
             }
             // Of an operation that is over by now: its answer is on the way (PS3.7 §9.3.2.3).
             (operation::CANCEL, _) => Ok(()),
-            (kind, _) if kind & operation::RESPONSE != 0 => self.pass_over(context, command),
+            (kind, _) if kind & operation::RESPONSE != 0 => {
+                self.pass_over(context, command)?;
+                if let (EVENT_ANSWER, Some(line)) = (kind, &self.line) {
+                    let id = command.get(field::RESPONDED_ID).unwrap_or(0);
+                    line.answered(id, command.get(field::STATUS).unwrap_or(u16::MAX));
+                }
+                Ok(())
+            }
             _ => {
                 self.pass_over(context, command)?;
                 self.answer(context, &command.answer(status::UNRECOGNIZED_OPERATION))?;
@@ -199,6 +227,14 @@ impl Association {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Outbound> {
         lock(&self.outbound)
+    }
+}
+
+impl Drop for Association {
+    fn drop(&mut self) {
+        if let Some(line) = &self.line {
+            line.close();
+        }
     }
 }
 

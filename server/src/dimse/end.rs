@@ -6,7 +6,7 @@ use super::pdu::Malformed;
 
 /// See the [module](self). Texts hold nothing of what was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub(super) enum End {
+pub(crate) enum End {
     /// In order (PS3.8 §7.2).
     #[error("released")]
     Released,

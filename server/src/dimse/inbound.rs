@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::command::Command;
 use super::end::End;
 use super::limits::{
-    ASSOCIATE_BYTES_MAX, BYTES_PER_SECOND_MIN, COMMAND_BYTES_MAX, DRAIN_QUIET,
+    ANSWER, ASSOCIATE_BYTES_MAX, BYTES_PER_SECOND_MIN, COMMAND_BYTES_MAX, DRAIN_QUIET,
     IDENTIFIER_BYTES_MAX, LOOK_BYTES_MIN, LOOK_EVERY, LOOKS_MAX, PDU_BYTES_BELIEVED, READ_BYTES,
     TICK,
 };
@@ -39,6 +39,8 @@ pub(super) struct Patience {
 enum Phase {
     Request,
     Idle,
+    /// Something was sent that has to be answered.
+    Answer,
     Message,
 }
 
@@ -127,7 +129,16 @@ impl Inbound {
 
     /// The next command, and its presentation context. `None`: the peer wants to release.
     pub(super) fn command(&mut self) -> Result<Option<(u8, Command)>, End> {
-        self.enter(Phase::Idle);
+        self.command_in(Phase::Idle)
+    }
+
+    /// The same where an answer is due.
+    pub(super) fn answer(&mut self) -> Result<Option<(u8, Command)>, End> {
+        self.command_in(Phase::Answer)
+    }
+
+    fn command_in(&mut self, phase: Phase) -> Result<Option<(u8, Command)>, End> {
+        self.enter(phase);
         let mut value = match self.next_value()? {
             Next::Value(value) => value,
             Next::Release => return Ok(None),
@@ -206,7 +217,7 @@ impl Inbound {
             let piece = self.available(HEAD_BYTES - filled)?;
             head[filled..filled + piece.len()].copy_from_slice(piece);
             filled += piece.len();
-            if self.phase == Phase::Idle {
+            if matches!(self.phase, Phase::Idle | Phase::Answer) {
                 self.enter(Phase::Message);
             }
         }
@@ -299,6 +310,7 @@ impl Inbound {
         match self.phase {
             Phase::Request if waited > self.patience.request => return Err(End::Slow),
             Phase::Idle if waited > self.patience.idle => return Err(End::Idle),
+            Phase::Answer if waited > ANSWER => return Err(End::Slow),
             Phase::Idle if waited > DRAIN_QUIET && self.stopping.load(Ordering::Relaxed) => {
                 return Err(End::Stopped);
             }

@@ -63,6 +63,12 @@ pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// have gone first.
 pub(super) const HURRY_EVERY: Duration = Duration::from_millis(50);
 
+/// How often a retrieval tells how far it has come: often enough for a progress bar.
+pub(super) const PENDING_EVERY: Duration = Duration::from_millis(250);
+
+/// How long a receiver may take to answer a message.
+pub(super) const ANSWER: Duration = Duration::from_secs(300);
+
 /// After an A-ABORT or A-RELEASE-RP the peer closes (PS3.8 §9.2, ARTIM). This long it is waited for,
 /// so that what was sent last is not lost in a reset.
 pub(super) const LINGER: Duration = Duration::from_secs(2);

@@ -24,6 +24,13 @@ pub(crate) async fn serve(
     stop: impl Future<Output = ()>,
 ) {
     let mut stop = std::pin::pin!(stop);
+    let reporter = Arc::clone(&dimse);
+    let reports = std::thread::Builder::new()
+        .name("cairn-dimse-reports".into())
+        .spawn(move || reporter.reports.run(&reporter));
+    if let Err(error) = reports {
+        tracing::warn!(%error, "storage commitments will not be reported");
+    }
     loop {
         let accepted = tokio::select! {
             biased;

@@ -17,13 +17,20 @@
 
 mod association;
 mod command;
+mod commitment;
 mod end;
+mod find;
+mod identifier;
+mod implicit;
 mod inbound;
 mod limits;
 mod listen;
 mod negotiate;
 mod outbound;
 mod pdu;
+mod pull;
+mod retrieve;
+mod scu;
 mod service;
 mod settings;
 mod status;
@@ -35,6 +42,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) use listen::serve;
+pub(crate) use pull::{Pulled, pull};
 pub(crate) use settings::{Callers, Peer, Settings};
 
 use crate::http::App;
@@ -48,6 +56,8 @@ pub(crate) struct Dimse {
     /// Connections by number, so that they can be closed from outside.
     open: Mutex<HashMap<u64, TcpStream>>,
     next: AtomicU64,
+    /// Storage commitments that have to be reported.
+    reports: commitment::Reports,
 }
 
 impl Dimse {
@@ -59,6 +69,7 @@ impl Dimse {
             stopping: Arc::default(),
             open: Mutex::default(),
             next: AtomicU64::new(0),
+            reports: commitment::Reports::default(),
         })
     }
 

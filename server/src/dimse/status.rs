@@ -12,6 +12,30 @@ pub(super) const UNRECOGNIZED_OPERATION: u16 = 0x0211;
 pub(super) const CANNOT_UNDERSTAND: u16 = 0xC000;
 /// Refused: out of resources.
 pub(super) const OUT_OF_RESOURCES: u16 = 0xA700;
+/// Identifier does not match SOP Class (PS3.4 table C.4-1).
+pub(super) const IDENTIFIER_MISMATCH: u16 = 0xA900;
+/// Refused: unable to calculate the number of matches (PS3.4 table C.4-2).
+pub(super) const CANNOT_COUNT: u16 = 0xA701;
+/// Refused: unable to perform sub-operations.
+pub(super) const CANNOT_PERFORM: u16 = 0xA702;
+/// Refused: move destination unknown.
+pub(super) const DESTINATION_UNKNOWN: u16 = 0xA801;
+/// Complete, one or more failures.
+pub(super) const SUB_OPERATIONS_FAILED: u16 = 0xB000;
+/// Processing failure (PS3.7 §C.5.21).
+pub(super) const PROCESSING_FAILURE: u16 = 0x0110;
+/// Invalid argument value (PS3.7 §C.5.11).
+pub(super) const INVALID_ARGUMENT: u16 = 0x0115;
+/// No such action (PS3.7 §C.5.13).
+pub(super) const NO_SUCH_ACTION: u16 = 0x0123;
+/// Resource limitation (PS3.7 §C.5.25).
+pub(super) const RESOURCE_LIMITATION: u16 = 0x0213;
+/// Terminated by a C-CANCEL.
+pub(super) const CANCELLED: u16 = 0xFE00;
+/// A match; more may follow.
+pub(super) const PENDING: u16 = 0xFF00;
+/// The same, but some optional key was not matched as it was asked.
+pub(super) const PENDING_UNSUPPORTED: u16 = 0xFF01;
 
 /// Why an object was not stored: the code, and a comment that holds nothing of it.
 pub(super) fn refusal(error: &Error) -> (u16, &'static str) {

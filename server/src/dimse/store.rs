@@ -65,6 +65,8 @@ struct State {
     owed: u16,
     /// An answer could not be written.
     broken: Option<End>,
+    /// The association is over.
+    closed: bool,
 }
 
 impl Window {
@@ -77,9 +79,26 @@ impl Window {
         state.broken.map_or(Ok(()), Err)
     }
 
+    /// Waits until something is owed; false if nothing ever will be.
+    fn owes(&self) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        while state.owed == 0 && !state.closed {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.owed > 0
+    }
+
     fn change(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
         self.changed.notify_all();
+    }
+}
+
+impl Drop for Stores {
+    fn drop(&mut self) {
+        if let Writer::Other(window, _) = &self.writer {
+            window.change(|state| state.closed = true);
+        }
     }
 }
 
@@ -254,12 +273,11 @@ fn write_answers(
     window: &Window,
     answered: &Receiver<Answered>,
 ) {
-    loop {
+    while window.owes() {
         let answer = match answered.recv_timeout(HURRY_EVERY) {
             Ok(answer) => answer,
             Err(RecvTimeoutError::Timeout) => {
-                let owes = window.state.lock().unwrap_or_else(PoisonError::into_inner).owed > 0;
-                if let Some(ingest) = app.ingest().ok().filter(|_| owes) {
+                if let Ok(ingest) = app.ingest() {
                     ingest.hurry();
                 }
                 continue;

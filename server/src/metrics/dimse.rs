@@ -12,6 +12,7 @@ pub(crate) struct DimseMetrics {
     operations: IntCounterVec,
     seconds: HistogramVec,
     bytes: IntCounterVec,
+    reports: IntCounterVec,
 }
 
 impl DimseMetrics {
@@ -38,6 +39,11 @@ impl DimseMetrics {
                 "Bytes over associations that ended.",
                 &["direction"],
             )?,
+            reports: add.counters(
+                "cairn_dimse_reports_total",
+                "Reports of storage commitment by what became of them.",
+                &["result"],
+            )?,
         })
     }
 
@@ -50,6 +56,11 @@ impl DimseMetrics {
     pub(crate) fn operation(&self, operation: &str, status: &str, seconds: f64) {
         self.operations.with_label_values(&[operation, status]).inc();
         self.seconds.with_label_values(&[operation]).observe(seconds);
+    }
+
+    /// A report of storage commitment was delivered, or not.
+    pub(crate) fn report(&self, result: &str) {
+        self.reports.with_label_values(&[result]).inc();
     }
 
     /// Bytes of an association that ended.

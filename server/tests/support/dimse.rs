@@ -112,25 +112,8 @@ impl Wish {
     /// What the server answers, whatever it is; the stream goes on from there.
     pub(crate) fn ask(&self, address: SocketAddr) -> (Pdu, Client) {
         let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         stream.write_all(&self.pdu()).unwrap();
-        let accepted = AssociationAC {
-            protocol_version: 1,
-            calling_ae_title: String::new(),
-            called_ae_title: String::new(),
-            application_context_name: String::new(),
-            presentation_contexts: Vec::new(),
-            user_variables: Vec::new(),
-        };
-        let mut client = Client {
-            stream,
-            buffer: Vec::new(),
-            accepted,
-            fragment: 16_000,
-            next_id: 1,
-            values: Vec::new(),
-        };
+        let mut client = Client::over(stream);
         let answer = client.pdu().expect("an answer");
         if let Pdu::AssociationAC(accepted) = &answer {
             client.accepted = accepted.clone();
@@ -146,6 +129,28 @@ impl Wish {
 }
 
 impl Client {
+    /// Over a connection, on which nothing was agreed yet.
+    pub(crate) fn over(stream: TcpStream) -> Self {
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let accepted = AssociationAC {
+            protocol_version: 1,
+            calling_ae_title: String::new(),
+            called_ae_title: String::new(),
+            application_context_name: String::new(),
+            presentation_contexts: Vec::new(),
+            user_variables: Vec::new(),
+        };
+        Self {
+            stream,
+            buffer: Vec::new(),
+            accepted,
+            fragment: 16_000,
+            next_id: 1,
+            values: Vec::new(),
+        }
+    }
+
     pub(crate) fn open(address: SocketAddr, contexts: &[(&str, &[&str])]) -> Self {
         Wish::new(contexts).open(address)
     }
@@ -173,7 +178,12 @@ impl Client {
 
     /// The next message.
     pub(crate) fn message(&mut self) -> Message {
-        let (context, bytes) = self.whole(PDataValueType::Command);
+        self.message_or_end().expect("a message was due, not an end")
+    }
+
+    /// The next message; `None` if the peer releases or closes.
+    pub(crate) fn message_or_end(&mut self) -> Option<Message> {
+        let (context, bytes) = self.whole(&PDataValueType::Command)?;
         let mut command = BTreeMap::new();
         let mut rest = &bytes[..];
         while !rest.is_empty() {
@@ -182,25 +192,26 @@ impl Client {
             rest = &rest[8 + length..];
         }
         let follows = command.get(&0x0800).is_some_and(|kind| kind[..] != [1, 1]);
-        let data = follows.then(|| self.whole(PDataValueType::Data).1);
-        Message { context, command, data }
+        let data = follows.then(|| self.whole(&PDataValueType::Data).unwrap().1);
+        Some(Message { context, command, data })
     }
 
-    fn whole(&mut self, kind: PDataValueType) -> (u8, Vec<u8>) {
+    fn whole(&mut self, kind: &PDataValueType) -> Option<(u8, Vec<u8>)> {
         let mut bytes = Vec::new();
         loop {
             if self.values.is_empty() {
                 match self.pdu() {
                     Some(Pdu::PData { data }) => self.values = data,
+                    Some(Pdu::ReleaseRQ) | None => return None,
                     other => panic!("a message was due, not {other:?}"),
                 }
                 continue;
             }
             let value = self.values.remove(0);
-            assert_eq!(value.value_type, kind);
+            assert_eq!(&value.value_type, kind);
             bytes.extend_from_slice(&value.data);
             if value.is_last {
-                return (value.presentation_context_id, bytes);
+                return Some((value.presentation_context_id, bytes));
             }
         }
     }
@@ -361,4 +372,46 @@ pub(crate) fn parted(file: &[u8]) -> (String, String, String, Vec<u8>) {
         text.trim_end_matches(['\0', ' ']).to_owned()
     };
     (text(2), text(3), text(0x10), rest.to_vec())
+}
+
+/// A flat data set in Implicit VR Little Endian; tags ascend.
+pub(crate) fn implicit(elements: &[(u32, &str)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (tag, value) in elements {
+        let is_uid = matches!(tag, 0x0008_0016 | 0x0008_0018 | 0x0020_000D | 0x0020_000E)
+            || (tag >> 16 == 8 && (0x1150..=0x1195).contains(&(tag & 0xFFFF)));
+        let mut bytes = value.as_bytes().to_vec();
+        if bytes.len() % 2 == 1 {
+            bytes.push(if is_uid { 0 } else { b' ' });
+        }
+        element(&mut out, *tag, &bytes);
+    }
+    out
+}
+
+/// An element in Implicit VR Little Endian.
+pub(crate) fn element(out: &mut Vec<u8>, tag: u32, bytes: &[u8]) {
+    out.extend_from_slice(&((tag >> 16) as u16).to_le_bytes());
+    out.extend_from_slice(&(tag as u16).to_le_bytes());
+    out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+    out.extend_from_slice(bytes);
+}
+
+/// Top-level elements of a data set in Implicit VR Little Endian, as text; sequences as they lie.
+pub(crate) fn elements(mut bytes: &[u8]) -> BTreeMap<u32, String> {
+    let mut found = BTreeMap::new();
+    while let Some((head, rest)) = bytes.split_first_chunk::<8>() {
+        let half = |at: usize| u32::from(u16::from_le_bytes([head[at], head[at + 1]]));
+        let length = u32::from_le_bytes([head[4], head[5], head[6], head[7]]);
+        let length = if length == u32::MAX {
+            super::multipart::find(rest, b"\xFE\xFF\xDD\xE0\0\0\0\0").unwrap() + 8
+        } else {
+            length as usize
+        };
+        let text = String::from_utf8_lossy(&rest[..length]);
+        let text = text.trim_end_matches([' ', '\0']).to_owned();
+        found.insert(half(0) << 16 | half(2), text);
+        bytes = &rest[length..];
+    }
+    found
 }

@@ -5,6 +5,7 @@
 pub(crate) mod dimse;
 pub(crate) mod multipart;
 pub(crate) mod object;
+pub(crate) mod receiver;
 pub(crate) mod server;
 
 use std::io::Write;

@@ -366,6 +366,9 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
     /// Notes what a storage commitment came to. The first result stands.
     fn settle_commitment(&self, uid: &str, result: &str) -> Result<()>;
 
+    /// Storage commitments without a result, the oldest first: transaction UID and request.
+    fn open_commitments(&self) -> Result<Vec<(String, String)>>;
+
     /// A storage commitment by its transaction UID.
     fn commitment(&self, uid: &str) -> Result<Option<CommitmentRow>>;
 

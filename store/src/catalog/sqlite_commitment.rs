@@ -5,7 +5,7 @@ use rusqlite::params;
 use super::CommitmentRow;
 use super::sqlite::SqliteCatalog;
 use super::sqlite_read::one;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 impl SqliteCatalog {
     pub(super) fn begin(
@@ -39,6 +39,19 @@ impl SqliteCatalog {
                     params![uid, result],
                 )
                 .map(|_| ())
+        })
+    }
+
+    pub(super) fn unsettled(&self) -> Result<Vec<(String, String)>> {
+        let sql = "SELECT uid, request FROM commitment WHERE result IS NULL ORDER BY created, uid";
+        self.read(|connection| {
+            let fault = |error| Error::Catalog {
+                action: "list commitments",
+                source: Box::<dyn std::error::Error + Send + Sync>::from(error),
+            };
+            let mut statement = connection.prepare_cached(sql).map_err(fault)?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+            rows.map_err(fault)?.collect::<rusqlite::Result<_>>().map_err(fault)
         })
     }
 

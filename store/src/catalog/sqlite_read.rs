@@ -470,6 +470,10 @@ impl Catalog for SqliteCatalog {
         self.settle(uid, result)
     }
 
+    fn open_commitments(&self) -> Result<Vec<(String, String)>> {
+        self.unsettled()
+    }
+
     fn commitment(&self, uid: &str) -> Result<Option<CommitmentRow>> {
         self.find_commitment(uid)
     }

@@ -6,7 +6,7 @@
 //! sender can hold the archive to them later.
 
 mod document;
-mod verdict;
+pub(crate) mod verdict;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

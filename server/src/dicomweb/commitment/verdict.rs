@@ -7,48 +7,48 @@ use serde::{Deserialize, Serialize};
 use crate::http::{App, Problem};
 
 /// No such object instance (PS3.3 C.14.1.1).
-pub(super) const NO_SUCH_INSTANCE: u16 = 0x0112;
+pub(crate) const NO_SUCH_INSTANCE: u16 = 0x0112;
 /// The SOP Class is not that of the instance (PS3.3 C.14.1.1).
-pub(super) const CLASS_CONFLICT: u16 = 0x0119;
+pub(crate) const CLASS_CONFLICT: u16 = 0x0119;
 
 /// An instance that somebody wants to have committed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Reference {
-    pub(super) class: String,
-    pub(super) sop: String,
+pub(crate) struct Reference {
+    pub(crate) class: String,
+    pub(crate) sop: String,
 }
 
 /// An instance that is in the archive for good.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Committed {
-    pub(super) reference: Reference,
-    pub(super) study: String,
-    pub(super) series: String,
+pub(crate) struct Committed {
+    pub(crate) reference: Reference,
+    pub(crate) study: String,
+    pub(crate) series: String,
     /// Root of the study, as it was when this was said.
-    pub(super) root: String,
+    pub(crate) root: String,
     /// The instance's leaf under that root.
-    pub(super) leaf: String,
+    pub(crate) leaf: String,
 }
 
 /// An instance that is not, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Failed {
-    pub(super) reference: Reference,
-    pub(super) reason: u16,
+pub(crate) struct Failed {
+    pub(crate) reference: Reference,
+    pub(crate) reason: u16,
 }
 
 /// See the [module](self).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Verdict {
-    pub(super) committed: Vec<Committed>,
-    pub(super) failed: Vec<Failed>,
+pub(crate) struct Verdict {
+    pub(crate) committed: Vec<Committed>,
+    pub(crate) failed: Vec<Failed>,
     /// Here, and not in the bucket yet.
     waiting: u64,
 }
 
 impl Verdict {
     /// Looks every instance up.
-    pub(super) fn of(app: &App, asked: &[Reference]) -> Result<Self, Problem> {
+    pub(crate) fn of(app: &App, asked: &[Reference]) -> Result<Self, Problem> {
         let mut verdict = Self::default();
         let mut roots: HashMap<String, String> = HashMap::new();
         for reference in asked {
@@ -88,25 +88,44 @@ impl Verdict {
     }
 
     /// There are instances of which nothing final can be said yet.
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.waiting > 0
     }
 
-    pub(super) fn encode(&self) -> String {
+    pub(crate) fn encode(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    pub(super) fn decode(text: &str) -> Option<Self> {
+    pub(crate) fn decode(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+}
+
+/// A request that came by DIMSE, as the catalog keeps it: its result has to be reported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Reported {
+    pub(crate) asked: Vec<Reference>,
+    /// AE title of who asked.
+    pub(crate) report_to: String,
+}
+
+impl Reported {
+    pub(crate) fn encode(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    pub(crate) fn decode(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 }
 
 /// A request as the catalog keeps it.
-pub(super) fn encode(asked: &[Reference]) -> String {
+pub(crate) fn encode(asked: &[Reference]) -> String {
     serde_json::to_string(asked).unwrap_or_default()
 }
 
 /// Reads [`encode`].
-pub(super) fn decode(text: &str) -> Option<Vec<Reference>> {
-    serde_json::from_str(text).ok()
+pub(crate) fn decode(text: &str) -> Option<Vec<Reference>> {
+    let listed = serde_json::from_str(text).ok();
+    listed.or_else(|| Reported::decode(text).map(|reported| reported.asked))
 }

@@ -47,6 +47,8 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
     /// A value for each `Warning` header field.
     pub(crate) warnings: Vec<String>,
+    /// Something that was asked for was not looked for everywhere.
+    pub(crate) is_incomplete: bool,
 }
 
 /// Reads what is asked of `/studies`, `/studies/{study}/series`, …; names and values are decoded.
@@ -111,7 +113,8 @@ fn search_in(
         );
     }
     let warnings = warnings.into_iter().map(|text| format!("299 {base_url}: {text}")).collect();
-    Ok(Answer { body: list.body, warnings })
+    let is_incomplete = unindexed.is_incomplete();
+    Ok(Answer { body: list.body, warnings, is_incomplete })
 }
 
 /// Lists what also matches by its metadata.

@@ -1,0 +1,66 @@
+//! C-GET and C-MOVE (PS3.4 §C.4.2, §C.4.3): from unique keys to objects on their way to a receiver.
+//!
+//! ```text
+//! identifier ─▶ select: versions ─▶ prepare, a few ahead ─▶ send: C-STORE ─▶ answer ─▶ counters
+//! ```
+//!
+//! A receiver is the peer itself (C-GET), or another one over an association of its own (C-MOVE). An
+//! object goes out as it is stored where the receiver takes that; else as Explicit, else as Implicit
+//! VR Little Endian; else its sub-operation fails, and the next begins.
+
+mod counts;
+mod get;
+mod mover;
+mod prepare;
+mod select;
+mod send;
+
+use cairn_store::catalog::VersionRow;
+
+use super::association::Association;
+use super::command::Command;
+use super::end::End;
+use super::identifier::Identifier;
+use super::negotiate::Context;
+use super::service::Model;
+use super::status;
+
+/// A final status, and a comment on it.
+type Final = (u16, Option<String>);
+
+/// What there is to send, or why nothing can be.
+enum Selected {
+    Versions(Vec<VersionRow>),
+    Refused(Final),
+}
+
+impl Association {
+    /// Reads the identifier of a retrieval and looks up what it means.
+    fn selected(
+        &mut self,
+        context: &Context,
+        request: &Command,
+        model: Model,
+    ) -> Result<Selected, End> {
+        let refused = |code, comment: &str| Ok(Selected::Refused((code, Some(comment.to_owned()))));
+        if !request.has_data_set() {
+            return refused(status::CANNOT_UNDERSTAND, "there is no identifier");
+        }
+        let bytes = self.inbound.identifier(context.id)?;
+        let Some(identifier) = Identifier::parse(bytes, &context.transfer_syntax, model) else {
+            let comment = "the identifier has no level of this model, or cannot be read";
+            return refused(status::IDENTIFIER_MISMATCH, comment);
+        };
+        match select::versions(self.dimse.app.store.catalog(), &identifier) {
+            Ok(versions) => Ok(Selected::Versions(versions)),
+            Err(select::Refused::Key) => {
+                let comment = "the unique key of the level is missing, or no list of UIDs";
+                refused(status::IDENTIFIER_MISMATCH, comment)
+            }
+            Err(select::Refused::TooMany) => {
+                refused(status::CANNOT_COUNT, "that is more than one retrieval may bring")
+            }
+            Err(select::Refused::Store(error)) => Ok(Selected::Refused(self.failed(&error))),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Storage commitment against the real binary: behaviour 35.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use support::dimse::{
+    Client, EXPLICIT_LE, IMPLICIT_LE, Message, SECONDARY_CAPTURE, element, elements, implicit,
+    number, parted, uid,
+};
+use support::receiver::Receiver;
+use support::server::Server;
+use support::{Site, dicom};
+
+const COMMITMENT: &str = "1.2.840.10008.1.20.1";
+const INSTANCE: &str = "1.2.840.10008.1.20.1.1";
+const CONTEXTS: [(&str, &[&str]); 2] =
+    [(COMMITMENT, &[IMPLICIT_LE]), (SECONDARY_CAPTURE, &[EXPLICIT_LE])];
+
+fn request(client: &mut Client, transaction: &str, references: &[(&str, &str)]) -> u16 {
+    let mut items = Vec::new();
+    for (class, sop) in references {
+        let item = implicit(&[(0x0008_1150, class), (0x0008_1155, sop)]);
+        items.extend_from_slice(b"\xFE\xFF\0\xE0");
+        items.extend_from_slice(&(item.len() as u32).to_le_bytes());
+        items.extend_from_slice(&item);
+    }
+    let mut data = implicit(&[(0x0008_1195, transaction)]);
+    element(&mut data, 0x0008_1199, &items);
+    let more = [(0x0003, uid(COMMITMENT)), (0x1001, uid(INSTANCE)), (0x1008, number(1))];
+    client.request(1, 0x0130, COMMITMENT, &more, Some(&data));
+    client.message().status()
+}
+
+fn store(client: &mut Client, sop: &str) {
+    let data = parted(&dicom("1.2.1", "1.2.2", sop, "A^B", &[1; 64])).3;
+    assert_eq!(client.store(3, SECONDARY_CAPTURE, sop, &data), 0);
+}
+
+/// Event type, transaction, and whether each UID is among the committed or the failed.
+fn told(report: &Message, uids: &[&str]) -> (u16, String, Vec<&'static str>) {
+    let found = elements(report.data.as_ref().unwrap());
+    let of = |tag: u32| found.get(&tag).cloned().unwrap_or_default();
+    let (good, bad) = (of(0x0008_1199), of(0x0008_1198));
+    let places = uids.iter().map(|uid| match (good.contains(uid), bad.contains(uid)) {
+        (true, false) => "committed",
+        (false, true) => "failed",
+        _ => "?",
+    });
+    (report.number(0x1002), of(0x0008_1195), places.collect())
+}
+
+#[test]
+fn behaviour_35_a_report_over_the_same_association() {
+    let site = Site::new();
+    let server = Server::start(&site, &[]);
+    let mut client = Client::open(server.dimse, &CONTEXTS);
+    store(&mut client, "1.2.3.1");
+    store(&mut client, "1.2.3.2");
+    let good = [(SECONDARY_CAPTURE, "1.2.3.1"), (SECONDARY_CAPTURE, "1.2.3.2")];
+    assert_eq!(request(&mut client, "1.2.77.1", &good), 0);
+    let mut answer = |client: &mut Client| {
+        let report = client.message();
+        assert_eq!(report.number(0x0100), 0x0100);
+        client.command(
+            1,
+            &[
+                (0x0002, uid(COMMITMENT)),
+                (0x0100, number(0x8100)),
+                (0x0120, number(report.number(0x0110))),
+                (0x0800, number(0x0101)),
+                (0x0900, number(0)),
+            ],
+        );
+        report
+    };
+    let report = answer(&mut client);
+    let expected = (1, "1.2.77.1".to_owned(), vec!["committed"; 2]);
+    assert_eq!(told(&report, &["1.2.3.1", "1.2.3.2"]), expected);
+    // One that is not there, and one of another class.
+    let mixed = [good[0], (SECONDARY_CAPTURE, "1.2.3.9"), ("1.2.840.10008.5.1.4.1.1.2", "1.2.3.2")];
+    assert_eq!(request(&mut client, "1.2.77.2", &mixed), 0);
+    let report = answer(&mut client);
+    let (event, _, places) = told(&report, &["1.2.3.1", "1.2.3.9", "1.2.3.2"]);
+    assert_eq!((event, places), (2, vec!["committed", "failed", "failed"]));
+    let data = report.data.unwrap();
+    for reason in [0x0112_u16, 0x0119] {
+        let mut wanted = vec![8, 0, 0x97, 0x11, 2, 0, 0, 0];
+        wanted.extend_from_slice(&reason.to_le_bytes());
+        assert!(support::multipart::find(&data, &wanted).is_some(), "{reason:04X}");
+    }
+    // The transaction is in use, by other references.
+    assert_eq!(request(&mut client, "1.2.77.1", &mixed), 0x0110);
+    assert_eq!(request(&mut client, "", &good), 0x0115);
+    assert_eq!(request(&mut client, "1.2.77.3", &[]), 0x0115);
+    client.release();
+    // What is committed is in the bucket.
+    assert!(!site.packs().is_empty());
+    assert_eq!(server.metric("cairn_dimse_reports_total{result=\"delivered\"}"), 2);
+}
+
+#[test]
+fn behaviour_35_a_report_after_the_modality_has_closed_and_after_a_restart() {
+    let site = Site::new();
+    let receiver = Receiver::start(&[], |_| 0);
+    let peers = format!("TEST@{}", receiver.address);
+    let server = Server::start(&site, &[("DIMSE__PEERS", &peers)]);
+    let mut client = Client::open(server.dimse, &CONTEXTS);
+    store(&mut client, "1.2.3.1");
+    assert_eq!(request(&mut client, "1.2.77.1", &[(SECONDARY_CAPTURE, "1.2.3.1")]), 0);
+    client.abort();
+    let (_, report) = receiver.next();
+    assert_eq!(told(&report, &["1.2.3.1"]), (1, "1.2.77.1".into(), vec!["committed"]));
+    drop(server);
+    // Asked while nobody knows where the modality listens; told once somebody does.
+    let mut server = Server::start(&site, &[]);
+    let mut client = Client::open(server.dimse, &CONTEXTS);
+    assert_eq!(request(&mut client, "1.2.77.2", &[(SECONDARY_CAPTURE, "1.2.3.1")]), 0);
+    client.abort();
+    server.kill();
+    let server = Server::start(&site, &[("DIMSE__PEERS", &peers)]);
+    let (_, report) = receiver.next();
+    assert_eq!(told(&report, &["1.2.3.1"]), (1, "1.2.77.2".into(), vec!["committed"]));
+    drop(server);
+}
