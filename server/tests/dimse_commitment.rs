@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
+
 use support::dimse::{
     Client, EXPLICIT_LE, IMPLICIT_LE, Message, SECONDARY_CAPTURE, element, elements, implicit,
     number, parted, uid,
@@ -37,6 +39,15 @@ fn store(client: &mut Client, sop: &str) {
     assert_eq!(client.store(3, SECONDARY_CAPTURE, sop, &data), 0);
 }
 
+/// That a report was answered is noted a moment after.
+fn await_delivered(server: &Server, count: u64) {
+    let patience = Instant::now() + Duration::from_secs(20);
+    while server.metric("cairn_dimse_reports_total{result=\"delivered\"}") < count {
+        assert!(Instant::now() < patience, "reports are not delivered: {}", server.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// Event type, transaction, and whether each UID is among the committed or the failed.
 fn told(report: &Message, uids: &[&str]) -> (u16, String, Vec<&'static str>) {
     let found = elements(report.data.as_ref().unwrap());
@@ -59,7 +70,7 @@ fn behaviour_35_a_report_over_the_same_association() {
     store(&mut client, "1.2.3.2");
     let good = [(SECONDARY_CAPTURE, "1.2.3.1"), (SECONDARY_CAPTURE, "1.2.3.2")];
     assert_eq!(request(&mut client, "1.2.77.1", &good), 0);
-    let mut answer = |client: &mut Client| {
+    let answer = |client: &mut Client| {
         let report = client.message();
         assert_eq!(report.number(0x0100), 0x0100);
         client.command(
@@ -96,7 +107,7 @@ fn behaviour_35_a_report_over_the_same_association() {
     client.release();
     // What is committed is in the bucket.
     assert!(!site.packs().is_empty());
-    assert_eq!(server.metric("cairn_dimse_reports_total{result=\"delivered\"}"), 2);
+    await_delivered(&server, 2);
 }
 
 #[test]
@@ -111,6 +122,7 @@ fn behaviour_35_a_report_after_the_modality_has_closed_and_after_a_restart() {
     client.abort();
     let (_, report) = receiver.next();
     assert_eq!(told(&report, &["1.2.3.1"]), (1, "1.2.77.1".into(), vec!["committed"]));
+    await_delivered(&server, 1);
     drop(server);
     // Asked while nobody knows where the modality listens; told once somebody does.
     let mut server = Server::start(&site, &[]);

@@ -78,16 +78,17 @@ fn dcmtk_sends_and_asks() {
     let paths = site.put_studies();
     let server = Server::start(&site, &[]);
     let (folder, port) = (site.folder.path(), server.dimse.port().to_string());
-    run("echoscu", &["-aec", "CAIRN", "127.0.0.1", &port], folder);
-    run("storescu", &["-aec", "CAIRN", "+sd", "127.0.0.1", &port, "in"], folder);
-    run("dcmsend", &["-aec", "CAIRN", "+sd", "127.0.0.1", &port, "in"], folder);
+    let port = port.as_str();
+    run("echoscu", &["-aec", "CAIRN", "127.0.0.1", port], folder);
+    run("storescu", &["-aec", "CAIRN", "+sd", "+r", "127.0.0.1", port, "in"], folder);
+    run("dcmsend", &["-aec", "CAIRN", "+sd", "+r", "127.0.0.1", port, "in"], folder);
     let stored = |outcome: &str| {
         server.metric(&format!("cairn_ingest_instances_total{{outcome=\"{outcome}\"}}"))
     };
     assert_eq!(stored("new"), paths.len() as u64);
     assert_eq!(stored("refused"), 0);
     let keys = ["-k", "QueryRetrieveLevel=STUDY", "-k", "StudyInstanceUID", "-k", "PatientName"];
-    let found = run("findscu", &[&["-S"], &keys[..], &["127.0.0.1", &port]].concat(), folder);
+    let found = run("findscu", &[&["-S"][..], &keys[..], &["127.0.0.1", port]].concat(), folder);
     for path in &paths {
         let uid = study(&std::fs::read(path).unwrap());
         assert!(found.contains(&uid), "{found}");
@@ -98,7 +99,7 @@ fn dcmtk_sends_and_asks() {
     std::fs::create_dir(&got).unwrap();
     let key = format!("StudyInstanceUID={uid}");
     let keys = ["-S", "-k", "QueryRetrieveLevel=STUDY", "-k", key.as_str(), "-od", "got"];
-    run("getscu", &[&keys[..], &["127.0.0.1", &port]].concat(), folder);
+    run("getscu", &[&keys[..], &["127.0.0.1", port]].concat(), folder);
     let same = paths.iter().filter(|path| study(&std::fs::read(path).unwrap()) == uid);
     assert_eq!(support::files_under(&got).len(), same.count());
 }
@@ -118,6 +119,7 @@ fn dcmtk_receives_what_is_moved() {
     let peers = format!("ANY@127.0.0.1:{},OLD@127.0.0.1:{}", ports[0], ports[1]);
     let server = Server::start(&site, &[("DIMSE__PEERS", &peers)]);
     let port = server.dimse.port().to_string();
+    let port = port.as_str();
     let mut studies: Vec<String> =
         paths.iter().map(|path| study(&std::fs::read(path).unwrap())).collect();
     studies.sort();
@@ -127,8 +129,8 @@ fn dcmtk_receives_what_is_moved() {
     {
         for uid in &studies {
             let key = format!("StudyInstanceUID={uid}");
-            let keys = ["-S", "-aem", title, "-k", "QueryRetrieveLevel=STUDY", "-k", &key];
-            run("movescu", &[&keys[..], &["127.0.0.1", &port]].concat(), site.folder.path());
+            let keys = ["-S", "-aem", title, "-k", "QueryRetrieveLevel=STUDY", "-k", key.as_str()];
+            run("movescu", &[&keys[..], &["127.0.0.1", port]].concat(), site.folder.path());
         }
         let files = support::files_under(folder);
         assert_eq!(files.len(), paths.len());

@@ -23,6 +23,7 @@ const PAGE: u64 = 500;
 /// Patient ID, and who issued it.
 const PATIENT_ID: &str = "00100020";
 const ISSUER: &str = "00100021";
+const PATIENT_NAME: &str = "00100010";
 
 impl Association {
     /// Answers a query.
@@ -130,8 +131,9 @@ impl Association {
     }
 }
 
-/// What tells patients apart.
+/// What tells patients apart: the ID and who issued it; the name only of those who have none.
 fn patient(object: &Map<String, Value>) -> (String, String) {
     let of = |name| object.get(name).map(identifier::values).unwrap_or_default();
-    (of(PATIENT_ID), of(ISSUER))
+    let id = of(PATIENT_ID);
+    if id.is_empty() { (id, of(PATIENT_NAME)) } else { (id, of(ISSUER)) }
 }

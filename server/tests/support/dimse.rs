@@ -403,15 +403,45 @@ pub(crate) fn elements(mut bytes: &[u8]) -> BTreeMap<u32, String> {
     while let Some((head, rest)) = bytes.split_first_chunk::<8>() {
         let half = |at: usize| u32::from(u16::from_le_bytes([head[at], head[at + 1]]));
         let length = u32::from_le_bytes([head[4], head[5], head[6], head[7]]);
-        let length = if length == u32::MAX {
-            super::multipart::find(rest, b"\xFE\xFF\xDD\xE0\0\0\0\0").unwrap() + 8
-        } else {
-            length as usize
-        };
+        let length = if length == u32::MAX { sequence(rest) } else { length as usize };
         let text = String::from_utf8_lossy(&rest[..length]);
         let text = text.trim_end_matches([' ', '\0']).to_owned();
         found.insert(half(0) << 16 | half(2), text);
         bytes = &rest[length..];
     }
     found
+}
+
+/// Tag and length of what begins here.
+fn head(bytes: &[u8]) -> (u32, u32) {
+    let half = |at: usize| u32::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
+    (half(0) << 16 | half(2), half(6) << 16 | half(4))
+}
+
+/// How long a sequence of undefined length is, its delimiter included.
+fn sequence(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    loop {
+        let (tag, length) = head(&bytes[at..]);
+        at += 8;
+        match (tag, length) {
+            (0xFFFE_E0DD, _) => return at,
+            (_, u32::MAX) => at += item(&bytes[at..]),
+            (_, length) => at += length as usize,
+        }
+    }
+}
+
+/// The same for an item.
+fn item(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    loop {
+        let (tag, length) = head(&bytes[at..]);
+        at += 8;
+        match (tag, length) {
+            (0xFFFE_E00D, _) => return at,
+            (_, u32::MAX) => at += sequence(&bytes[at..]),
+            (_, length) => at += length as usize,
+        }
+    }
 }

@@ -45,29 +45,39 @@ impl Association {
         let begun = Instant::now();
         let bytes =
             if request.has_data_set() { self.inbound.identifier(context.id)? } else { Vec::new() };
-        let (code, comment) = if request.get(field::ACTION_TYPE) == Some(REQUEST) {
+        let requested = if request.get(field::ACTION_TYPE) == Some(REQUEST) {
             self.requested(context, bytes)
         } else {
-            (status::NO_SUCH_ACTION, "there is one action: to request commitment")
+            Err((status::NO_SUCH_ACTION, "there is one action: to request commitment"))
         };
+        let code = requested.as_ref().err().map_or(status::SUCCESS, |(code, _)| *code);
         self.operated("commit", code, begun);
         let action = request.get(field::ACTION_TYPE).unwrap_or(REQUEST);
-        let mut answer = request.answer(code).number(field::ACTION_TYPE, action);
-        if code != status::SUCCESS {
-            answer = answer.with_text(field::ERROR_COMMENT, comment);
+        let answer = request.answer(code).number(field::ACTION_TYPE, action);
+        match requested {
+            Ok(report) => {
+                let answered = self.answer(context, &answer);
+                // Only now: the report must not overtake the answer. It is owed in any case.
+                self.dimse.reports.add(report);
+                answered
+            }
+            Err((_, comment)) => {
+                self.answer(context, &answer.with_text(field::ERROR_COMMENT, comment))
+            }
         }
-        self.answer(context, &answer)?;
-        if code == status::SUCCESS {
-            // Only now: the report must not overtake the answer.
-            self.dimse.reports.wake();
-        }
-        Ok(())
     }
 
-    fn requested(&mut self, context: &Context, bytes: Vec<u8>) -> (u16, &'static str) {
+    fn requested(
+        &mut self,
+        context: &Context,
+        bytes: Vec<u8>,
+    ) -> Result<Report, (u16, &'static str)> {
+        if self.dimse.reports.is_full() {
+            return Err((status::RESOURCE_LIMITATION, "too many reports are under way"));
+        }
         let attributes = identifier::read(bytes, &context.transfer_syntax).unwrap_or_default();
         let Some((transaction, asked)) = parse(&attributes) else {
-            return (status::INVALID_ARGUMENT, "transaction UID or references are missing");
+            return Err((status::INVALID_ARGUMENT, "transaction UID or references are missing"));
         };
         let reported = Reported { asked, report_to: self.calling.clone() };
         let text = reported.encode();
@@ -80,19 +90,17 @@ impl Association {
         });
         match noted {
             Ok(true) => {}
-            Ok(false) => return (status::PROCESSING_FAILURE, "this transaction UID is in use"),
+            Ok(false) => {
+                return Err((status::PROCESSING_FAILURE, "this transaction UID is in use"));
+            }
             Err(error) => {
                 self.failed(&error);
-                return (status::PROCESSING_FAILURE, "the request could not be noted");
+                return Err((status::PROCESSING_FAILURE, "the request could not be noted"));
             }
         }
         let outbound = &self.outbound;
         let line = self.line.get_or_insert_with(|| Line::new(outbound, context));
-        if self.dimse.reports.add(Report::new(transaction, reported, Some(line))) {
-            (status::SUCCESS, "")
-        } else {
-            (status::RESOURCE_LIMITATION, "too many reports are under way")
-        }
+        Ok(Report::new(transaction, reported, Some(line)))
     }
 }
 

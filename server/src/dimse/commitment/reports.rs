@@ -66,18 +66,14 @@ enum Attempt {
 }
 
 impl Reports {
-    /// Owes one more; false if there are too many.
-    pub(super) fn add(&self, report: Report) -> bool {
-        let mut owed = self.owed();
-        if owed.len() >= REPORTS_MAX {
-            return false;
-        }
-        owed.push_back(report);
-        true
+    /// Are there so many that no more are taken?
+    pub(super) fn is_full(&self) -> bool {
+        self.owed().len() >= REPORTS_MAX
     }
 
-    /// Something is due.
-    pub(super) fn wake(&self) {
+    /// Owes one more.
+    pub(super) fn add(&self, report: Report) {
+        self.owed().push_back(report);
         self.changed.notify_all();
     }
 
