@@ -369,6 +369,9 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
     /// A storage commitment by its transaction UID.
     fn commitment(&self, uid: &str) -> Result<Option<CommitmentRow>>;
 
+    /// Before the archive is closed: what is soon done so that it is found in order.
+    fn tidy(&self) -> Result<()>;
+
     /// Puts everything committed into the main file; keeps side files small.
     fn checkpoint(&self) -> Result<()>;
 }
