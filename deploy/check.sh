@@ -105,7 +105,6 @@ serve() {
     kill -0 "$pid" 2>/dev/null || break
     sleep 0.1
   done
-  sleep 0.3 # it listens to signals a moment after
   kill -TERM "$pid" 2>/dev/null
   wait "$pid" || up=no
   cat "$scratch/serve"

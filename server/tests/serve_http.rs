@@ -183,6 +183,19 @@ fn probes_figures_and_log() {
     assert_eq!((&line["status"], &line["method"]), (&200.into(), &"GET".into()));
 }
 
+/// Scripts and service managers wait for the line and then signal: it ended at once with 143 when the
+/// signal came before the handler was set.
+#[test]
+fn whoever_says_that_it_listens_can_be_asked_to_end() {
+    let site = Site::new();
+    for round in 0..5 {
+        let mut server = Server::start(&site, &[]);
+        #[cfg(target_os = "linux")]
+        assert!(server.catches(15), "round {round}: no handler of SIGTERM");
+        assert_eq!(server.terminate(), 0, "round {round}: {}", server.log());
+    }
+}
+
 #[test]
 fn what_cannot_be_is_said() {
     let site = Site::new();

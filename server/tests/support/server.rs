@@ -90,6 +90,15 @@ impl Server {
         self.wait()
     }
 
+    /// Has it set a handler of this signal at this moment (proc_pid_status(5), `SigCgt`)?
+    #[cfg(target_os = "linux")]
+    pub(crate) fn catches(&self, signal: u32) -> bool {
+        let status = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(status).unwrap();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        u64::from_str_radix(mask.trim(), 16).unwrap() >> (signal - 1) & 1 == 1
+    }
+
     pub(crate) fn signal(&self, signal: &str) {
         let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
         assert!(sent.unwrap().success());
