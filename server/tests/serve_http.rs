@@ -164,7 +164,8 @@ fn urls_are_those_that_the_client_uses() {
 #[test]
 fn probes_figures_and_log() {
     let site = Site::new();
-    let mut server = Server::start(&site, &[("SERVE__LOG", "json")]);
+    let mut server =
+        Server::start(&site, &[("SERVE__LOG", "json"), ("INGEST__JOURNAL_BYTES_MAX", "123456789")]);
     for path in ["/", "/healthz", "/readyz", "/dicom-web/studies/1.2.3.4?PatientName=SECRET"] {
         let _ = client().get(server.url(path)).send().unwrap();
     }
@@ -175,6 +176,11 @@ fn probes_figures_and_log() {
     for name in ["process_open_fds", "process_resident_memory_bytes", "cairn_http_connections"] {
         assert!(server.metric(name) > 0, "{name}");
     }
+    let bound = "cairn_ingest_queue_max{queue=\"uploads_bytes\"}";
+    assert_eq!(server.metric(bound), 123_456_789, "the bound that is set");
+    assert!(server.has_metric("cairn_ingest_queue{queue=\"uploads_bytes\"} 0"));
+    assert!(server.has_metric("cairn_ingest_queue{queue=\"commits\"} 0"));
+    assert!(server.has_metric("cairn_errors_total{kind=\"damage\"} 0"));
     assert_eq!(server.terminate(), 0);
     let log = server.log();
     assert!(!log.contains("SECRET") && !log.contains("1.2.3.4"), "{log}");

@@ -70,6 +70,12 @@ impl Server {
         found.map_or(0, |value| value.trim().parse::<f64>().unwrap() as u64)
     }
 
+    /// Is there this very line among the figures?
+    pub(crate) fn has_metric(&self, line: &str) -> bool {
+        let text = client().get(self.url("/metrics")).send().unwrap().text().unwrap();
+        text.lines().any(|known| known == line)
+    }
+
     pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();

@@ -15,13 +15,11 @@ use super::header;
 use crate::dicomweb::accept::video_type_of;
 use crate::dicomweb::image::{Image, Pixels, no_frame, whole};
 use crate::http::{App, Problem};
+use crate::metrics::ErrorKind;
 
 /// Room for the frames of all pictures that are being made: 300 full CT slices, or four of the largest
 /// mammograms in colour. One frame that is larger than that is made alone.
 pub(crate) const ROOM_BYTES: u64 = 512 << 20;
-
-/// How faults of pixels are counted, as in [`crate::dicomweb::image`].
-const PIXELS: &str = "pixels";
 
 /// May there be pictures of this instance?
 pub(crate) fn may_show(app: &App, version: &VersionRow) -> bool {
@@ -119,7 +117,7 @@ impl Pictures {
 
 /// Remembers what is no picture, however it is asked for.
 fn remember(app: &App, version: &VersionRow, problem: &Problem) {
-    if problem.status == StatusCode::NOT_ACCEPTABLE && problem.kind == PIXELS {
+    if problem.status == StatusCode::NOT_ACCEPTABLE && problem.kind == ErrorKind::Pixels {
         app.unshowable.add(version.dataset_hash);
     }
 }
@@ -146,5 +144,5 @@ fn no_render(error: &RenderError) -> Problem {
         }
         RenderError::Encoder { .. } => return Problem::internal(error.to_string()),
     };
-    problem.kind(PIXELS).detail(error.to_string())
+    problem.kind(ErrorKind::Pixels).detail(error.to_string())
 }
