@@ -203,6 +203,24 @@ fn whoever_says_that_it_listens_can_be_asked_to_end() {
 }
 
 #[test]
+fn a_probe_says_whether_it_is_ready() {
+    let site = Site::new();
+    let mut server = Server::start(&site, &[]);
+    let asked = |arguments: &[&str]| site.run(&[&["probe"], arguments].concat());
+    let (root, missing) = (server.url(""), server.url("/dicom-web/nowhere"));
+    let ready = asked(&[&root]);
+    assert_eq!((ready.code, ready.stderr.as_str()), (0, "ready\n"));
+    assert_eq!(site.object(&["probe", &root])["status"], 200);
+    let other = asked(&[&missing]);
+    assert_eq!((other.code, other.stderr.as_str()), (1, "not ready: status 404\n"));
+    for bad in ["https://127.0.0.1/", "nowhere"] {
+        assert_eq!(asked(&[bad]).code, 2, "{bad}");
+    }
+    assert_eq!(server.terminate(), 0);
+    assert_eq!(asked(&[&root, "--seconds", "2"]).code, 1, "nobody is there");
+}
+
+#[test]
 fn what_cannot_be_is_said() {
     let site = Site::new();
     let server = Server::start(&site, &[]);
