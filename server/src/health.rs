@@ -48,6 +48,9 @@ pub(crate) async fn metrics(app: &Arc<App>) -> Answer {
         for (cache, bytes) in app.store.reader().cached_bytes() {
             app.metrics.cache_holds(cache, bytes);
         }
+        let (hits, misses) = app.headers.counts();
+        app.metrics.cache("headers", hits, misses);
+        app.metrics.cache_holds("headers", app.headers.bytes());
         if app.metrics.totals_due() {
             app.metrics.totals(&app.store.catalog().totals()?);
         }

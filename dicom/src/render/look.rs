@@ -21,7 +21,6 @@ const PADDING: &str = "00280120";
 const PADDING_LIMIT: &str = "00280121";
 const PRESENTATION_SHAPE: &str = "20500020";
 const SHARED_GROUPS: &str = "52009229";
-const FRAME_GROUPS: &str = "52009230";
 const VALUE_TRANSFORMATION: &str = "00289145";
 const FRAME_VOI_LUT: &str = "00289132";
 const PALETTES: [(&str, &str, &str); 3] = [
@@ -61,14 +60,13 @@ impl Default for Modality {
 }
 
 impl Look {
-    /// From an instance's DICOM JSON object, for frame `index` from 0. What is missing or damaged is as
-    /// if it were not there.
+    /// From an instance's DICOM JSON object, and of an enhanced multi-frame the frame's item in the
+    /// Per-Frame Functional Groups Sequence, which need not be in the object. What is missing or damaged
+    /// is as if it were not there.
     ///
-    /// Functional groups of an enhanced multi-frame go before the top level, those of the frame before
-    /// shared ones (PS3.3 C.7.6.16).
+    /// Functional groups go before the top level, those of the frame before shared ones (PS3.3 C.7.6.16).
     #[must_use]
-    pub fn of(instance: &Value, index: u64, fetch: &mut BulkData<'_>) -> Self {
-        let frame = usize::try_from(index).ok().and_then(|i| item(instance, FRAME_GROUPS, i));
+    pub fn of(instance: &Value, frame: Option<&Value>, fetch: &mut BulkData<'_>) -> Self {
         let groups = [frame, item(instance, SHARED_GROUPS, 0)];
         let group = |tag| groups.iter().flatten().find_map(|group| item(group, tag, 0));
         let rescale = group(VALUE_TRANSFORMATION).unwrap_or(instance);

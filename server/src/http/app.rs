@@ -12,6 +12,7 @@ use super::forwarded::{BaseUrl, Trust};
 use super::limits::{COMPOSES_MAX, Limits, PLACE_PATIENCE};
 use super::problem::Problem;
 use crate::dicomweb::prefetch::Prefetch;
+use crate::dicomweb::rendered::header::Headers;
 use crate::dicomweb::rendered::picture::ROOM_BYTES;
 use crate::dicomweb::room::Room;
 use crate::dicomweb::undecodable::Undecodable;
@@ -43,6 +44,8 @@ pub(crate) struct App {
     pub(crate) undecodable: Undecodable,
     /// What turned out to be no picture.
     pub(crate) unshowable: Undecodable,
+    /// What says how the values of instances are to be seen.
+    pub(crate) headers: Headers,
     /// Memory in which pictures are made.
     pub(crate) room: Room,
     /// Frames that are read before they are asked for.
@@ -85,6 +88,7 @@ impl App {
             in_flight_bytes_max: parts.in_flight_bytes_max,
             undecodable: Undecodable::default(),
             unshowable: Undecodable::default(),
+            headers: Headers::default(),
             room: Room::new(ROOM_BYTES),
             prefetch: Prefetch::default(),
             draining: AtomicBool::new(false),

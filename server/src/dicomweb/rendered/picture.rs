@@ -1,5 +1,7 @@
 //! Pictures of one instance, frame by frame, each made in room that was taken for it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use cairn_chunker::frames::Frames;
 use cairn_dicom::json;
@@ -9,9 +11,8 @@ use cairn_dicom::render::{self, Look, Parameters, RenderError};
 use cairn_dicom::syntax::Syntax;
 use cairn_store::catalog::VersionRow;
 use hyper::StatusCode;
-use serde_json::Value;
 
-use super::header;
+use super::header::Header;
 use crate::dicomweb::accept::video_type_of;
 use crate::dicomweb::image::{Image, Pixels, no_frame, whole};
 use crate::http::{App, Problem};
@@ -35,7 +36,7 @@ pub(crate) fn may_show(app: &App, version: &VersionRow) -> bool {
 pub(crate) struct Pictures {
     image: Image,
     pixels: Pixels,
-    header: Value,
+    header: Arc<Header>,
 }
 
 impl Pictures {
@@ -49,7 +50,7 @@ impl Pictures {
             .inspect_err(|problem| remember(app, &image.version, problem))
     }
 
-    fn read(app: &App, image: &Image) -> Result<(Pixels, Value), Problem> {
+    fn read(app: &App, image: &Image) -> Result<(Pixels, Arc<Header>), Problem> {
         let deflated = Syntax::of(image.syntax()).deflated;
         if video_type_of(image.syntax()).is_some() {
             return Err(no_picture("a video is given as a video, and has no frames to be seen"));
@@ -60,8 +61,8 @@ impl Pictures {
         let pixels = image.pixels(app)?;
         // Colours are as they are; only greys and palettes are told how to be seen.
         let header = match pixels.layout.samples {
-            1 => header::read(&app.store.metadata().instance(&image.version)?)?,
-            _ => Value::Null,
+            1 => app.headers.of(app, &image.version)?,
+            _ => Arc::default(),
         };
         Ok((pixels, header))
     }
@@ -97,7 +98,9 @@ impl Pictures {
         }
         let _room = app.room.take(room_bytes(&self.pixels.layout))?;
         let made = self.pixels.decoded(index).and_then(|decoded| {
-            let look = Look::of(&self.header, index, &mut |uri| self.table(uri));
+            let frame = self.header.frame(index);
+            let fetch = &mut |uri: &str| self.table(uri);
+            let look = Look::of(&self.header.common, frame.as_ref(), fetch);
             render::frame(&decoded, &look, parameters).map_err(|error| no_render(&error))
         });
         made.inspect_err(|problem| remember(app, &self.image.version, problem))
