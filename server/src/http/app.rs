@@ -12,6 +12,7 @@ use super::forwarded::{BaseUrl, Trust};
 use super::limits::{COMPOSES_MAX, Limits, PLACE_PATIENCE};
 use super::problem::Problem;
 use crate::dicomweb::prefetch::Prefetch;
+use crate::dicomweb::qido::Bookmarks;
 use crate::dicomweb::rendered::header::Headers;
 use crate::dicomweb::rendered::picture::ROOM_BYTES;
 use crate::dicomweb::room::Room;
@@ -48,6 +49,8 @@ pub(crate) struct App {
     pub(crate) headers: Headers,
     /// Memory in which pictures are made.
     pub(crate) room: Room,
+    /// How far searches came.
+    pub(crate) bookmarks: Bookmarks,
     /// Frames that are read before they are asked for.
     pub(crate) prefetch: Prefetch,
     draining: AtomicBool,
@@ -90,6 +93,7 @@ impl App {
             unshowable: Undecodable::default(),
             headers: Headers::default(),
             room: Room::new(ROOM_BYTES),
+            bookmarks: Bookmarks::default(),
             prefetch: Prefetch::default(),
             draining: AtomicBool::new(false),
         }
