@@ -243,6 +243,57 @@ fn parameters_change_the_picture_and_its_tag() {
     }
 }
 
+/// An element of the bytes that stand in a sequence, Explicit VR Little Endian.
+fn inner(tag: u32, vr: [u8; 2], value: &[u8]) -> Vec<u8> {
+    let (group, element) = ((tag >> 16) as u16, tag as u16);
+    let mut out = [group.to_le_bytes(), element.to_le_bytes(), vr].concat();
+    if vr == *b"SQ" {
+        out.extend_from_slice(&[0, 0]);
+        out.extend_from_slice(&(value.len() as u32).to_le_bytes());
+    } else {
+        out.extend_from_slice(&(value.len() as u16).to_le_bytes());
+    }
+    out.extend_from_slice(value);
+    out
+}
+
+fn item(value: &[u8]) -> Vec<u8> {
+    [&[0xFE, 0xFF, 0x00, 0xE0][..], &(value.len() as u32).to_le_bytes(), value].concat()
+}
+
+/// An enhanced multi-frame has its windows frame by frame (PS3.3 C.7.6.16.2.10). What is read of its
+/// header for the first picture serves for the others.
+#[test]
+fn each_frame_of_a_multi_frame_has_its_own_window() {
+    const FRAME_VOI_LUT: u32 = 0x0028_9132;
+    let centers = ["50", "100", "150"];
+    let groups: Vec<u8> = centers
+        .iter()
+        .flat_map(|center| {
+            let center = format!("{center:<4}");
+            let window = [
+                inner(0x0028_1050, *b"DS", center.as_bytes()),
+                inner(0x0028_1051, *b"DS", b"100 "),
+            ];
+            item(&inner(FRAME_VOI_LUT, *b"SQ", &item(&window.concat())))
+        })
+        .collect();
+    let object = greys("9.1", &[100, 100, 100]).with(0x5200_9230, *b"SQ", Value::Bytes(groups));
+    let (_site, server) = start(&[object]);
+    let hits = "cairn_cache_requests_total{cache=\"headers\",result=\"hit\"}";
+    let misses = "cairn_cache_requests_total{cache=\"headers\",result=\"miss\"}";
+    for (number, center) in [1, 2, 3, 2].into_iter().zip([50.0, 100.0, 150.0, 100.0]) {
+        let path = format!("{}/frames/{number}/rendered", instance("9.1"));
+        let picture = get(&server, &path, "image/png");
+        assert_eq!(picture.status(), 200);
+        let (_, _, samples) = png(&picture.bytes().unwrap());
+        let grey = naive(100.0, center, 100.0).round() as u8;
+        assert_eq!(samples, [grey; 64], "frame {number}");
+    }
+    assert_eq!((server.metric(misses), server.metric(hits)), (1, 3));
+    assert!(server.metric("cairn_cache_bytes{cache=\"headers\"}") > 0);
+}
+
 #[test]
 fn frames_come_in_the_order_of_the_list() {
     let (_site, server) = start(&[greys("1.6.1", &[10, 20, 30]), report("1.6.2")]);

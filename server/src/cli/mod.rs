@@ -4,6 +4,7 @@ mod demo;
 mod export;
 mod import;
 mod ls;
+mod probe;
 mod proof;
 mod rebuild;
 mod serve;
@@ -84,6 +85,7 @@ enum Command {
     Stats(stats::StatsArgs),
     Rebuild(rebuild::RebuildArgs),
     Serve(serve::ServeArgs),
+    Probe(probe::ProbeArgs),
     Demo(demo::DemoArgs),
 }
 
@@ -146,6 +148,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Exit> {
         Command::Stats(args) => stats::run(&session, args),
         Command::Rebuild(args) => rebuild::run(&session, args),
         Command::Serve(args) => serve::run(&session, args),
+        Command::Probe(args) => probe::run(&session, args),
         Command::Demo(args) => demo::run(&session, args),
     };
     session.output.flush()?;

@@ -103,6 +103,9 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
     let ingest = store.ingest(ingest)?;
     let app = Arc::new(App::new(store, ingest, metrics, parts(&section, bounds)?));
     runtime.spawn(record(Arc::clone(&app)));
+    // Before anybody is told that it listens: who then asks it to end shall see it end well. Not before
+    // the journal was replayed, which may take long and loses nothing by a kill.
+    crate::interrupt::listen();
     session.output.note(&format!("cairn: listening on http://{bound}"));
     tracing::info!(address = %bound, "listening");
     runtime.block_on(serve(Arc::clone(&app), listener, signalled())).map_err(cannot)?;
@@ -164,7 +167,6 @@ fn end(ingest: Option<Arc<Ingest>>) -> Result<()> {
 
 /// Ends when somebody asks the process to end.
 async fn signalled() {
-    crate::interrupt::listen();
     while !crate::interrupt::asked() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -20,6 +20,7 @@ use crate::http::conditional::Tag;
 use crate::http::problem::gone;
 use crate::http::route::Scope;
 use crate::http::{Answer, App, Ask, Feed, Problem, Reply};
+use crate::metrics::ErrorKind;
 
 /// What bulk data URIs begin with in stored metadata. It cannot occur inside a JSON string.
 const URI: &str = "\"BulkDataURI\":\"";
@@ -194,7 +195,7 @@ fn made_again(
     series: &str,
     damaged: &SeriesMetadata,
 ) -> Result<SeriesMetadata, Problem> {
-    app.metrics.error("derived");
+    app.metrics.error(ErrorKind::Derived);
     let metadata = app.store.metadata();
     metadata.forget(study, series);
     let made = metadata.series(study, series)?;

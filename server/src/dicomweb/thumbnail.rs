@@ -97,7 +97,9 @@ fn candidates(app: &App, scope: &Scope) -> Result<Vec<Scope>, Problem> {
     if let Some(series) = &scope.series {
         query = query.in_series(series);
     }
-    let search = Search { query: &query, after: 0, skip: 0, take: INSTANCES_MAX };
+    // It names a study, and no key: no row has to be looked at.
+    let rows_max = u64::MAX;
+    let search = Search { query: &query, after: 0, skip: 0, take: INSTANCES_MAX, rows_max };
     let mut found = 0_u64;
     let mut series: BTreeMap<String, Shown> = BTreeMap::new();
     app.store.catalog().search(&search, &mut |instance| {

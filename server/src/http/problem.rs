@@ -11,11 +11,12 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 
 use super::limits::RETRY_AFTER_SECONDS;
 use super::reply::Reply;
+use crate::metrics::ErrorKind;
 
 /// The client went away in the middle of a reply. Nobody is told; the connection ends.
 pub(crate) fn gone(_: super::stream::Gone) -> Problem {
     Problem {
-        kind: "request",
+        kind: ErrorKind::Request,
         ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the client is gone")
     }
 }
@@ -30,14 +31,15 @@ pub(crate) struct Problem {
     /// What happened, for the log.
     pub(crate) detail: Option<String>,
     /// The word under which it is counted.
-    pub(crate) kind: &'static str,
+    pub(crate) kind: ErrorKind,
     allow: Option<&'static str>,
 }
 
 impl Problem {
     /// A problem of the client's making.
     pub(crate) fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
-        let kind = if status.is_client_error() { "request" } else { "internal" };
+        let client = status.is_client_error();
+        let kind = if client { ErrorKind::Request } else { ErrorKind::Internal };
         Self { status, message: message.into(), detail: None, kind, allow: None }
     }
 
@@ -75,11 +77,11 @@ impl Problem {
 
     /// 503: no place free, or on the way out.
     pub(crate) fn busy(message: &'static str) -> Self {
-        Self { kind: "busy", ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message) }
+        Self { kind: ErrorKind::Busy, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message) }
     }
 
     /// Counted as this kind.
-    pub(crate) fn kind(self, kind: &'static str) -> Self {
+    pub(crate) fn kind(self, kind: ErrorKind) -> Self {
         Self { kind, ..self }
     }
 
@@ -118,28 +120,34 @@ impl Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let (status, message, kind) = match error.kind() {
-            Kind::Input => (StatusCode::BAD_REQUEST, "what was sent cannot be used", "request"),
-            Kind::NotFound => (StatusCode::NOT_FOUND, "there is nothing by that name", "request"),
+            Kind::Input => {
+                (StatusCode::BAD_REQUEST, "what was sent cannot be used", ErrorKind::Request)
+            }
+            Kind::NotFound => {
+                (StatusCode::NOT_FOUND, "there is nothing by that name", ErrorKind::Request)
+            }
             Kind::Damage => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "stored bytes are damaged; the operator has been told",
-                "damage",
+                ErrorKind::Damage,
             ),
             Kind::Storage => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the archive's storage does not answer as it should",
-                "storage",
+                ErrorKind::Storage,
             ),
             Kind::Setup => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the archive is not set up as it should be",
-                "setup",
+                ErrorKind::Setup,
             ),
-            Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "an internal fault", "internal"),
+            Kind::Internal => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "an internal fault", ErrorKind::Internal)
+            }
         };
         // The store's text names what the caller asked for, which may be a UID: of a request's own
         // faults the log needs no detail.
-        let detail = (kind != "request").then(|| error.to_string());
+        let detail = (kind != ErrorKind::Request).then(|| error.to_string());
         Self { status, message: message.into(), detail, kind, allow: None }
     }
 }
@@ -159,7 +167,10 @@ mod tests {
             source: std::io::Error::from_raw_os_error(28),
         };
         let problem = Problem::from(StoreError::Stopped(std::sync::Arc::new(full)));
-        assert_eq!((problem.status, problem.kind), (StatusCode::SERVICE_UNAVAILABLE, "storage"));
+        assert_eq!(
+            (problem.status, problem.kind),
+            (StatusCode::SERVICE_UNAVAILABLE, ErrorKind::Storage)
+        );
         let reply = problem.into_reply("r");
         assert!(reply.headers.contains_key(RETRY_AFTER));
         let reply = Problem::method("GET, HEAD, OPTIONS").into_reply("r");

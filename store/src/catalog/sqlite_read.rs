@@ -7,8 +7,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::sqlite::{SqliteCatalog, chunk_key, fault, uid_key};
 use super::values::unpack_values;
 use super::{
-    Batch, Catalog, CommitmentRow, Existence, Found, Location, PackNo, PackRow, PackState, Search,
-    SeriesRow, SeriesState, StudyRow, Totals, VersionRow, Visitor, sqlite_search,
+    Batch, Catalog, CommitmentRow, Existence, Found, Location, PackNo, PackRow, PackState, Reach,
+    Search, SeriesRow, SeriesState, StudyRow, Totals, VersionRow, Visitor, sqlite_search,
 };
 use crate::commit::{Outcome, StudyEntry, Target};
 use crate::error::{Error, Result};
@@ -363,7 +363,7 @@ impl Catalog for SqliteCatalog {
         Ok(Some(attributes))
     }
 
-    fn search(&self, search: &Search<'_>, visit: Visitor<'_, Found>) -> Result<()> {
+    fn search(&self, search: &Search<'_>, visit: Visitor<'_, Found>) -> Result<Reach> {
         self.read(|connection| sqlite_search::search(connection, search, visit))
     }
 

@@ -35,7 +35,7 @@ pub(crate) async fn handle(app: &Arc<App>, level: Level, scope: Scope, ask: Ask)
     let base_url = ask.dicomweb();
     let (mut reply, warnings) = app
         .blocking(move |app| {
-            let found = super::search(&app.store, &query, &base_url)?;
+            let found = super::search(&app.store, &app.bookmarks, &query, &base_url)?;
             let reply = match form {
                 XML => xml(&found.body)?,
                 JSON => Reply::ok("application/json", found.body),

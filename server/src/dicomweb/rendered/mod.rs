@@ -10,7 +10,7 @@
 //! - Nothing is ever written into a picture, least of all names.
 
 mod document;
-mod header;
+pub(crate) mod header;
 pub(crate) mod picture;
 pub(crate) mod wish;
 

@@ -1,5 +1,7 @@
 //! Pictures of one instance, frame by frame, each made in room that was taken for it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use cairn_chunker::frames::Frames;
 use cairn_dicom::json;
@@ -9,19 +11,16 @@ use cairn_dicom::render::{self, Look, Parameters, RenderError};
 use cairn_dicom::syntax::Syntax;
 use cairn_store::catalog::VersionRow;
 use hyper::StatusCode;
-use serde_json::Value;
 
-use super::header;
+use super::header::Header;
 use crate::dicomweb::accept::video_type_of;
 use crate::dicomweb::image::{Image, Pixels, no_frame, whole};
 use crate::http::{App, Problem};
+use crate::metrics::ErrorKind;
 
 /// Room for the frames of all pictures that are being made: 300 full CT slices, or four of the largest
 /// mammograms in colour. One frame that is larger than that is made alone.
 pub(crate) const ROOM_BYTES: u64 = 512 << 20;
-
-/// How faults of pixels are counted, as in [`crate::dicomweb::image`].
-const PIXELS: &str = "pixels";
 
 /// May there be pictures of this instance?
 pub(crate) fn may_show(app: &App, version: &VersionRow) -> bool {
@@ -37,7 +36,7 @@ pub(crate) fn may_show(app: &App, version: &VersionRow) -> bool {
 pub(crate) struct Pictures {
     image: Image,
     pixels: Pixels,
-    header: Value,
+    header: Arc<Header>,
 }
 
 impl Pictures {
@@ -51,7 +50,7 @@ impl Pictures {
             .inspect_err(|problem| remember(app, &image.version, problem))
     }
 
-    fn read(app: &App, image: &Image) -> Result<(Pixels, Value), Problem> {
+    fn read(app: &App, image: &Image) -> Result<(Pixels, Arc<Header>), Problem> {
         let deflated = Syntax::of(image.syntax()).deflated;
         if video_type_of(image.syntax()).is_some() {
             return Err(no_picture("a video is given as a video, and has no frames to be seen"));
@@ -62,8 +61,8 @@ impl Pictures {
         let pixels = image.pixels(app)?;
         // Colours are as they are; only greys and palettes are told how to be seen.
         let header = match pixels.layout.samples {
-            1 => header::read(&app.store.metadata().instance(&image.version)?)?,
-            _ => Value::Null,
+            1 => app.headers.of(app, &image.version)?,
+            _ => Arc::default(),
         };
         Ok((pixels, header))
     }
@@ -99,7 +98,9 @@ impl Pictures {
         }
         let _room = app.room.take(room_bytes(&self.pixels.layout))?;
         let made = self.pixels.decoded(index).and_then(|decoded| {
-            let look = Look::of(&self.header, index, &mut |uri| self.table(uri));
+            let frame = self.header.frame(index);
+            let fetch = &mut |uri: &str| self.table(uri);
+            let look = Look::of(&self.header.common, frame.as_ref(), fetch);
             render::frame(&decoded, &look, parameters).map_err(|error| no_render(&error))
         });
         made.inspect_err(|problem| remember(app, &self.image.version, problem))
@@ -119,7 +120,7 @@ impl Pictures {
 
 /// Remembers what is no picture, however it is asked for.
 fn remember(app: &App, version: &VersionRow, problem: &Problem) {
-    if problem.status == StatusCode::NOT_ACCEPTABLE && problem.kind == PIXELS {
+    if problem.status == StatusCode::NOT_ACCEPTABLE && problem.kind == ErrorKind::Pixels {
         app.unshowable.add(version.dataset_hash);
     }
 }
@@ -146,5 +147,5 @@ fn no_render(error: &RenderError) -> Problem {
         }
         RenderError::Encoder { .. } => return Problem::internal(error.to_string()),
     };
-    problem.kind(PIXELS).detail(error.to_string())
+    problem.kind(ErrorKind::Pixels).detail(error.to_string())
 }
