@@ -364,7 +364,7 @@ fn there_and_back() {
         let mut source = Bytes::from(set.clone());
         let found = json::find(&mut source, EXPLICIT_LE, uri.rsplit('/').next()?).ok()??;
         let parts = vec![all(vec![found.value], &mut source).into()];
-        Some(json::Bulk { parts, transfer_syntax: None })
+        Some(json::Bulk { parts, transfer_syntax: None, media_type: None })
     };
     let composed = json::read(&value, &bulk).unwrap();
     assert_eq!(composed.identity.sop_instance_uid, "1.2.3.4");
@@ -386,7 +386,7 @@ fn compressed_parts_are_encapsulated() {
     });
     let bulk = |_: &str| {
         let parts = vec![Bytes::from_static(&[0xFF, 0xD8, 0xFF]), Bytes::from_static(&[1, 2])];
-        Some(json::Bulk { parts, transfer_syntax: Some(JPEG.to_owned()) })
+        Some(json::Bulk { parts, transfer_syntax: Some(JPEG.to_owned()), media_type: None })
     };
     let composed = json::read(&value, &bulk).unwrap();
     let file = composed.pieces.concat();
@@ -421,7 +421,7 @@ fn what_is_no_data_set() {
     });
     let large = |_: &str| {
         let parts = vec![Bytes::from(vec![0; 9 << 20])];
-        Some(json::Bulk { parts, transfer_syntax: None })
+        Some(json::Bulk { parts, transfer_syntax: None, media_type: None })
     };
     assert_eq!(json::read(&again, &large).unwrap_err(), TooLong(0x0009_1010));
 }

@@ -26,6 +26,7 @@ mod rle;
 mod samples;
 #[cfg(test)]
 mod tests;
+mod told;
 mod transcode;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -36,6 +37,7 @@ pub use fragments::{codestream, fragments};
 pub use layout::{ImageLayout, Numbers, Photometric};
 pub use media::{MediaType, media_type};
 pub use native::{NativeValue, bit_frame};
+pub(crate) use told::{told_syntax, without_boxes};
 pub use transcode::{Change, header_changes, pixel_data_vr, transcodable};
 
 use crate::limits::CODED_FRAME_BYTES_MAX;

@@ -134,7 +134,7 @@ fn fit(range: &MediaRange, offer: &Offer<'_>) -> Option<u8> {
         Some("*") => true,
         Some("multipart") => offer.multipart,
         Some(kind) => offer.media_type.split('/').next().is_some_and(|known| known == kind),
-        None => wanted.eq_ignore_ascii_case(offer.media_type),
+        None => table::names(wanted, offer.media_type),
     };
     if !of_type {
         return None;
