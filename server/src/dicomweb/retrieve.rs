@@ -16,7 +16,7 @@ use cairn_store::catalog::VersionRow;
 use hyper::StatusCode;
 use hyper::header::HeaderMap;
 
-use super::accept::{Accept, DICOM, OCTETS, Offer, media_type_of, video_type_of};
+use super::accept::{Accept, DICOM, LEFT_OPEN, OCTETS, Offer, media_type_of, video_type_of};
 use super::ahead::{Ahead, Job};
 use super::bulkdata::{self, Which};
 use super::frames::content_type;
@@ -97,7 +97,7 @@ fn choose(accept: &Accept, versions: &[VersionRow], single: bool) -> Result<Chos
     syntaxes.sort_unstable();
     syntaxes.dedup();
     let files: Vec<Vec<Offer<'_>>> =
-        syntaxes.iter().map(|syntax| file_offers(accept, syntax, single)).collect();
+        syntaxes.iter().map(|syntax| file_offers(syntax, single)).collect();
     // Bulk data last: it is only meant by those who ask for nothing else.
     let bulk = syntaxes
         .iter()
@@ -114,7 +114,7 @@ fn choose(accept: &Accept, versions: &[VersionRow], single: bool) -> Result<Chos
         offers.retain(|offer| offer.multipart == plan.multipart);
         match accept.choose(&offers).ok().and_then(|place| offers.get(place)) {
             Some(offer) => {
-                let stored = offer.syntax.is_none_or(|chosen| chosen == syntax);
+                let stored = offer.syntax.is_none_or(|uid| uid == syntax || uid == LEFT_OPEN);
                 let encoding = if stored { Encoding::Stored } else { Encoding::Explicit };
                 plan.encodings.insert(syntax.to_owned(), encoding);
             }
@@ -127,15 +127,15 @@ fn choose(accept: &Accept, versions: &[VersionRow], single: bool) -> Result<Chos
 /// The forms of a file that is stored in `syntax`. Video has no other syntax than its own: it goes out
 /// in that also where the client leaves the syntax open (PS3.18 §8.7.3: "unless the origin server has
 /// only access to the pixel data in lossy compressed form").
-fn file_offers<'a>(accept: &Accept, syntax: &'a str, single: bool) -> Vec<Offer<'a>> {
+fn file_offers(syntax: &str, single: bool) -> Vec<Offer<'_>> {
     let forms: &[bool] = if single { &[true, false] } else { &[true] };
     let mut offers = Vec::new();
     for &multipart in forms {
         let offer = Offer { media_type: DICOM, syntax: None, multipart };
         let encodings = encodings(syntax).iter();
         offers.extend(encodings.map(|encoding| offer.syntax(encoding.syntax(syntax))));
-        if video_type_of(syntax).is_some() && accept.leaves_syntax_open(DICOM, multipart) {
-            offers.push(offer);
+        if video_type_of(syntax).is_some() {
+            offers.push(offer.syntax(LEFT_OPEN));
         }
     }
     offers

@@ -20,8 +20,7 @@ const VIDEO: &str = "7FE00010";
 pub(crate) struct Document {
     image: Image,
     value: Value,
-    /// Its media type; of some more than one name is in use.
-    types: Vec<&'static str>,
+    media_type: &'static str,
 }
 
 impl Document {
@@ -39,19 +38,12 @@ impl Document {
         };
         let Some(value) = Value::find(image, path)? else { return Ok(None) };
         let Some(media_type) = value.shown_as() else { return Ok(None) };
-        let types = match media_type {
-            // Table 8.7.4-1 and RFC 4337, beside what frames in the same syntax are called.
-            "video/mpeg2" => vec!["video/mpeg", media_type],
-            "video/h265" => vec!["video/H265"],
-            other => vec![other],
-        };
-        Ok(Some(Self { image: image.clone(), value, types }))
+        Ok(Some(Self { image: image.clone(), value, media_type }))
     }
 
     /// How it can be given.
     pub(crate) fn offers(&self) -> Vec<Offer<'static>> {
-        let alone = self.types.iter().copied().map(Offer::single);
-        alone.chain(self.types.iter().copied().map(Offer::multipart)).collect()
+        vec![Offer::single(self.media_type), Offer::multipart(self.media_type)]
     }
 
     /// Gives it, or a range of it.

@@ -22,8 +22,8 @@ use std::sync::Arc;
 use cairn_store::limits::SLAB_BYTES;
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 
-use super::accept::{Accept, DICOM, DICOM_JSON, DICOM_XML, Offer};
-use super::multipart;
+use super::accept::{Accept, DICOM, DICOM_JSON, DICOM_XML, Offer, parameter};
+use super::multipart::{self, Writer};
 use crate::http::limits::RETRY_AFTER_SECONDS;
 use crate::http::problem::gone;
 use crate::http::stream::Gone;
@@ -77,15 +77,6 @@ impl Form {
             Problem::bad("the Content-Type has no boundary of 1 to 70 plain characters")
         })
     }
-}
-
-/// A parameter of a media type, without quotes.
-fn parameter<'a>(media_type: &'a str, name: &str) -> Option<&'a str> {
-    super::accept::split_outside_quotes(media_type, ';').skip(1).find_map(|parameter| {
-        let (known, value) = parameter.split_once('=')?;
-        let value = value.trim().trim_matches('"');
-        known.trim().eq_ignore_ascii_case(name).then_some(value)
-    })
 }
 
 /// Stores what the body holds; with `study`, all of it has to belong there.
