@@ -83,6 +83,33 @@ fn behaviour_10_lists_of_frames_in_order() {
 }
 
 #[test]
+fn parts_and_single_ones_say_what_they_are() {
+    let (_site, server) = serve(&[native("1.1"), coded("1.2")]);
+    for sop in ["1.1", "1.2"] {
+        let url = server.url(&instance(sop));
+        // PS3.18 table 8.6.1-1, §10.4.3.3.6.
+        for (list, numbers) in [("2", vec![2]), ("3,1,1", vec![3, 1, 1])] {
+            let found = parts(get(&server, &format!("{}/frames/{list}", instance(sop)), OCTETS));
+            for (part, number) in found.iter().zip(numbers) {
+                assert_eq!(part.location.as_ref().unwrap(), &format!("{url}/frames/{number}"));
+                assert_eq!(part.length, Some(64));
+            }
+        }
+        let one = get(&server, &format!("{}/frames/2", instance(sop)), ONE);
+        assert_eq!(one.headers()["content-location"], format!("{url}/frames/2"));
+        let bulk = get(&server, &format!("{}/bulkdata/7FE00010", instance(sop)), ONE);
+        assert_eq!(bulk.headers()["content-location"], format!("{url}/bulkdata/7FE00010"));
+        let file = get(&server, &instance(sop), "application/dicom");
+        assert_eq!(file.headers()["content-location"], url);
+        let length = file.bytes().unwrap().len() as u64;
+        let files =
+            parts(get(&server, &instance(sop), "multipart/related; type=application/dicom"));
+        assert_eq!((files[0].location.as_ref(), files[0].length), (Some(&url), Some(length)));
+        assert_eq!(files[0].bytes.len() as u64, length);
+    }
+}
+
+#[test]
 fn behaviour_7_compressed_frames_bear_their_own_type() {
     let (_site, server) = serve(&[coded("1.2")]);
     let path = format!("{}/frames/2", instance("1.2"));
@@ -193,6 +220,7 @@ fn behaviour_12_metadata_at_each_level() {
         assert_eq!(reply.headers()["content-type"], "application/dicom+json");
         let tag = reply.headers()["etag"].to_str().unwrap().to_owned();
         let json: Json = serde_json::from_slice(&reply.bytes().unwrap()).unwrap();
+        assert_eq!(reply.headers()["content-location"], server.url(&path));
         let objects = json.as_array().unwrap();
         assert_eq!(objects.len(), count, "{path}");
         for object in objects {
@@ -223,6 +251,9 @@ fn behaviour_12_metadata_in_xml() {
         assert_eq!(part.content_type, "application/dicom+xml");
         assert!(find(&part.bytes, b"<FamilyName>Doe</FamilyName>").is_some());
         assert!(find(&part.bytes, b"<BulkData uri=\"http://").is_some());
+        let url = server.url(&format!("{}/metadata", instance(sop)));
+        assert_eq!(part.location.as_ref(), Some(&url));
+        assert_eq!(part.length, Some(part.bytes.len() as u64));
         assert!(part.bytes.ends_with(b"</NativeDicomModel>\n"));
     }
 }

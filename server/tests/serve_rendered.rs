@@ -213,6 +213,8 @@ fn parameters_change_the_picture_and_its_tag() {
     let other = client().get(format!("{url}?quality=7")).header("if-none-match", &plain.0);
     assert_eq!(other.send().unwrap().status(), 200);
     assert!(server.metric("cairn_read_duration_seconds_count{kind=\"rendered\"}") > 5);
+    // The corner of a region by its absolute value (PS3.18 §8.3.5.1.3).
+    assert_eq!(ask("?viewport=32,32,-16,-8,16,16").1, ask("?viewport=32,32,16,8,16,16").1);
     for wrong in [
         "window=1",
         "window=a,b",
@@ -251,7 +253,7 @@ fn frames_come_in_the_order_of_the_list() {
     let parts = parts_of(get(&server, &format!("{path}/frames/3,1,3/rendered"), pngs));
     let shown: Vec<u8> = parts.iter().map(|part| png(&part.bytes).2[0]).collect();
     assert_eq!(shown, [30, 10, 30]);
-    assert!(parts[0].location.as_ref().unwrap().ends_with("/1.6.1/frames/3/rendered"));
+    assert!(parts[0].location.as_ref().unwrap().ends_with("/1.6.1/frames/3"));
     assert_eq!(parts[0].content_type, "image/png");
     let jpegs = parts_of(get(&server, &format!("{path}/frames/1,2/rendered"), "*/*"));
     assert!(jpegs.len() == 2 && jpegs[0].content_type == "image/jpeg");
@@ -289,11 +291,15 @@ fn series_and_studies_come_in_parts() {
         tags.push(header(&reply, "etag"));
         let parts = parts_of(reply);
         assert_eq!(parts.iter().map(|part| png(&part.bytes).2[0]).collect::<Vec<_>>(), [1, 2, 3]);
-        let places = ["/1.5.1/rendered", "/1.5.2/frames/1/rendered", "/1.5.2/frames/2/rendered"];
+        // What they were made of (PS3.18 §8.6.1.2).
+        let places = ["/1.5.1", "/1.5.2/frames/1", "/1.5.2/frames/2"];
         for (part, place) in parts.iter().zip(places) {
             let location = part.location.clone().unwrap();
             assert!(location.ends_with(place), "{location}");
-            let alone = client().get(&location).header("accept", "image/png").send().unwrap();
+            assert_eq!(part.length, Some(part.bytes.len() as u64));
+            let alone = client().get(format!("{location}/rendered")).header("accept", "image/png");
+            let alone = alone.send().unwrap();
+            assert_eq!(header(&alone, "content-location"), location);
             assert_eq!(alone.bytes().unwrap(), part.bytes);
         }
         assert_eq!(status(&server, path, "image/png"), 406);
@@ -360,6 +366,10 @@ fn a_thumbnail_is_the_middle_one() {
 #[test]
 fn wado_uri_gives_pictures_and_files() {
     let objects = [ramp(IMPLICIT_LE, "1.1.1"), greys("1.1.2", &[10, 20]), report("1.1.3")];
+    // As large as possible within a viewport that is asked for.
+    let asked = get(&server, &format!("{}/thumbnail?viewport=900,900", instance("1.4.6")), "*/*");
+    assert!(header(&asked, "content-location").ends_with("/instances/1.4.6"));
+    assert_eq!(jpeg_size(&asked.bytes().unwrap()), (450, 900));
     let (_site, server) = start(&objects);
     let ask = |query: &str| client().get(server.url(&format!("/wado?{query}"))).send().unwrap();
     let of = |sop: &str, more: &str| {
@@ -392,6 +402,7 @@ fn wado_uri_gives_pictures_and_files() {
     let first = of("1.1.2", "&contentType=image/png");
     assert!(header(&first, "warning").contains("first of 2 frames"));
     assert!(header(&of("1.1.1", "&annotation=patient"), "warning").contains("299"));
+    assert!(header(&reply, "content-location").ends_with("/series/1.2.3.4/instances/1.1.1"));
 
     // Of several frames and of reports, the file.
     for (sop, more) in [("1.1.2", ""), ("1.1.3", ""), ("1.1.1", "&contentType=application/dicom")] {
@@ -422,6 +433,7 @@ fn wado_uri_refuses_what_makes_no_sense() {
     for (query, wanted) in [
         ("", 400),
         ("requestType=WADO&studyUID=1.2.3&seriesUID=1.2.3.4", 400),
+        assert!(header(&reply, "content-location").ends_with(&format!("/instances/{sop}")));
         ("requestType=STOW&studyUID=1.2.3&seriesUID=1.2.3.4&objectUID=1.1.1", 400),
         ("studyUID=1.2.3&seriesUID=1.2.3.4&objectUID=1.1.1", 400),
         ("requestType=WADO&studyUID=1.2.9&seriesUID=1.2.3.4&objectUID=1.1.1", 404),

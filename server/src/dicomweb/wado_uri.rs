@@ -14,7 +14,7 @@ use cairn_dicom::render::{Shape, Viewport, Window};
 use cairn_dicom::syntax::EXPLICIT_LE;
 use cairn_store::catalog::VersionRow;
 use hyper::StatusCode;
-use hyper::header::{ACCEPT, HeaderMap};
+use hyper::header::{ACCEPT, CONTENT_LOCATION, HeaderMap};
 
 use super::accept::{Accept, DICOM, Offer};
 use super::image::Image;
@@ -138,7 +138,8 @@ impl Request {
             return Err(Problem::bad("transferSyntax is not a UID"));
         }
         let accept = Accept::parse(&format!("{DICOM}; transfer-syntax={syntax}"));
-        retrieve::single(app, shared, &self.scope, version, &accept, &self.headers)
+        let (scope, headers) = (&self.scope, &self.headers);
+        retrieve::single(app, shared, scope, version, &accept, &self.base, headers)
     }
 
     fn picture(mut self, app: &App, image: &Image) -> Answer {
@@ -160,6 +161,7 @@ impl Request {
         let picture = pictures.picture(app, index, &self.wish.parameters)?;
         let media_type = self.wish.parameters.format.media_type();
         let reply = Reply::new(StatusCode::OK).content_type(media_type).bytes(picture);
+        let reply = reply.text_header(CONTENT_LOCATION, &pictures.location(&self.base, index));
         Ok(self.wish.warn(tag.mark(reply), &self.base))
     }
 }

@@ -1,6 +1,6 @@
 //! What is a document or a video: given as it was put in (PS3.18 §8.7.4; behaviour 15).
 
-use hyper::header::HeaderMap;
+use hyper::header::{CONTENT_LOCATION, HeaderMap};
 
 use super::wish::chosen;
 use crate::dicomweb::accept::{Accept, Offer, video_type_of};
@@ -66,18 +66,18 @@ impl Document {
         }
         let body = self.value.body(app, &offer)?;
         let (media_type, length) = (offer.media_type, body.length());
+        let url = instance_url(base, &self.image.version);
         if offer.multipart {
             let mut writer = Writer::new()?;
-            let url = format!("{}/rendered", instance_url(base, &self.image.version));
             return Ok(tag.mark(Reply::stream(&writer.content_type(media_type), None, {
                 move |feed| {
-                    writer.part(feed, media_type, Some(&url))?;
+                    writer.part(feed, media_type, Some(&url), Some(length))?;
                     body.send(feed, 0..length)?;
                     writer.end(feed)
                 }
             })));
         }
-        Ok(tag.mark(match conditional::part(headers, length, &tag)? {
+        let reply = tag.mark(match conditional::part(headers, length, &tag)? {
             Part::Whole => {
                 conditional::rangeable(Reply::stream(media_type, Some(length), move |feed| {
                     body.send(feed, 0..length)
@@ -90,6 +90,7 @@ impl Document {
                 });
                 conditional::partial(reply, &range, length)
             }
-        }))
+        });
+        Ok(reply.text_header(CONTENT_LOCATION, &url))
     }
 }
