@@ -8,6 +8,7 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use serde_json::Value;
+use support::multipart::parts as parts_of;
 use support::server::{PARTS, Raw, Server, client, parts};
 use support::{Site, dicom};
 
@@ -65,7 +66,9 @@ fn behaviour_25_mixed_is_202_none_is_409() {
     assert_eq!(reasons(&reply, "00081199", "00081196"), [0]);
     let (status, reply) = post(&server.studies(), PARTS, parts(&[b"<html>", b"x"]));
     assert_eq!((status, reasons(&reply, "0008119A", "00081197").len()), (409, 2));
-    assert!(reply.get("00081199").is_none() && reply.get("00081190").is_none());
+    // Retrieve URL is of type 2 (PS3.18 table I.1-1): there, and empty.
+    assert!(reply.get("00081199").is_none());
+    assert_eq!(reply["00081190"], serde_json::json!({"vr": "UR"}));
     // Without a UID of its own an instance cannot be asked for.
     let nameless = dicom("", "1.2.2", "1.2.9", "A^B", &[1; 64]);
     let (status, reply) = post(&server.studies(), PARTS, parts(&[&nameless]));
@@ -104,6 +107,17 @@ fn behaviour_25_xml_on_request_and_refusals_before_the_body() {
     let xml = ask("application/dicom+xml");
     assert_eq!(xml.headers()["content-type"], "application/dicom+xml");
     assert!(xml.text().unwrap().contains("keyword=\"ReferencedSOPSequence\""));
+    // PS3.18 table 10.5.4-1: in a part as well.
+    for (kind, text) in [("json", "\"00081199\""), ("xml", "keyword=\"ReferencedSOPSequence\"")] {
+        let reply = ask(&format!("multipart/related; type=\"application/dicom+{kind}\""));
+        assert_eq!(reply.status(), 200);
+        assert_eq!(reply.headers()["location"], format!("{}/1.2.1", server.studies()));
+        let found = parts_of(reply);
+        assert_eq!(found[0].content_type, format!("application/dicom+{kind}"));
+        assert_eq!(found[0].length, Some(found[0].bytes.len() as u64));
+        assert!(found.len() == 1 && String::from_utf8_lossy(&found[0].bytes).contains(text));
+    }
+    assert_eq!(ask("multipart/related; type=\"application/dicom\"").status(), 406);
     assert_eq!(ask("text/html").status(), 406);
     assert_eq!(ask("*/*").headers()["content-type"], "application/dicom+json");
     for content_type in ["text/plain", "multipart/form-data; boundary=b"] {
@@ -218,20 +232,6 @@ fn metadata_and_bulk_data_make_an_instance() {
     assert!(made.len() == 1 && bytes.windows(64).any(|window| window == [7; 64]));
 }
 
-#[test]
-fn behaviour_27_another_study_is_refused() {
-    let site = Site::new();
-    let server = Server::start(&site, &[]);
-    let right = dicom("1.2.1", "1.2.2", "1.2.3", "A^B", &[1; 64]);
-    let wrong = dicom("1.9.1", "1.9.2", "1.9.3", "A^B", &[1; 64]);
-    let url = format!("{}/1.2.1", server.studies());
-    let (status, reply) = post(&url, PARTS, parts(&[&wrong]));
-    assert_eq!((status, reasons(&reply, "00081198", "00081197")), (409, vec![0xA900]));
-    let (status, reply) = post(&url, PARTS, parts(&[&wrong, &right]));
-    assert_eq!((status, reasons(&reply, "00081198", "00081197")), (202, vec![0xA900]));
-    assert_eq!(reply["00081198"]["Value"][0]["00081155"]["Value"][0], "1.9.3");
-    assert_eq!(reply["00081190"]["Value"][0], url);
-    drop(server);
 /// 8 x 8 pixels of JPEG baseline, as far as its head.
 const JPEG: &[u8] = b"\xFF\xD8\xFF\xC0\0\x0B\x08\0\x08\0\x08\x01\x01\x11\0\xFF\xDA\0\x08\x01\x01\0\0\x3F\0\x01\xFF\xD9";
 
@@ -290,6 +290,20 @@ fn compressed_parts_are_never_native_pixels() {
     }
 }
 
+#[test]
+fn behaviour_27_another_study_is_refused() {
+    let site = Site::new();
+    let server = Server::start(&site, &[]);
+    let right = dicom("1.2.1", "1.2.2", "1.2.3", "A^B", &[1; 64]);
+    let wrong = dicom("1.9.1", "1.9.2", "1.9.3", "A^B", &[1; 64]);
+    let url = format!("{}/1.2.1", server.studies());
+    let (status, reply) = post(&url, PARTS, parts(&[&wrong]));
+    assert_eq!((status, reasons(&reply, "00081198", "00081197")), (409, vec![0xA900]));
+    let (status, reply) = post(&url, PARTS, parts(&[&wrong, &right]));
+    assert_eq!((status, reasons(&reply, "00081198", "00081197")), (202, vec![0xA900]));
+    assert_eq!(reply["00081198"]["Value"][0]["00081155"]["Value"][0], "1.9.3");
+    assert_eq!(reply["00081190"]["Value"][0], url);
+    drop(server);
     assert_eq!(instances(&site), 1);
 }
 
