@@ -166,9 +166,17 @@ impl Request {
     }
 }
 
-/// Window, quality, and what is not done.
+/// Window, quality, and what is not done. What must not be asked for together is refused (PS3.18
+/// §9.5.1.2.6).
 fn wish(query: &Query) -> Result<Wish, Problem> {
     let mut wish = Wish::default();
+    let window = ["windowCenter", "windowWidth"].iter().any(|name| value(query, name).is_some());
+    if window && asks_for_dicom(query) {
+        return Err(Problem::bad("a window is for pictures, and contentType is application/dicom"));
+    }
+    if window && value(query, "presentationUID").is_some() {
+        return Err(Problem::bad("a window and a presentation state do not go together"));
+    }
     wish.parameters.window = match (value(query, "windowCenter"), value(query, "windowWidth")) {
         (None, None) => None,
         (Some(center), Some(width)) => {
@@ -183,16 +191,24 @@ fn wish(query: &Query) -> Result<Wish, Problem> {
     if let Some(quality) = value(query, "imageQuality") {
         wish.parameters.set_quality(quality).map_err(bad)?;
     }
-    for (name, note) in [
-        ("annotation", "annotation is not supported: nothing is written into pictures"),
-        ("imageAnnotation", "imageAnnotation is not supported: nothing is written into pictures"),
-        ("presentationUID", "presentationUID is not supported: the image is shown without it"),
-    ] {
-        if value(query, name).is_some() {
-            wish.note(note);
+    // By its name of today, and that of earlier editions.
+    for name in ["imageAnnotation", "annotation"] {
+        if let Some(keywords) = value(query, name) {
+            wish.annotate(keywords)?;
         }
     }
+    if value(query, "presentationUID").is_some() {
+        wish.note("presentationUID is not supported: the image is shown without it");
+    }
     Ok(wish)
+}
+
+/// Is `contentType` the DICOM file and nothing else?
+fn asks_for_dicom(query: &Query) -> bool {
+    let essence = |range: &str| range.split(';').next().unwrap_or_default().trim().to_owned();
+    value(query, "contentType").is_some_and(|types| {
+        types.split(',').all(|range| essence(range).eq_ignore_ascii_case(DICOM))
+    })
 }
 
 impl Area {
