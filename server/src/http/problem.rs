@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use cairn_store::{Error as StoreError, Kind};
 use hyper::StatusCode;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{ALLOW, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 
 use super::limits::RETRY_AFTER_SECONDS;
 use super::reply::Reply;
@@ -32,13 +32,16 @@ pub(crate) struct Problem {
     /// The word under which it is counted.
     pub(crate) kind: &'static str,
     allow: Option<&'static str>,
+    /// How long a body is of which a part was asked for that it does not have.
+    whole_bytes: Option<u64>,
 }
 
 impl Problem {
     /// A problem of the client's making.
     pub(crate) fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
         let kind = if status.is_client_error() { "request" } else { "internal" };
-        Self { status, message: message.into(), detail: None, kind, allow: None }
+        let message = message.into();
+        Self { status, message, detail: None, kind, allow: None, whole_bytes: None }
     }
 
     /// 400: what was asked makes no sense.
@@ -71,6 +74,13 @@ impl Problem {
     /// 415: the body is of a kind that this resource does not take.
     pub(crate) fn media_type(message: &'static str) -> Self {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
+    }
+
+    /// 416, with the length of what there is (RFC 9110 §14.4).
+    pub(crate) fn range(length: u64) -> Self {
+        let message = format!("the body has {length} bytes, and none of those asked for");
+        let status = StatusCode::RANGE_NOT_SATISFIABLE;
+        Self { whole_bytes: Some(length), ..Self::new(status, message) }
     }
 
     /// 503: no place free, or on the way out.
@@ -108,6 +118,9 @@ impl Problem {
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             reply = reply.header(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
         }
+        if let Some(length) = self.whole_bytes {
+            reply = reply.text_header(CONTENT_RANGE, &format!("bytes */{length}"));
+        }
         if let Some(allow) = self.allow {
             reply = reply.header(ALLOW, HeaderValue::from_static(allow));
         }
@@ -140,7 +153,7 @@ impl From<StoreError> for Problem {
         // The store's text names what the caller asked for, which may be a UID: of a request's own
         // faults the log needs no detail.
         let detail = (kind != "request").then(|| error.to_string());
-        Self { status, message: message.into(), detail, kind, allow: None }
+        Self { detail, kind, ..Self::new(status, message) }
     }
 }
 
@@ -162,6 +175,8 @@ mod tests {
         assert_eq!((problem.status, problem.kind), (StatusCode::SERVICE_UNAVAILABLE, "storage"));
         let reply = problem.into_reply("r");
         assert!(reply.headers.contains_key(RETRY_AFTER));
+        let reply = Problem::range(64).into_reply("r");
+        assert_eq!(reply.headers[CONTENT_RANGE], "bytes */64");
         let reply = Problem::method("GET, HEAD, OPTIONS").into_reply("r");
         assert_eq!(reply.headers[ALLOW], "GET, HEAD, OPTIONS");
     }
