@@ -120,7 +120,7 @@ enum Coding {
     JpegLs,
     Jpeg2000,
     JpegXl,
-    /// Each frame is one deflate stream (PS3.5 A.4.14).
+    /// Each frame is one deflate stream (PS3.5 A.4.13).
     DeflatedFrame,
     /// Each frame is one fragment of native samples (PS3.5 A.4.11).
     Uncompressed,

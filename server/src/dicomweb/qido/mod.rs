@@ -102,6 +102,8 @@ fn search_in(
     list.body.push(b']');
     let mut warnings: Vec<&str> = query.notes.iter().map(|note| note_text(*note)).collect();
     if list.more {
+        // PS3.18 §8.3.4.4.1 has the number of them in these words. The search ends where the page is full;
+        // to count on would make the first page of a large archive as slow as all of it together.
         warnings.push("There are additional results that can be requested");
     }
     if unindexed.is_incomplete() {
