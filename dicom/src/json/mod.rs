@@ -11,6 +11,7 @@ mod find;
 mod inflate;
 mod pass;
 mod piece;
+mod place;
 mod read;
 mod scalar;
 mod text;

@@ -291,7 +291,7 @@ pub(crate) fn whole(mut piece: Piece, source: &mut DatasetSource) -> Result<Byte
     Ok(all.into())
 }
 
-/// 404: there is no such frame (PS3.18 §10.4.1.1.5).
+/// 404: there is no such frame (PS3.18 §10.4.1.1.6).
 pub(crate) fn no_frame() -> Problem {
     Problem::not_found("there is no such frame")
 }

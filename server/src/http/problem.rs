@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use cairn_store::{Error as StoreError, Kind};
 use hyper::StatusCode;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{ALLOW, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 
 use super::limits::RETRY_AFTER_SECONDS;
 use super::reply::Reply;
@@ -33,6 +33,8 @@ pub(crate) struct Problem {
     /// The word under which it is counted.
     pub(crate) kind: ErrorKind,
     allow: Option<&'static str>,
+    /// How long a body is of which a part was asked for that it does not have.
+    whole_bytes: Option<u64>,
 }
 
 impl Problem {
@@ -40,7 +42,8 @@ impl Problem {
     pub(crate) fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
         let client = status.is_client_error();
         let kind = if client { ErrorKind::Request } else { ErrorKind::Internal };
-        Self { status, message: message.into(), detail: None, kind, allow: None }
+        let message = message.into();
+        Self { status, message, detail: None, kind, allow: None, whole_bytes: None }
     }
 
     /// 400: what was asked makes no sense.
@@ -73,6 +76,13 @@ impl Problem {
     /// 415: the body is of a kind that this resource does not take.
     pub(crate) fn media_type(message: &'static str) -> Self {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
+    }
+
+    /// 416, with the length of what there is (RFC 9110 §14.4).
+    pub(crate) fn range(length: u64) -> Self {
+        let message = format!("the body has {length} bytes, and none of those asked for");
+        let status = StatusCode::RANGE_NOT_SATISFIABLE;
+        Self { whole_bytes: Some(length), ..Self::new(status, message) }
     }
 
     /// 503: no place free, or on the way out.
@@ -109,6 +119,9 @@ impl Problem {
             .bytes(body.to_string());
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             reply = reply.header(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+        }
+        if let Some(length) = self.whole_bytes {
+            reply = reply.text_header(CONTENT_RANGE, &format!("bytes */{length}"));
         }
         if let Some(allow) = self.allow {
             reply = reply.header(ALLOW, HeaderValue::from_static(allow));
@@ -148,7 +161,7 @@ impl From<StoreError> for Problem {
         // The store's text names what the caller asked for, which may be a UID: of a request's own
         // faults the log needs no detail.
         let detail = (kind != ErrorKind::Request).then(|| error.to_string());
-        Self { status, message: message.into(), detail, kind, allow: None }
+        Self { detail, kind, ..Self::new(status, message) }
     }
 }
 
@@ -173,6 +186,8 @@ mod tests {
         );
         let reply = problem.into_reply("r");
         assert!(reply.headers.contains_key(RETRY_AFTER));
+        let reply = Problem::range(64).into_reply("r");
+        assert_eq!(reply.headers[CONTENT_RANGE], "bytes */64");
         let reply = Problem::method("GET, HEAD, OPTIONS").into_reply("r");
         assert_eq!(reply.headers[ALLOW], "GET, HEAD, OPTIONS");
     }

@@ -128,6 +128,8 @@ fn search_in(
     let mut warnings: Vec<String> =
         query.notes.iter().map(|note| note_text(*note).to_owned()).collect();
     if list.more {
+        // PS3.18 §8.3.4.4.1 has the number of them in these words. The search ends where the page is
+        // full; to count on would make the first page of a large archive as slow as all of it together.
         warnings.push("There are additional results that can be requested".to_owned());
     }
     if let Some(place) = stopped {

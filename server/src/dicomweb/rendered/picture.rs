@@ -15,6 +15,7 @@ use hyper::StatusCode;
 use super::header::Header;
 use crate::dicomweb::accept::video_type_of;
 use crate::dicomweb::image::{Image, Pixels, no_frame, whole};
+use crate::dicomweb::subject::instance_url;
 use crate::http::{App, Problem};
 use crate::metrics::ErrorKind;
 
@@ -77,6 +78,12 @@ impl Pictures {
         (self.pixels.layout.columns, self.pixels.layout.rows)
     }
 
+    /// The URL of what picture `index` is made of: a frame, or the instance if it has no other.
+    pub(crate) fn location(&self, base: &str, index: u64) -> String {
+        let url = instance_url(base, &self.image.version);
+        if self.count() == 1 { url } else { format!("{url}/frames/{}", index + 1) }
+    }
+
     /// Of which version of the instance they are.
     pub(crate) fn version(&self) -> &VersionRow {
         &self.image.version
@@ -85,8 +92,8 @@ impl Pictures {
     /// The picture of frame `index`, from 0.
     ///
     /// # Errors
-    /// 404 for a frame that is not there, 406 for what cannot be made into a picture, 503 if there is no
-    /// room.
+    /// 404 for a frame that is not there, 406 for what cannot be made into a picture, 413 for one that would
+    /// be too large (PS3.18 table 10.4.3-1), 503 if there is no room.
     pub(crate) fn picture(
         &self,
         app: &App,
@@ -125,6 +132,11 @@ fn remember(app: &App, version: &VersionRow, problem: &Problem) {
     }
 }
 
+/// Is this a fault of one picture, so that others of the same study may be shown all the same?
+pub(crate) fn is_of_one_picture(problem: &Problem) -> bool {
+    matches!(problem.status, StatusCode::NOT_ACCEPTABLE | StatusCode::PAYLOAD_TOO_LARGE)
+}
+
 /// What a picture takes while it is made: the stored and the decoded frame, and its pixels in colour.
 fn room_bytes(layout: &ImageLayout) -> u64 {
     2 * layout.frame_bytes() as u64 + 3 * layout.pixels() as u64
@@ -140,7 +152,7 @@ fn no_render(error: &RenderError) -> Problem {
         RenderError::Region => return Problem::bad("the region lies outside of the image"),
         RenderError::TooLarge { .. } => {
             let message = "the picture would be too large; a viewport makes it smaller";
-            return no_picture(message).detail(error.to_string());
+            return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, message).detail(error.to_string());
         }
         RenderError::Unsupported(_) | RenderError::Table(_) | RenderError::Short => {
             no_picture("no picture can be made of these pixels")
