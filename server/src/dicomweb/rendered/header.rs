@@ -115,6 +115,8 @@ impl Headers {
 
     /// Bytes in memory.
     pub(crate) fn bytes(&self) -> u64 {
+        // What was put in of late is not counted before.
+        self.kept.run_pending_tasks();
         self.kept.weighted_size()
     }
 
