@@ -78,6 +78,9 @@ run_ohif() {
   local chromium
   chromium=$(command -v chromium || command -v chromium-browser) || { not_tested "ohif: no chromium"; return; }
   command -v node >/dev/null && command -v npm >/dev/null || { not_tested "ohif: no node, npm"; return; }
+  # playwright-core wants it; Debian 12 has 18.
+  node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' ||
+    { not_tested "ohif: node is older than 20"; return; }
   npm_package @ohif/app 3.12.10 \
     fbabd410be33e5b9898931b725229b9da9553aac339914b5c29796d3aa5d4b2d &&
     npm_package playwright-core 1.65.1 \

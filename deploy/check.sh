@@ -105,7 +105,6 @@ serve() {
     kill -0 "$pid" 2>/dev/null || break
     sleep 0.1
   done
-  sleep 0.3 # it listens to signals a moment after
   kill -TERM "$pid" 2>/dev/null
   wait "$pid" || up=no
   cat "$scratch/serve"
@@ -135,11 +134,13 @@ container() {
     printf 'FROM scratch AS build\nCOPY out /out\nCOPY data /data\n'
     sed -n '/^FROM scratch/,$p' Containerfile
   } >"$scratch/Containerfile"
-  image=$("${buildah[@]}" bud --isolation chroot --quiet --file "$scratch/Containerfile" "$scratch/context") &&
+  image=$("${buildah[@]}" bud --isolation chroot --quiet --format docker --file "$scratch/Containerfile" "$scratch/context") &&
     "${buildah[@]}" inspect --type image "$image" >"$scratch/image.json" &&
-    jq -e '.OCIv1.config | .User == "65532:65532" and .Entrypoint == ["/usr/local/bin/cairn"]
+    jq -e '(.Docker.config.Healthcheck.Test
+        == ["CMD", "/usr/local/bin/cairn", "probe", "http://127.0.0.1:8080/readyz"])
+      and (.OCIv1.config | .User == "65532:65532" and .Entrypoint == ["/usr/local/bin/cairn"]
       and .Cmd == ["serve"] and (.Volumes | has("/var/lib/cairn")) and (.ExposedPorts | has("8080/tcp"))
-      and (.Env | index("CAIRN_HTTP=0.0.0.0:8080")) != null' "$scratch/image.json"
+      and (.Env | index("CAIRN_HTTP=0.0.0.0:8080")) != null)' "$scratch/image.json"
 }
 
 if have "Containerfile" buildah jq; then

@@ -111,7 +111,8 @@ fn back(object: &Object, dataset: &Bytes) -> io::Result<Result<Vec<u8>, json::Re
         let value = all(found.value, &mut source).ok()?;
         // Which fragments make a frame is not asked here.
         let encapsulated = found.encapsulated.then(|| object.transfer_syntax.clone());
-        Some(json::Bulk { parts: vec![value.into()], transfer_syntax: encapsulated })
+        let parts = vec![value.into()];
+        Some(json::Bulk { parts, transfer_syntax: encapsulated, media_type: None })
     };
     Ok(json::read(&value, &bulk).map(|composed| composed.pieces.concat()))
 }

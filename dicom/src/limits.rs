@@ -66,6 +66,11 @@ pub const INLINE_BINARY_BYTES_MAX: u64 = 1024;
 /// Numbers over this have a BulkDataURI (behaviour 13): tables of 16 bits × 2,048 stay inline.
 pub const INLINE_NUMBERS_BYTES_MAX: u64 = 4096;
 
+/// A value over this has a BulkDataURI also where its VR may have none (PS3.18 §F.2.2 has LO, SH, PN, UI
+/// and others inline only). In an explicit VR they end at 64 KiB; longer ones are damage, or made to hurt
+/// whoever reads them. Left out they would be lost without a word, so they are named.
+pub const INLINE_ALWAYS_BYTES_MAX: u64 = 1024 * 1024;
+
 /// Text over this has a BulkDataURI.
 pub const INLINE_TEXT_BYTES_MAX: u64 = 64 * 1024;
 

@@ -16,7 +16,7 @@ pub const RLE: &str = "1.2.840.10008.1.2.5";
 
 /// Encapsulated Uncompressed: raw pixels may look like any magic, so fragments are not looked at.
 pub(crate) const ENCAPSULATED_UNCOMPRESSED: &str = "1.2.840.10008.1.2.1.98";
-/// Deflated Image Frame Compression (PS3.5 A.4.14): no magic either.
+/// Deflated Image Frame Compression (PS3.5 A.4.13): no magic either.
 pub(crate) const DEFLATED_FRAME: &str = "1.2.840.10008.1.2.8.1";
 /// GE private: a little-endian data set with big-endian pixels.
 const GE_BIG_ENDIAN_PIXELS: &str = "1.2.840.113619.5.2";

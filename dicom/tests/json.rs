@@ -167,6 +167,25 @@ fn large_values_are_named_and_found() {
 }
 
 #[test]
+fn values_that_must_be_inline_are() {
+    // PS3.18 §F.2.2 names the VRs that may have a BulkDataURI. Tags are no text, and took it over 4 KiB.
+    let tags: Vec<u8> = [0x28, 0, 0x10, 0].repeat(2000);
+    let names = vec!["Some^One"; 20_000].join("\\");
+    let set = Set::new(IMPLICIT_LE)
+        .text(0x0008_1048, b"PN", &names)
+        .element(0x0028_0009, b"AT", &tags)
+        .text(0x0040_A160, b"UT", &"x".repeat(70_000));
+    let (value, written) = written(IMPLICIT_LE, &set.bytes);
+    assert_eq!(value["00081048"]["Value"].as_array().unwrap().len(), 20_000);
+    assert_eq!(value["00280009"]["Value"].as_array().unwrap().len(), 2000);
+    assert!(written.bulk == 1 && value["0040A160"]["BulkDataURI"].is_string());
+    // Up to a bound: what is longer is damage, and shall not be lost either.
+    let long = Set::new(IMPLICIT_LE).text(0x0008_1030, b"LO", &"x".repeat((1 << 20) + 2));
+    let (value, _) = self::written(IMPLICIT_LE, &long.bytes);
+    assert!(value["00081030"]["BulkDataURI"].is_string());
+}
+
+#[test]
 fn pixels_are_never_read() {
     /// Refuses reads that start inside of the pixels.
     struct Guarded(Bytes, std::ops::Range<u64>, Option<u64>);
@@ -364,7 +383,7 @@ fn there_and_back() {
         let mut source = Bytes::from(set.clone());
         let found = json::find(&mut source, EXPLICIT_LE, uri.rsplit('/').next()?).ok()??;
         let parts = vec![all(vec![found.value], &mut source).into()];
-        Some(json::Bulk { parts, transfer_syntax: None })
+        Some(json::Bulk { parts, transfer_syntax: None, media_type: None })
     };
     let composed = json::read(&value, &bulk).unwrap();
     assert_eq!(composed.identity.sop_instance_uid, "1.2.3.4");
@@ -386,7 +405,7 @@ fn compressed_parts_are_encapsulated() {
     });
     let bulk = |_: &str| {
         let parts = vec![Bytes::from_static(&[0xFF, 0xD8, 0xFF]), Bytes::from_static(&[1, 2])];
-        Some(json::Bulk { parts, transfer_syntax: Some(JPEG.to_owned()) })
+        Some(json::Bulk { parts, transfer_syntax: Some(JPEG.to_owned()), media_type: None })
     };
     let composed = json::read(&value, &bulk).unwrap();
     let file = composed.pieces.concat();
@@ -421,7 +440,7 @@ fn what_is_no_data_set() {
     });
     let large = |_: &str| {
         let parts = vec![Bytes::from(vec![0; 9 << 20])];
-        Some(json::Bulk { parts, transfer_syntax: None })
+        Some(json::Bulk { parts, transfer_syntax: None, media_type: None })
     };
     assert_eq!(json::read(&again, &large).unwrap_err(), TooLong(0x0009_1010));
 }

@@ -196,6 +196,7 @@ proptest! {
         let bulk = |uri: &str| (!missing).then(|| json::Bulk {
             parts: vec![Bytes::copy_from_slice(uri.as_bytes())],
             transfer_syntax: uri.len().is_multiple_of(2).then(|| JPEG.to_owned()),
+            media_type: uri.len().is_multiple_of(3).then(|| "image/jpeg".to_owned()),
         });
         if let Ok(composed) = json::read(&value, &bulk) {
             let file = composed.pieces.concat();

@@ -56,6 +56,11 @@ fuzz_target!(|data: &[u8]| {
     }
     let mut again = Vec::new();
     let once = Bytes::from(once);
+    // One that begins in a group like 1000 may be one of the other byte order that begins in 0010, which
+    // many are: readers take it for that (`looks_like`). None that is real begins so.
+    if once.first() == Some(&0) {
+        return;
+    }
     let rewritten = json::explicit_le(&mut once.clone(), EXPLICIT_LE, &[]).expect("bytes are at hand");
     for mut piece in rewritten.into_pieces() {
         while let Some(some) = piece.next(&mut once.clone()).expect("bytes are at hand") {

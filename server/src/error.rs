@@ -69,6 +69,12 @@ pub(crate) enum Error {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// A server does not answer, or what it says is no HTTP.
+    #[error("the server does not answer as it should: {source}")]
+    Probe {
+        /// What came of asking.
+        source: std::io::Error,
+    },
     /// The figures cannot be declared: a bug.
     #[error("internal fault: {0}")]
     Metrics(#[from] prometheus::Error),

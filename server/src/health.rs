@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cairn_store::ingest::COMMITS_UNDER_WAY_MAX;
 use hyper::header::{CACHE_CONTROL, HeaderValue};
 
 use crate::http::{Answer, App, Problem, Reply};
@@ -37,7 +38,9 @@ pub(crate) async fn metrics(app: &Arc<App>) -> Answer {
     app.blocking(|app| {
         if let Ok(ingest) = app.ingest() {
             app.metrics.ingest(ingest.counters(), ingest.in_flight_bytes());
-            app.metrics.queue("uploads_bytes", ingest.waiting_bytes());
+            let commits = ingest.commits_under_way();
+            app.metrics.queue("commits", commits, COMMITS_UNDER_WAY_MAX);
+            app.metrics.queue("uploads_bytes", ingest.waiting_bytes(), app.journal_bytes_max);
         }
         for (cache, hits, misses) in app.store.reader().cache_counts() {
             app.metrics.cache(cache, hits, misses);
@@ -45,6 +48,9 @@ pub(crate) async fn metrics(app: &Arc<App>) -> Answer {
         for (cache, bytes) in app.store.reader().cached_bytes() {
             app.metrics.cache_holds(cache, bytes);
         }
+        let (hits, misses) = app.headers.counts();
+        app.metrics.cache("headers", hits, misses);
+        app.metrics.cache_holds("headers", app.headers.bytes());
         if app.metrics.totals_due() {
             app.metrics.totals(&app.store.catalog().totals()?);
         }

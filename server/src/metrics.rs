@@ -29,6 +29,58 @@ const TOTALS_EVERY: Duration = Duration::from_secs(15);
 /// Ticks in a second of /proc: fixed in Linux's interface, whatever the kernel's own clock.
 const TICKS_PER_SECOND: f64 = 100.0;
 
+/// What kind of failure is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ErrorKind {
+    /// The client's: what it asked for makes no sense or is not there.
+    Request,
+    /// No place was free, or the server is on its way out.
+    Busy,
+    /// Pixels that cannot be decoded, converted or shown.
+    Pixels,
+    /// Derived metadata that were damaged, and were made again.
+    Derived,
+    /// Stored bytes that are not what was stored.
+    Damage,
+    /// The disk or the bucket does not do what it is asked.
+    Storage,
+    /// The archive is not set up as it should be.
+    Setup,
+    /// A bug.
+    Internal,
+}
+
+impl ErrorKind {
+    /// All of them.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Request,
+        Self::Busy,
+        Self::Pixels,
+        Self::Derived,
+        Self::Damage,
+        Self::Storage,
+        Self::Setup,
+        Self::Internal,
+    ];
+
+    /// The word under which it is counted.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Busy => "busy",
+            Self::Pixels => "pixels",
+            Self::Derived => "derived",
+            Self::Damage => "damage",
+            Self::Storage => "storage",
+            Self::Setup => "setup",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// What becomes of an instance that is sent: the store's words, and what was refused.
+pub(crate) const OUTCOMES: [&str; 5] = ["new", "correction", "conflict", "duplicate", "refused"];
+
 /// See the [module](self).
 pub(crate) struct Metrics {
     registry: Registry,
@@ -47,6 +99,7 @@ pub(crate) struct Metrics {
     ingest_instances: IntCounterVec,
     ingest_in_flight_bytes: IntGauge,
     ingest_queue: IntGaugeVec,
+    ingest_queue_max: IntGaugeVec,
     read_seconds: HistogramVec,
     cache_bytes: IntGaugeVec,
     cache_requests: IntCounterVec,
@@ -83,6 +136,20 @@ impl Metrics {
             .buckets(STAGE_SECONDS.to_vec()),
             "stage",
         )?;
+        // A counter that begins with its first event hides that event from rate() and increase().
+        let errors =
+            add.counters("cairn_errors_total", "Requests that failed, by kind.", &["kind"])?;
+        for kind in ErrorKind::ALL {
+            errors.with_label_values(&[kind.name()]);
+        }
+        let ingest_instances = add.counters(
+            "cairn_ingest_instances_total",
+            "Instances by what became of them.",
+            &["outcome"],
+        )?;
+        for outcome in OUTCOMES {
+            ingest_instances.with_label_values(&[outcome]);
+        }
         Ok(Self {
             requests: add.counters(
                 "cairn_http_requests_total",
@@ -110,14 +177,15 @@ impl Metrics {
                 "Bytes received, known already, new, and appended to packs.",
                 &["kind"],
             )?,
-            ingest_instances: add.counters(
-                "cairn_ingest_instances_total",
-                "Instances by what became of them.",
-                &["outcome"],
-            )?,
+            ingest_instances,
             ingest_in_flight_bytes: add
                 .gauge("cairn_ingest_in_flight_bytes", "Received bytes in memory.")?,
             ingest_queue: add.gauges("cairn_ingest_queue", "What waits in ingest.", &["queue"])?,
+            ingest_queue_max: add.gauges(
+                "cairn_ingest_queue_max",
+                "The bounds of what may wait in ingest.",
+                &["queue"],
+            )?,
             read_seconds: add.seconds(
                 "cairn_read_duration_seconds",
                 "Time to read from the archive.",
@@ -129,11 +197,7 @@ impl Metrics {
                 "Look-ups in caches.",
                 &["cache", "result"],
             )?,
-            errors: add.counters(
-                "cairn_errors_total",
-                "Requests that failed, by kind.",
-                &["kind"],
-            )?,
+            errors,
             store_studies: add.gauge("cairn_store_studies", "Studies in the archive.")?,
             store_series: add.gauge("cairn_store_series", "Series in the archive.")?,
             store_instances: add.gauge("cairn_store_instances", "Instances in the archive.")?,
@@ -159,8 +223,8 @@ impl Metrics {
     }
 
     /// Something failed.
-    pub(crate) fn error(&self, kind: &str) {
-        self.errors.with_label_values(&[kind]).inc();
+    pub(crate) fn error(&self, kind: ErrorKind) {
+        self.errors.with_label_values(&[kind.name()]).inc();
     }
 
     /// Instances were taken, or refused.
@@ -194,9 +258,10 @@ impl Metrics {
         self.cache_bytes.with_label_values(&[cache]).set(signed(bytes));
     }
 
-    /// How much waits: writer, commits, uploads_bytes.
-    pub(crate) fn queue(&self, queue: &str, length: u64) {
+    /// How much waits, and how much may.
+    pub(crate) fn queue(&self, queue: &str, length: u64, max: u64) {
         self.ingest_queue.with_label_values(&[queue]).set(signed(length));
+        self.ingest_queue_max.with_label_values(&[queue]).set(signed(max));
     }
 
     /// Takes over what ingest counts itself.
@@ -326,5 +391,21 @@ mod tests {
             assert!(text.contains(name), "{name}");
         }
         assert!(metrics.totals_due() && !metrics.totals_due());
+    }
+
+    #[test]
+    fn the_first_event_of_a_kind_is_seen_against_a_zero() {
+        let metrics = Metrics::new().unwrap();
+        metrics.error(ErrorKind::Busy);
+        let text = metrics.text().unwrap();
+        for kind in ErrorKind::ALL {
+            let count = u8::from(kind == ErrorKind::Busy);
+            let line = format!("cairn_errors_total{{kind=\"{}\"}} {count}\n", kind.name());
+            assert!(text.contains(&line), "{line}{text}");
+        }
+        for outcome in OUTCOMES {
+            let line = format!("cairn_ingest_instances_total{{outcome=\"{outcome}\"}} 0\n");
+            assert!(text.contains(&line), "{line}{text}");
+        }
     }
 }

@@ -83,6 +83,33 @@ fn behaviour_10_lists_of_frames_in_order() {
 }
 
 #[test]
+fn parts_and_single_ones_say_what_they_are() {
+    let (_site, server) = serve(&[native("1.1"), coded("1.2")]);
+    for sop in ["1.1", "1.2"] {
+        let url = server.url(&instance(sop));
+        // PS3.18 table 8.6.1-1, §10.4.3.3.6.
+        for (list, numbers) in [("2", vec![2]), ("3,1,1", vec![3, 1, 1])] {
+            let found = parts(get(&server, &format!("{}/frames/{list}", instance(sop)), OCTETS));
+            for (part, number) in found.iter().zip(numbers) {
+                assert_eq!(part.location.as_ref().unwrap(), &format!("{url}/frames/{number}"));
+                assert_eq!(part.length, Some(64));
+            }
+        }
+        let one = get(&server, &format!("{}/frames/2", instance(sop)), ONE);
+        assert_eq!(one.headers()["content-location"], format!("{url}/frames/2"));
+        let bulk = get(&server, &format!("{}/bulkdata/7FE00010", instance(sop)), ONE);
+        assert_eq!(bulk.headers()["content-location"], format!("{url}/bulkdata/7FE00010"));
+        let file = get(&server, &instance(sop), "application/dicom");
+        assert_eq!(file.headers()["content-location"], url);
+        let length = file.bytes().unwrap().len() as u64;
+        let files =
+            parts(get(&server, &instance(sop), "multipart/related; type=application/dicom"));
+        assert_eq!((files[0].location.as_ref(), files[0].length), (Some(&url), Some(length)));
+        assert_eq!(files[0].bytes.len() as u64, length);
+    }
+}
+
+#[test]
 fn behaviour_7_compressed_frames_bear_their_own_type() {
     let (_site, server) = serve(&[coded("1.2")]);
     let path = format!("{}/frames/2", instance("1.2"));
@@ -172,6 +199,8 @@ fn behaviour_11_ranges_of_a_frame_and_of_bulk_data() {
         }
         let beyond = ask(&server, &path, &[("accept", ONE), ("range", "bytes=500-600")]);
         assert_eq!(beyond.status(), 416);
+        // RFC 9110 §15.5.17.
+        assert_eq!(beyond.headers()["content-range"], format!("bytes */{length}"));
         let stale = [("accept", ONE), ("range", "bytes=0-1"), ("if-range", "\"other\"")];
         assert_eq!(ask(&server, &path, &stale).status(), 200);
         let known = [("accept", ONE), ("if-none-match", tag.as_str())];
@@ -191,6 +220,7 @@ fn behaviour_12_metadata_at_each_level() {
     ] {
         let reply = get(&server, &path, "application/dicom+json");
         assert_eq!(reply.headers()["content-type"], "application/dicom+json");
+        assert_eq!(reply.headers()["content-location"], server.url(&path));
         let tag = reply.headers()["etag"].to_str().unwrap().to_owned();
         let json: Json = serde_json::from_slice(&reply.bytes().unwrap()).unwrap();
         let objects = json.as_array().unwrap();
@@ -219,8 +249,11 @@ fn behaviour_12_metadata_in_xml() {
     let accept = "multipart/related; type=\"application/dicom+xml\"";
     let found = parts(get(&server, &format!("{SERIES}/metadata"), accept));
     assert_eq!(found.len(), 2);
-    for part in found {
+    for (part, sop) in found.iter().zip(["1.1", "1.2"]) {
         assert_eq!(part.content_type, "application/dicom+xml");
+        let url = server.url(&format!("{}/metadata", instance(sop)));
+        assert_eq!(part.location.as_ref(), Some(&url));
+        assert_eq!(part.length, Some(part.bytes.len() as u64));
         assert!(find(&part.bytes, b"<FamilyName>Doe</FamilyName>").is_some());
         assert!(find(&part.bytes, b"<BulkData uri=\"http://").is_some());
         assert!(part.bytes.ends_with(b"</NativeDicomModel>\n"));

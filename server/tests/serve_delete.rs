@@ -5,6 +5,7 @@
 mod support;
 
 use serde_json::{Value, json};
+use support::multipart::parts as parts_of;
 use support::server::{PARTS, Server, client, parts};
 use support::{Site, dicom};
 
@@ -136,6 +137,60 @@ fn a_commitment_is_for_what_is_in_the_bucket() {
     assert_ne!(site.object(&["show", "1.3.1"])["root"], root.as_str(), "another content now");
 }
 
+/// Instances of one class by study and series, as table J.1-1 has them.
+fn by_study(study: &str, series: &str, sops: &[&str]) -> Value {
+    let ui = |uid: &str| json!({ "vr": "UI", "Value": [uid] });
+    let sq = |items: Vec<Value>| json!({ "vr": "SQ", "Value": items });
+    let instances = sops.iter().map(|sop| json!({ "00081155": ui(sop) })).collect();
+    let class = json!({ "00081150": ui(CLASS), "0008114A": sq(instances) });
+    let series = json!({ "0020000E": ui(series), "00081112": sq(vec![class]) });
+    json!({ "00081110": sq(vec![json!({ "0020000D": ui(study), "00081115": sq(vec![series]) })]) })
+}
+
+#[test]
+fn commitments_by_study_in_parts_and_in_xml() {
+    let site = Site::new();
+    let server = Server::start(&site, &[]);
+    store(&server, &[&dicom("1.5.1", "1.5.1.1", "1.5.1.1.1", "A^B", &[1; 64])]);
+    let body = by_study("1.5.1", "1.5.1.1", &["1.5.1.1.1", "1.5.9"]).to_string();
+    let body = format!("--b\r\nContent-Type: application/dicom+json\r\n\r\n{body}\r\n--b--");
+    let kind = "multipart/related; type=\"application/dicom+json\"; boundary=b";
+    let request = client().post(commitment(&server, "1.5.100")).header("content-type", kind);
+    let (status, reply) = read(request.body(body).send().unwrap());
+    assert_eq!(status, 200, "{reply}");
+    assert!(reply.get("00081199").is_none() && reply.get("00081198").is_none(), "{reply}");
+    let inner = |sequence: &str| {
+        let study = &reply[sequence]["Value"][0];
+        assert_eq!(study["0020000D"]["Value"][0], "1.5.1");
+        let series = &study["00081115"]["Value"][0];
+        assert_eq!(series["0020000E"]["Value"][0], "1.5.1.1");
+        let class = &series["00081112"]["Value"][0];
+        assert_eq!(class["00081150"]["Value"][0], CLASS);
+        class["0008114A"]["Value"].clone()
+    };
+    assert_eq!(inner("00081110")[0]["00081155"]["Value"][0], "1.5.1.1.1");
+    let failed = inner("0008119B");
+    assert_eq!(failed[0]["00081155"]["Value"][0], "1.5.9");
+    assert_eq!(failed[0]["00081197"]["Value"][0], 0x0112);
+    // Under another study it is not there.
+    let body = by_study("1.5.2", "1.5.1.1", &["1.5.1.1.1"]).to_string();
+    let request = client().post(commitment(&server, "1.5.101")).body(body).send().unwrap();
+    assert!(read(request).1.get("00081110").is_none());
+    // The answer in the other forms; `accept` in the query comes first (PS3.18 §8.7.8.1).
+    let get = |query: &str, accept: &str| {
+        let url = format!("{}{query}", commitment(&server, "1.5.100"));
+        client().get(url).header("accept", accept).send().unwrap()
+    };
+    let json = "multipart/related; type=\"application/dicom+json\"";
+    let part = &parts_of(get("", json))[0];
+    assert_eq!(serde_json::from_slice::<Value>(&part.bytes).unwrap(), reply);
+    let xml = get("?accept=application/dicom%2Bxml", "application/dicom+json");
+    assert_eq!(xml.headers()["content-type"], "application/dicom+xml");
+    assert!(xml.text().unwrap().contains("tag=\"0008119B\" vr=\"SQ\""));
+    assert_eq!(get("?accept=image/png", "application/dicom+json").status(), 200);
+    assert_eq!(get("?accept=image/png", "text/html").status(), 406);
+}
+
 #[test]
 fn bad_commitment_requests_are_refused() {
     let site = Site::new();
@@ -151,6 +206,11 @@ fn bad_commitment_requests_are_refused() {
     }
     assert_eq!(post("{}", "application/dicom", json), 415);
     assert_eq!(post("{}", json, "image/png"), 406);
+    let by_study = |value: Value| json!({ "00081110": { "vr": "SQ", "Value": value } }).to_string();
+    for value in [json!([]), json!([{}]), json!([{ "0020000D": { "Value": ["1.2"] } }])] {
+        assert_eq!(post(&by_study(value.clone()), json, json), 400, "{value}");
+    }
+    assert_eq!(post("<x/>", "application/dicom+xml", json), 415);
     let deep = "[".repeat(100_000);
     assert_eq!(post(&deep, json, json), 400);
 }

@@ -164,7 +164,8 @@ fn urls_are_those_that_the_client_uses() {
 #[test]
 fn probes_figures_and_log() {
     let site = Site::new();
-    let mut server = Server::start(&site, &[("SERVE__LOG", "json")]);
+    let mut server =
+        Server::start(&site, &[("SERVE__LOG", "json"), ("INGEST__JOURNAL_BYTES_MAX", "123456789")]);
     for path in ["/", "/healthz", "/readyz", "/dicom-web/studies/1.2.3.4?PatientName=SECRET"] {
         let _ = client().get(server.url(path)).send().unwrap();
     }
@@ -175,12 +176,48 @@ fn probes_figures_and_log() {
     for name in ["process_open_fds", "process_resident_memory_bytes", "cairn_http_connections"] {
         assert!(server.metric(name) > 0, "{name}");
     }
+    let bound = "cairn_ingest_queue_max{queue=\"uploads_bytes\"}";
+    assert_eq!(server.metric(bound), 123_456_789, "the bound that is set");
+    assert!(server.has_metric("cairn_ingest_queue{queue=\"uploads_bytes\"} 0"));
+    assert!(server.has_metric("cairn_ingest_queue{queue=\"commits\"} 0"));
+    assert!(server.has_metric("cairn_errors_total{kind=\"damage\"} 0"));
     assert_eq!(server.terminate(), 0);
     let log = server.log();
     assert!(!log.contains("SECRET") && !log.contains("1.2.3.4"), "{log}");
     let line = log.lines().find(|line| line.contains("\"route\":\"readyz\"")).unwrap();
     let line: serde_json::Value = serde_json::from_str(line).unwrap();
     assert_eq!((&line["status"], &line["method"]), (&200.into(), &"GET".into()));
+}
+
+/// Scripts and service managers wait for the line and then signal: it ended at once with 143 when the
+/// signal came before the handler was set.
+#[test]
+fn whoever_says_that_it_listens_can_be_asked_to_end() {
+    let site = Site::new();
+    for round in 0..5 {
+        let mut server = Server::start(&site, &[]);
+        #[cfg(target_os = "linux")]
+        assert!(server.catches(15), "round {round}: no handler of SIGTERM");
+        assert_eq!(server.terminate(), 0, "round {round}: {}", server.log());
+    }
+}
+
+#[test]
+fn a_probe_says_whether_it_is_ready() {
+    let site = Site::new();
+    let mut server = Server::start(&site, &[]);
+    let asked = |arguments: &[&str]| site.run(&[&["probe"], arguments].concat());
+    let (root, missing) = (server.url(""), server.url("/dicom-web/nowhere"));
+    let ready = asked(&[&root]);
+    assert_eq!((ready.code, ready.stderr.as_str()), (0, "ready\n"));
+    assert_eq!(site.object(&["probe", &root])["status"], 200);
+    let other = asked(&[&missing]);
+    assert_eq!((other.code, other.stderr.as_str()), (1, "not ready: status 404\n"));
+    for bad in ["https://127.0.0.1/", "nowhere"] {
+        assert_eq!(asked(&[bad]).code, 2, "{bad}");
+    }
+    assert_eq!(server.terminate(), 0);
+    assert_eq!(asked(&[&root, "--seconds", "2"]).code, 1, "nobody is there");
 }
 
 #[test]

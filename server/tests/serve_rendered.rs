@@ -213,7 +213,11 @@ fn parameters_change_the_picture_and_its_tag() {
     let other = client().get(format!("{url}?quality=7")).header("if-none-match", &plain.0);
     assert_eq!(other.send().unwrap().status(), 200);
     assert!(server.metric("cairn_read_duration_seconds_count{kind=\"rendered\"}") > 5);
+    // The corner of a region by its absolute value (PS3.18 §8.3.5.1.3).
+    assert_eq!(ask("?viewport=32,32,-16,-8,16,16").1, ask("?viewport=32,32,16,8,16,16").1);
     for wrong in [
+        "annotation=",
+        "annotation=patient,",
         "window=1",
         "window=a,b",
         "window=1,0",
@@ -233,6 +237,8 @@ fn parameters_change_the_picture_and_its_tag() {
     let warnings: Vec<_> = reply.headers().get_all("warning").iter().collect();
     assert!(reply.status() == 200 && warnings.len() == 2);
     assert!(warnings.iter().all(|text| text.to_str().unwrap().starts_with("299 http://127.0.0.1")));
+    let told = ": The following annotation values are not supported: patient";
+    assert!(warnings[0].to_str().unwrap().ends_with(told), "{warnings:?}");
     assert_eq!(reply.bytes().unwrap(), plain.1);
     let reply = get(&server, &format!("{path}?iccprofile=no&colour=blue"), "*/*");
     assert!(reply.status() == 200 && header(&reply, "warning").is_empty());
@@ -243,6 +249,57 @@ fn parameters_change_the_picture_and_its_tag() {
     }
 }
 
+/// An element of the bytes that stand in a sequence, Explicit VR Little Endian.
+fn inner(tag: u32, vr: [u8; 2], value: &[u8]) -> Vec<u8> {
+    let (group, element) = ((tag >> 16) as u16, tag as u16);
+    let mut out = [group.to_le_bytes(), element.to_le_bytes(), vr].concat();
+    if vr == *b"SQ" {
+        out.extend_from_slice(&[0, 0]);
+        out.extend_from_slice(&(value.len() as u32).to_le_bytes());
+    } else {
+        out.extend_from_slice(&(value.len() as u16).to_le_bytes());
+    }
+    out.extend_from_slice(value);
+    out
+}
+
+fn item(value: &[u8]) -> Vec<u8> {
+    [&[0xFE, 0xFF, 0x00, 0xE0][..], &(value.len() as u32).to_le_bytes(), value].concat()
+}
+
+/// An enhanced multi-frame has its windows frame by frame (PS3.3 C.7.6.16.2.10). What is read of its
+/// header for the first picture serves for the others.
+#[test]
+fn each_frame_of_a_multi_frame_has_its_own_window() {
+    const FRAME_VOI_LUT: u32 = 0x0028_9132;
+    let centers = ["50", "100", "150"];
+    let groups: Vec<u8> = centers
+        .iter()
+        .flat_map(|center| {
+            let center = format!("{center:<4}");
+            let window = [
+                inner(0x0028_1050, *b"DS", center.as_bytes()),
+                inner(0x0028_1051, *b"DS", b"100 "),
+            ];
+            item(&inner(FRAME_VOI_LUT, *b"SQ", &item(&window.concat())))
+        })
+        .collect();
+    let object = greys("9.1", &[100, 100, 100]).with(0x5200_9230, *b"SQ", Value::Bytes(groups));
+    let (_site, server) = start(&[object]);
+    let hits = "cairn_cache_requests_total{cache=\"headers\",result=\"hit\"}";
+    let misses = "cairn_cache_requests_total{cache=\"headers\",result=\"miss\"}";
+    for (number, center) in [1, 2, 3, 2].into_iter().zip([50.0, 100.0, 150.0, 100.0]) {
+        let path = format!("{}/frames/{number}/rendered", instance("9.1"));
+        let picture = get(&server, &path, "image/png");
+        assert_eq!(picture.status(), 200);
+        let (_, _, samples) = png(&picture.bytes().unwrap());
+        let grey = naive(100.0, center, 100.0).round() as u8;
+        assert_eq!(samples, [grey; 64], "frame {number}");
+    }
+    assert_eq!((server.metric(misses), server.metric(hits)), (1, 3));
+    assert!(server.metric("cairn_cache_bytes{cache=\"headers\"}") > 0);
+}
+
 #[test]
 fn frames_come_in_the_order_of_the_list() {
     let (_site, server) = start(&[greys("1.6.1", &[10, 20, 30]), report("1.6.2")]);
@@ -251,7 +308,7 @@ fn frames_come_in_the_order_of_the_list() {
     let parts = parts_of(get(&server, &format!("{path}/frames/3,1,3/rendered"), pngs));
     let shown: Vec<u8> = parts.iter().map(|part| png(&part.bytes).2[0]).collect();
     assert_eq!(shown, [30, 10, 30]);
-    assert!(parts[0].location.as_ref().unwrap().ends_with("/1.6.1/frames/3/rendered"));
+    assert!(parts[0].location.as_ref().unwrap().ends_with("/1.6.1/frames/3"));
     assert_eq!(parts[0].content_type, "image/png");
     let jpegs = parts_of(get(&server, &format!("{path}/frames/1,2/rendered"), "*/*"));
     assert!(jpegs.len() == 2 && jpegs[0].content_type == "image/jpeg");
@@ -289,11 +346,15 @@ fn series_and_studies_come_in_parts() {
         tags.push(header(&reply, "etag"));
         let parts = parts_of(reply);
         assert_eq!(parts.iter().map(|part| png(&part.bytes).2[0]).collect::<Vec<_>>(), [1, 2, 3]);
-        let places = ["/1.5.1/rendered", "/1.5.2/frames/1/rendered", "/1.5.2/frames/2/rendered"];
+        // What they were made of (PS3.18 §8.6.1.2).
+        let places = ["/1.5.1", "/1.5.2/frames/1", "/1.5.2/frames/2"];
         for (part, place) in parts.iter().zip(places) {
             let location = part.location.clone().unwrap();
             assert!(location.ends_with(place), "{location}");
-            let alone = client().get(&location).header("accept", "image/png").send().unwrap();
+            assert_eq!(part.length, Some(part.bytes.len() as u64));
+            let alone = client().get(format!("{location}/rendered")).header("accept", "image/png");
+            let alone = alone.send().unwrap();
+            assert_eq!(header(&alone, "content-location"), location);
             assert_eq!(alone.bytes().unwrap(), part.bytes);
         }
         assert_eq!(status(&server, path, "image/png"), 406);
@@ -312,6 +373,22 @@ fn series_and_studies_come_in_parts() {
     let (_site, server) = start(&[report("1.5.4")]);
     assert_eq!(status(&server, "/1.2.3/rendered", "*/*"), 406);
     assert_eq!(status(&server, "/1.2.3/thumbnail", "*/*"), 404);
+}
+
+#[test]
+fn a_picture_that_would_be_too_large_is_413() {
+    // A bit a pixel, and more pixels than a picture may have.
+    let large = Object::new(EXPLICIT_LE, "1.3.1").image(8200, 8200, 1, 1);
+    let large = large.pixels(*b"OB", Value::Bytes(vec![0; 8200 * 8200 / 8]));
+    let (_site, server) = start(&[large, greys("1.3.2", &[7])]);
+    // PS3.18 table 10.4.3-1.
+    let path = format!("{}/rendered", instance("1.3.1"));
+    assert_eq!(status(&server, &path, "image/png"), 413);
+    assert_eq!(status(&server, &format!("{path}?viewport=64,64"), "image/png"), 200);
+    // The others of its series can be shown all the same.
+    let reply = get(&server, &format!("{SERIES}/rendered"), "multipart/related; type=image/png");
+    assert_eq!(reply.status(), 206);
+    assert_eq!(parts_of(reply).len(), 1);
 }
 
 #[test]
@@ -340,6 +417,10 @@ fn a_thumbnail_is_the_middle_one() {
     assert_eq!(jpeg_size(&small.bytes().unwrap()), (128, 256));
     let asked = get(&server, &format!("{}/thumbnail?viewport=30,30", instance("1.4.6")), "*/*");
     assert_eq!(jpeg_size(&asked.bytes().unwrap()), (15, 30));
+    // As large as possible within a viewport that is asked for.
+    let asked = get(&server, &format!("{}/thumbnail?viewport=900,900", instance("1.4.6")), "*/*");
+    assert!(header(&asked, "content-location").ends_with("/instances/1.4.6"));
+    assert_eq!(jpeg_size(&asked.bytes().unwrap()), (450, 900));
     assert_eq!(grey(&format!("{}/frames/1/thumbnail", instance("1.4.1"))), 10);
     for (path, wanted) in [
         (format!("{}/thumbnail", instance("1.4.5")), 404),
@@ -348,6 +429,8 @@ fn a_thumbnail_is_the_middle_one() {
         (format!("{}/frames/2/thumbnail", instance("1.4.1")), 404),
         (format!("{}/frames/1,1/thumbnail", instance("1.4.1")), 400),
         (format!("{}/thumbnail?viewport=x", instance("1.4.1")), 400),
+        (format!("{}/thumbnail?viewport=30,30,0,0,8,8", instance("1.4.1")), 400),
+        (format!("{}/thumbnail?viewport=30,30,", instance("1.4.1")), 400),
     ] {
         assert_eq!(status(&server, &path, "*/*"), wanted, "{path}");
     }
@@ -370,6 +453,7 @@ fn wado_uri_gives_pictures_and_files() {
     let reply = of("1.1.1", "&unknown=1&rows=&columns=");
     assert_eq!((reply.status().as_u16(), kind(&reply)), (200, "image/jpeg".into()));
     let tag = header(&reply, "etag");
+    assert!(header(&reply, "content-location").ends_with("/series/1.2.3.4/instances/1.1.1"));
     assert_eq!(jpeg_size(&reply.bytes().unwrap()), (64, 64));
     let url = server.url("/wado?requestType=WADO&studyUID=1.2.3&seriesUID=1.2.3.4&objectUID=1.1.1");
     assert_eq!(client().get(url).header("if-none-match", tag).send().unwrap().status(), 304);
@@ -400,6 +484,7 @@ fn wado_uri_gives_pictures_and_files() {
             header(&reply, "content-type"),
             "application/dicom; transfer-syntax=1.2.840.10008.1.2.1"
         );
+        assert!(header(&reply, "content-location").ends_with(&format!("/instances/{sop}")));
         let bytes = reply.bytes().unwrap();
         assert_eq!(&bytes[128..132], b"DICM");
     }
@@ -438,6 +523,11 @@ fn wado_uri_refuses_what_makes_no_sense() {
         ("frameNumber=2", 400),
         ("frameNumber=0", 400),
         ("windowCenter=1", 400),
+        ("contentType=application/dicom&windowCenter=1&windowWidth=2", 400),
+        ("contentType=application/dicom&windowWidth=2", 400),
+        ("presentationUID=1.2&presentationSeriesUID=1.3&windowCenter=1&windowWidth=2", 400),
+        ("presentationUID=1.2&presentationSeriesUID=1.3", 200),
+        ("imageAnnotation=x%0Ay", 400),
         ("windowCenter=1&windowWidth=x", 400),
         ("imageQuality=101", 400),
         ("rows=0", 400),

@@ -8,6 +8,7 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use serde_json::Value;
+use support::multipart::parts as parts_of;
 use support::server::{PARTS, Raw, Server, client, parts};
 use support::{Site, dicom};
 
@@ -65,7 +66,9 @@ fn behaviour_25_mixed_is_202_none_is_409() {
     assert_eq!(reasons(&reply, "00081199", "00081196"), [0]);
     let (status, reply) = post(&server.studies(), PARTS, parts(&[b"<html>", b"x"]));
     assert_eq!((status, reasons(&reply, "0008119A", "00081197").len()), (409, 2));
-    assert!(reply.get("00081199").is_none() && reply.get("00081190").is_none());
+    // Retrieve URL is of type 2 (PS3.18 table I.1-1): there, and empty.
+    assert!(reply.get("00081199").is_none());
+    assert_eq!(reply["00081190"], serde_json::json!({"vr": "UR"}));
     // Without a UID of its own an instance cannot be asked for.
     let nameless = dicom("", "1.2.2", "1.2.9", "A^B", &[1; 64]);
     let (status, reply) = post(&server.studies(), PARTS, parts(&[&nameless]));
@@ -104,6 +107,17 @@ fn behaviour_25_xml_on_request_and_refusals_before_the_body() {
     let xml = ask("application/dicom+xml");
     assert_eq!(xml.headers()["content-type"], "application/dicom+xml");
     assert!(xml.text().unwrap().contains("keyword=\"ReferencedSOPSequence\""));
+    // PS3.18 table 10.5.4-1: in a part as well.
+    for (kind, text) in [("json", "\"00081199\""), ("xml", "keyword=\"ReferencedSOPSequence\"")] {
+        let reply = ask(&format!("multipart/related; type=\"application/dicom+{kind}\""));
+        assert_eq!(reply.status(), 200);
+        assert_eq!(reply.headers()["location"], format!("{}/1.2.1", server.studies()));
+        let found = parts_of(reply);
+        assert_eq!(found[0].content_type, format!("application/dicom+{kind}"));
+        assert_eq!(found[0].length, Some(found[0].bytes.len() as u64));
+        assert!(found.len() == 1 && String::from_utf8_lossy(&found[0].bytes).contains(text));
+    }
+    assert_eq!(ask("multipart/related; type=\"application/dicom\"").status(), 406);
     assert_eq!(ask("text/html").status(), 406);
     assert_eq!(ask("*/*").headers()["content-type"], "application/dicom+json");
     for content_type in ["text/plain", "multipart/form-data; boundary=b"] {
@@ -216,6 +230,64 @@ fn metadata_and_bulk_data_make_an_instance() {
     let made = support::files_under(&site.path("out"));
     let bytes = std::fs::read(&made[0]).unwrap();
     assert!(made.len() == 1 && bytes.windows(64).any(|window| window == [7; 64]));
+}
+
+/// 8 x 8 pixels of JPEG baseline, as far as its head.
+const JPEG: &[u8] = b"\xFF\xD8\xFF\xC0\0\x0B\x08\0\x08\0\x08\x01\x01\x11\0\xFF\xDA\0\x08\x01\x01\0\0\x3F\0\x01\xFF\xD9";
+
+/// A request of one instance as metadata, and its pixels in a part of this type.
+fn with_pixels(sop: &str, media_type: &str, pixels: &[u8]) -> Vec<u8> {
+    let metadata = serde_json::json!([{
+        "00080016": {"vr": "UI", "Value": ["1.2.840.10008.5.1.4.1.1.7"]},
+        "00080018": {"vr": "UI", "Value": [sop]},
+        "0020000D": {"vr": "UI", "Value": ["1.2.1"]},
+        "0020000E": {"vr": "UI", "Value": ["1.2.2"]},
+        "7FE00010": {"vr": "OB", "BulkDataURI": "pixels"},
+    }]);
+    let mut body = b"--b\r\nContent-Type: application/dicom+json\r\n\r\n".to_vec();
+    body.extend_from_slice(metadata.to_string().as_bytes());
+    let head = format!("\r\n--b\r\nContent-Type: {media_type}\r\nContent-Location: pixels\r\n\r\n");
+    body.extend_from_slice(head.as_bytes());
+    body.extend_from_slice(pixels);
+    body.extend_from_slice(b"\r\n--b--");
+    body
+}
+
+#[test]
+fn compressed_parts_are_never_native_pixels() {
+    let site = Site::new();
+    let server = Server::start(&site, &[]);
+    let kind = "multipart/related; type=\"application/dicom+json\"; boundary=b";
+    // PS3.18 table 10.5.2-1: in the transfer syntax that the stream tells, or the default of its type.
+    let jpeg = "1.2.840.10008.1.2.4.50";
+    for (sop, media_type, pixels, syntax) in [
+        ("1.3.1", "image/jpeg".to_owned(), JPEG, jpeg),
+        ("1.3.2", format!("image/jpeg; transfer-syntax={jpeg}"), JPEG, jpeg),
+        ("1.3.3", "video/mp4".to_owned(), &b"\0\0\0\x18ftyp"[..], "1.2.840.10008.1.2.4.102"),
+    ] {
+        let (status, reply) = post(&server.studies(), kind, with_pixels(sop, &media_type, pixels));
+        assert_eq!(status, 200, "{media_type}: {reply}");
+        let url = format!("{}/1.2.1/series/1.2.2/instances/{sop}", server.studies());
+        let accept = "application/dicom; transfer-syntax=*";
+        let file = client().get(url).header("accept", accept).send().unwrap();
+        let expected = format!("application/dicom; transfer-syntax={syntax}");
+        assert_eq!(file.headers()["content-type"], expected);
+        let file = file.bytes().unwrap();
+        assert!(file.windows(pixels.len()).any(|window| window == pixels), "{media_type}");
+    }
+    // What cannot be placed fails that instance, and says why.
+    for (media_type, pixels) in [
+        ("image/png", &b"\x89PNG"[..]),
+        ("image/gif", &b"GIF89a"[..]),
+        ("image/jpeg", &b"GIF89a"[..]),
+        ("image/jpeg; transfer-syntax=1.2.840.10008.1.2.1", JPEG),
+        ("application/octet-stream; transfer-syntax=1.2.3", &b"1234"[..]),
+    ] {
+        let (status, reply) =
+            post(&server.studies(), kind, with_pixels("1.3.9", media_type, pixels));
+        let found = (status, reasons(&reply, "00081198", "00081197"));
+        assert_eq!(found, (409, vec![0xC122]), "{media_type}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -54,6 +54,31 @@ impl fmt::Debug for StoredId {
     }
 }
 
+/// Where systemd tells a service of its credentials (systemd.exec(5), `LoadCredential=`).
+const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
+
+/// Can only those read the file who may? `lent`: it is below the credentials of this service.
+///
+/// systemd 254 and later hands a credential over as root's with mode 0440, and an access list that lets
+/// the user of the service read it: the bits of the group then show the list's mask (acl(5)), and not
+/// what root's group may. The folder around it is closed to everybody else. That very case is let
+/// through and no other: a file of root's with mode 0440 anywhere else is readable by a group.
+fn is_private(mode: u32, owner: u32, lent: impl FnOnce() -> bool) -> bool {
+    const PERMISSIONS: u32 = 0o7777;
+    const ROOT: u32 = 0;
+    let of_others = mode & 0o077;
+    of_others == 0 || mode & PERMISSIONS == 0o440 && owner == ROOT && lent()
+}
+
+/// Does the file really lie in the folder or below it? Links and `..` are followed first.
+fn is_below(path: &Path, directory: &Path) -> bool {
+    match (path.canonicalize(), directory.canonicalize()) {
+        // The root of the file system is no folder of credentials: everything lies below it.
+        (Ok(path), Ok(directory)) => directory.parent().is_some() && path.starts_with(directory),
+        _ => false,
+    }
+}
+
 fn random(into: &mut [u8]) -> Result<()> {
     aws_lc_rs::rand::fill(into).map_err(|_| Error::Internal("the system has no random bytes"))
 }
@@ -67,12 +92,19 @@ impl SiteKey {
         Ok(key)
     }
 
-    /// Reads the key file.
+    /// Reads the key file. Only its owner may be able to read it, or it is a credential of a systemd
+    /// service: below `$CREDENTIALS_DIRECTORY`, as the service manager puts it there.
     pub fn load(path: &Path) -> Result<Self> {
+        let credentials = std::env::var_os(CREDENTIALS_VARIABLE);
+        Self::load_with(path, credentials.as_deref().map(Path::new))
+    }
+
+    fn load_with(path: &Path, credentials: Option<&Path>) -> Result<Self> {
         let fault = |why: &str| Error::Key { path: path.to_owned(), why: why.to_owned() };
         let mut text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-        let mode = std::fs::metadata(path).map_err(Error::io("read", path))?.permissions().mode();
-        if mode & 0o077 != 0 {
+        let file = std::fs::metadata(path).map_err(Error::io("read", path))?;
+        let lent = || credentials.is_some_and(|directory| is_below(path, directory));
+        if !is_private(file.mode(), file.uid(), lent) {
             text.zeroize();
             return Err(fault("others can read it; run: chmod 600 on it"));
         }
@@ -271,7 +303,48 @@ fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
     use super::*;
+
+    #[test]
+    fn a_credential_of_systemd_is_private_and_nothing_like_it_elsewhere() {
+        for (mode, owner, lent, private) in [
+            (0o100_600, 1000, false, true),
+            (0o100_400, 0, false, true),
+            (0o100_440, 0, true, true),
+            (0o100_440, 0, false, false),
+            (0o100_440, 1000, true, false),
+            (0o100_640, 0, true, false),
+            (0o100_444, 0, true, false),
+            (0o100_460, 0, true, false),
+            (0o104_440, 0, true, false),
+        ] {
+            assert_eq!(is_private(mode, owner, || lent), private, "{mode:o} {owner} {lent}");
+        }
+    }
+
+    #[test]
+    fn only_below_the_folder_of_credentials_a_group_may_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let (folder, other) = (dir.path().join("credentials"), dir.path().join("other.key"));
+        let path = folder.join("site.key");
+        SiteKey::generate().unwrap().save(&path).unwrap();
+        SiteKey::generate().unwrap().save(&other).unwrap();
+        for key in [&path, &other] {
+            std::fs::set_permissions(key, std::fs::Permissions::from_mode(0o440)).unwrap();
+        }
+        let is_root = std::fs::metadata(&path).unwrap().uid() == 0;
+        assert_eq!(SiteKey::load_with(&path, Some(&folder)).is_ok(), is_root);
+        assert!(SiteKey::load_with(&path, None).is_err());
+        assert!(SiteKey::load_with(&other, Some(&folder)).is_err());
+        assert!(SiteKey::load_with(&path, Some(Path::new("/"))).is_err());
+        let dotted = folder.join("../other.key");
+        assert!(SiteKey::load_with(&dotted, Some(&folder)).is_err(), "beside it");
+        let link = folder.join("link.key");
+        symlink(&other, &link).unwrap();
+        assert!(SiteKey::load_with(&link, Some(&folder)).is_err(), "a link that leads out of it");
+    }
 
     #[test]
     fn a_key_file_is_private_and_never_replaced() {

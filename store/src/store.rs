@@ -296,7 +296,7 @@ impl Drop for Store {
     fn drop(&mut self) {
         if self.lock.is_some() {
             // Only tidies: what is not checkpointed is in the write-ahead log.
-            let _ = self.shared.catalog.checkpoint();
+            let _ = self.shared.catalog.tidy();
         }
     }
 }

@@ -96,12 +96,30 @@ fn blake3_of(i: usize) -> ChunkId {
 fn find(catalog: &SqliteCatalog, query: &Query, after: u64, skip: u64, take: u64) -> Vec<Found> {
     let mut found = Vec::new();
     catalog
-        .search(&Search { query, after, skip, take }, &mut |one| {
+        .search(&Search { query, after, skip, take, rows_max: u64::MAX }, &mut |one| {
             found.push(one);
             Ok(())
         })
         .unwrap();
     found
+}
+
+/// All that matches, by searches that may look at so many rows each and go on where the last one ended.
+fn find_in_pieces(catalog: &SqliteCatalog, query: &Query, rows_max: u64) -> Vec<Found> {
+    let mut found = Vec::new();
+    let mut after = 0;
+    loop {
+        let before = found.len();
+        let search = Search { query, after, skip: 0, take: 1000, rows_max };
+        let reach = catalog.search(&search, &mut |one| {
+            found.push(one);
+            Ok(())
+        });
+        let Some(stop) = reach.unwrap().stopped else { return found };
+        assert_eq!(stop.matches, (found.len() - before) as u64);
+        assert!(stop.number > after, "it goes on");
+        after = stop.number;
+    }
 }
 
 /// What is found is named by the last of its UIDs.
@@ -294,9 +312,54 @@ proptest! {
                 prop_assert_eq!(page, whole.cloned().collect::<Vec<_>>());
             }
         }
+        for rows_max in [1, 3, 7] {
+            let pieces = find_in_pieces(&made.catalog, &query, rows_max);
+            prop_assert_eq!(names(&pieces), expected.clone());
+        }
         let rest = found.first().map_or(Vec::new(), |first| find(&made.catalog, &query, first.number, 0, 1000));
         prop_assert_eq!(names(&rest), expected.get(1..).unwrap_or_default());
     }
+}
+
+/// A search by something that no index has looked at all of an archive before it answered.
+#[test]
+fn a_search_for_instances_looks_at_so_many_rows_and_says_so() {
+    let row = |instance: u8, number: &str| Row {
+        study: instance / 10,
+        series: 1,
+        instance,
+        attributes: Attributes::from_iter([
+            (0x0008_0060, "CT".to_owned()),
+            (0x0020_0013, number.to_owned()),
+        ]),
+    };
+    let rows: Vec<Row> = (0..50).map(|i| row(i, if i == 45 { "7" } else { "1" })).collect();
+    let made = catalogued(&rows, &[]);
+    let reach = |query: &Query, after| {
+        let mut found = 0;
+        let search = Search { query, after, skip: 0, take: 10, rows_max: 20 };
+        let reach = made.catalog.search(&search, &mut |_| {
+            found += 1;
+            Ok(())
+        });
+        (found, reach.unwrap())
+    };
+    for keys in [&[("InstanceNumber", "7")][..], &[("InstanceNumber", "7"), ("Modality", "CT")]] {
+        let query = Query::all(Level::Instance).with_parameters(keys).unwrap();
+        let (found, first) = reach(&query, 0);
+        let stop = first.stopped.unwrap();
+        assert_eq!((found, stop.matches, stop.number), (0, 0, 20), "{keys:?}");
+        // At most twice, once by series and once in order, and what is looked at of parents.
+        assert!(first.rows <= 50, "{keys:?}: {first:?}");
+        assert_eq!(reach(&query, 40).0, 1);
+        assert_eq!(reach(&query, 40).1.stopped, None);
+        // In a study all of it is looked at.
+        let (found, whole) = reach(&query.in_study("1.4"), 0);
+        assert_eq!((found, whole.stopped), (1, None));
+    }
+    // What needs no look at rows has no bound.
+    let all = Query::all(Level::Instance);
+    assert_eq!((reach(&all, 0).0, reach(&all, 0).1.stopped), (10, None));
 }
 
 #[test]

@@ -146,7 +146,8 @@ pub(super) fn measure(catalog: &SqliteCatalog, args: &CatalogArgs, kind: &Kind) 
             }
         }
         let query = query.with_parameters(&parameters)?;
-        let page = Search { query: &query, after: 0, skip: query.offset, take: PAGE };
+        let (skip, rows_max) = (query.offset, u64::MAX);
+        let page = Search { query: &query, after: 0, skip, take: PAGE, rows_max };
         catalog.search(&page, &mut |_| {
             found += 1;
             Ok(())

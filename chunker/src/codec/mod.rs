@@ -8,6 +8,8 @@
 mod pixel;
 mod zstandard;
 
+use std::cell::RefCell;
+
 use crate::limits::MANIFEST_BYTES_MAX;
 use crate::span::Geometry;
 use crate::{Error, Result};
@@ -147,12 +149,44 @@ pub fn decode(codec: Codec, coded: &[u8], plain_bytes: usize) -> Result<Vec<u8>>
     if plain_bytes > MANIFEST_BYTES_MAX {
         return Err(Error::Codec { codec: codec.id(), why: "its plain length is over the bound" });
     }
+    let mut plain = vec![0; plain_bytes];
+    decode_into(codec, coded, &mut plain)?;
+    Ok(plain)
+}
+
+/// Decodes into memory that the caller has, filling it exactly, or fails; what is in it then means
+/// nothing.
+pub fn decode_into(codec: Codec, coded: &[u8], plain: &mut [u8]) -> Result<()> {
     match codec {
-        Codec::Stored if coded.len() == plain_bytes => Ok(coded.to_vec()),
+        Codec::Stored if coded.len() == plain.len() => {
+            plain.copy_from_slice(coded);
+            Ok(())
+        }
         Codec::Stored => Err(Error::Codec { codec: 0, why: "it has another length" }),
-        Codec::Zstd => zstandard::decompress(codec, coded, plain_bytes),
-        Codec::PixelMed => pixel::decode(coded, plain_bytes),
+        Codec::Zstd => zstandard::decompress(codec, coded, plain),
+        Codec::PixelMed => pixel::decode(coded, plain),
     }
+}
+
+thread_local! {
+    /// What [`comes_back`] decodes into: memory that was used just before is quicker than new.
+    static DECODED: RefCell<Vec<u8>> = RefCell::default();
+}
+
+/// Bytes that a thread keeps for [`comes_back`]: any chunk but a very long manifest.
+const DECODED_KEPT_BYTES: usize = 2 << 20;
+
+/// Does `encoded` decode to `plain`?
+#[must_use]
+pub fn comes_back(encoded: &Encoded, plain: &[u8]) -> bool {
+    DECODED.with_borrow_mut(|decoded| {
+        decoded.resize(plain.len(), 0);
+        let done = decode_into(encoded.codec, encoded.payload(plain), decoded);
+        let same = done.is_ok() && decoded == plain;
+        decoded.truncate(DECODED_KEPT_BYTES);
+        decoded.shrink_to(DECODED_KEPT_BYTES);
+        same
+    })
 }
 
 #[cfg(test)]

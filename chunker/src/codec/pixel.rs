@@ -71,8 +71,8 @@ pub(super) fn encode(plain: &[u8], geometry: Geometry, level: i32) -> Option<Vec
     Some(out)
 }
 
-/// Decodes into exactly `plain_bytes` bytes.
-pub(super) fn decode(coded: &[u8], plain_bytes: usize) -> Result<Vec<u8>> {
+/// Fills `plain`, exactly.
+pub(super) fn decode(coded: &[u8], plain: &mut [u8]) -> Result<()> {
     let fault = |why| Error::Codec { codec: Codec::PixelMed.id(), why };
     let Some((header, body)) = coded.split_first_chunk::<HEADER_BYTES>() else {
         return Err(fault("its header is cut short"));
@@ -83,22 +83,23 @@ pub(super) fn decode(coded: &[u8], plain_bytes: usize) -> Result<Vec<u8>> {
     if flags & !(FLAG_WIDE | FLAG_BIG_ENDIAN) != 0 || left == 0 || above < left {
         return Err(fault("its header is not one that an encoder writes"));
     }
-    let mut planes = zstandard::decompress(Codec::PixelMed, body, plain_bytes)?;
     if flags & FLAG_WIDE == 0 {
-        narrow::restore(&mut planes, left, above);
-        return Ok(planes);
+        zstandard::decompress(Codec::PixelMed, body, plain)?;
+        narrow::restore(plain, left, above);
+        return Ok(());
     }
-    let count = plain_bytes / 2;
-    let (low, high) = planes.split_at(count);
-    let mut plain = SCRATCH.with_borrow_mut(|Scratch { samples, .. }| {
-        join(low, &high[..count], samples);
+    SCRATCH.with_borrow_mut(|Scratch { planes, samples, .. }| {
+        planes.resize(plain.len(), 0);
+        zstandard::decompress(Codec::PixelMed, body, planes)?;
+        let (low, high) = planes.split_at(plain.len() / 2);
+        let (high, odd) = high.split_at(low.len());
+        join(low, high, samples);
         wide::restore(samples, left, above);
-        store_wide(samples, flags & FLAG_BIG_ENDIAN != 0, plain_bytes)
-    });
-    if plain_bytes % 2 == 1 {
-        plain[plain_bytes - 1] = planes[plain_bytes - 1];
-    }
-    Ok(plain)
+        let (pairs, last) = plain.as_chunks_mut::<2>();
+        store_wide(samples, flags & FLAG_BIG_ENDIAN != 0, pairs);
+        last.copy_from_slice(odd);
+        Ok(())
+    })
 }
 
 fn load_wide(plain: &[u8], big_endian: bool, samples: &mut Vec<u16>) {
@@ -111,16 +112,13 @@ fn load_wide(plain: &[u8], big_endian: bool, samples: &mut Vec<u16>) {
     }
 }
 
-/// Samples as bytes, and a last one where their number is odd.
-fn store_wide(samples: &[u16], big_endian: bool, plain_bytes: usize) -> Vec<u8> {
-    let mut plain = vec![0; plain_bytes];
-    let pairs = plain.as_chunks_mut::<2>().0.iter_mut().zip(samples);
+fn store_wide(samples: &[u16], big_endian: bool, plain: &mut [[u8; 2]]) {
+    let pairs = plain.iter_mut().zip(samples);
     if big_endian {
         pairs.for_each(|(pair, sample)| *pair = sample.to_be_bytes());
     } else {
         pairs.for_each(|(pair, sample)| *pair = sample.to_le_bytes());
     }
-    plain
 }
 
 /// Parts numbers into a plane of low and one of high bytes.
@@ -360,7 +358,9 @@ mod tests {
                 for big_endian in [false, true] {
                     let geometry = Geometry { sample_bytes, big_endian, left, above };
                     let coded = encode(&plain, geometry, 1).unwrap();
-                    assert_eq!(decode(&coded, plain.len()).unwrap(), plain);
+                    let mut decoded = vec![7; plain.len()];
+                    decode(&coded, &mut decoded).unwrap();
+                    assert_eq!(decoded, plain);
                 }
             }
         }

@@ -32,18 +32,18 @@ pub(super) fn compress(plain: &[u8], level: i32) -> Option<Vec<u8>> {
     })
 }
 
-/// Decodes into exactly `plain_bytes` bytes.
-pub(super) fn decompress(codec: Codec, coded: &[u8], plain_bytes: usize) -> Result<Vec<u8>> {
+/// Fills `plain`, exactly.
+pub(super) fn decompress(codec: Codec, coded: &[u8], plain: &mut [u8]) -> Result<()> {
     let fault = |why| Error::Codec { codec: codec.id(), why };
-    let plain = DECOMPRESSOR.with_borrow_mut(|slot| {
+    let length = DECOMPRESSOR.with_borrow_mut(|slot| {
         let decompressor = match slot {
             Some(made) => made,
             None => slot.insert(Decompressor::new().ok()?),
         };
-        decompressor.decompress(coded, plain_bytes).ok()
+        decompressor.decompress_to_buffer(coded, plain).ok()
     });
-    match plain {
-        Some(plain) if plain.len() == plain_bytes => Ok(plain),
+    match length {
+        Some(length) if length == plain.len() => Ok(()),
         Some(_) => Err(fault("it has another length")),
         None => Err(fault("it is damaged")),
     }

@@ -5,12 +5,13 @@
 //! are large are named by where they lie, not copied. Nothing recurses on what is read, and every length
 //! is bounded by bytes that are there or by a limit of [`crate::limits`].
 
-mod base64;
+pub(crate) mod base64;
 mod explicit;
 mod find;
 mod inflate;
 mod pass;
 mod piece;
+mod place;
 mod read;
 mod scalar;
 mod text;

@@ -1,4 +1,4 @@
-//! DICOM JSON and bulk data parts to a Part 10 object (PS3.18 §10.5.2, annex F).
+//! DICOM JSON and bulk data parts to a Part 10 object (PS3.18 §10.5.1.4, annex F).
 //!
 //! The result is Explicit VR Little Endian, or encapsulated where the pixel data part is. dicom-json is
 //! not used here: it passes over every BulkDataURI, and refuses what clients send (numbers as text, names
@@ -11,6 +11,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use super::explicit::{element, element_head, item_head};
+use super::place::{Placed, place};
 use super::text::rules;
 use super::vr::resolve;
 use super::{base64, scalar};
@@ -20,7 +21,7 @@ use crate::envelope::synthesize;
 use crate::limits::{DEPTH_MAX, LARGE_BYTES, REPEATED_BULK_BYTES_MAX};
 use crate::object::Identity;
 use crate::split::is_pixel_data;
-use crate::syntax::{self, EXPLICIT_LE, IMPLICIT_LE};
+use crate::syntax::EXPLICIT_LE;
 
 /// A value that came in parts of its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct Bulk {
     pub parts: Vec<Bytes>,
     /// The transfer syntax that the parts were sent in, if they said one.
     pub transfer_syntax: Option<String>,
+    /// The media type that the parts were sent as, without parameters, if they said one.
+    pub media_type: Option<String>,
 }
 
 /// A Part 10 object that was put together.
@@ -58,8 +61,8 @@ pub enum ReadError {
     /// There is no part for a BulkDataURI.
     #[error("there is no bulk data part for ({:04X},{:04X})", .0 >> 16, .0 & 0xFFFF)]
     NoBulk(u32),
-    /// Pixel data parts of a transfer syntax that can't be used for a value.
-    #[error("the pixel data parts have a transfer syntax that does not fit")]
+    /// Pixel data parts of a transfer syntax or media type that can't be used for a value.
+    #[error("the pixel data parts have a transfer syntax or media type that does not fit")]
     BadTransferSyntax,
     /// Nested deeper than [`DEPTH_MAX`].
     #[error("sequences are nested too deeply")]
@@ -231,19 +234,17 @@ impl<'b> Writer<'b> {
         if length >= u64::from(UNDEFINED) - 1 || self.repeated > REPEATED_BULK_BYTES_MAX {
             return Err(ReadError::TooLong(tag));
         }
-        if is_pixel_data(tag)
-            && let Some(uid) = bulk.transfer_syntax.as_deref()
-        {
-            if syntax::is_encapsulated(uid) {
-                return self.fragments(tag, uid, bulk.parts);
+        let parts = if is_pixel_data(tag) {
+            match place(bulk)? {
+                Placed::Native(parts) => parts,
+                Placed::Encapsulated(uid, parts) => return self.fragments(tag, &uid, parts),
             }
-            if !matches!(uid, EXPLICIT_LE | IMPLICIT_LE) {
-                return Err(ReadError::BadTransferSyntax);
-            }
-        }
+        } else {
+            bulk.parts
+        };
         let odd = length & 1;
         element_head(&mut self.buffer, tag, vr, length + odd);
-        for part in bulk.parts {
+        for part in parts {
             self.push(part);
         }
         if odd == 1 {

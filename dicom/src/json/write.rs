@@ -18,8 +18,8 @@ use crate::charset::Charset;
 use crate::element::Vr;
 use crate::flags::Flags;
 use crate::limits::{
-    DEPTH_MAX, INFLATE_BYTES_MAX, INLINE_BINARY_BYTES_MAX, INLINE_NUMBERS_BYTES_MAX,
-    INLINE_TEXT_BYTES_MAX, JSON_BYTES_MAX, JSON_ITEMS_MAX,
+    DEPTH_MAX, INFLATE_BYTES_MAX, INLINE_ALWAYS_BYTES_MAX, INLINE_BINARY_BYTES_MAX,
+    INLINE_NUMBERS_BYTES_MAX, INLINE_TEXT_BYTES_MAX, JSON_BYTES_MAX, JSON_ITEMS_MAX,
 };
 use crate::source::Source;
 use crate::split::is_pixel_data;
@@ -246,6 +246,9 @@ impl<'o> Writer<'o> {
             let text = rules(element.vr);
             let inline_max = match &element.vr.0 {
                 _ if is_bulk(&element) => 0,
+                // All others may have a BulkDataURI (PS3.18 §F.2.2).
+                b"AE" | b"AS" | b"AT" | b"CS" | b"DA" | b"DT" | b"LO" | b"PN" | b"SH" | b"TM"
+                | b"UI" | b"UR" => INLINE_ALWAYS_BYTES_MAX,
                 _ if text.is_some() => INLINE_TEXT_BYTES_MAX,
                 b"OB" | b"UN" => INLINE_BINARY_BYTES_MAX,
                 _ => INLINE_NUMBERS_BYTES_MAX,

@@ -91,7 +91,7 @@ pub fn ultrasound_cine(seed: u64, frames: u32, size: u16) -> PhantomFile {
     let pointer = dicom_core::PrimitiveValue::Tags([tags::FRAME_TIME].as_slice().into());
     header.0.put(dicom_core::DataElement::new(tags::FRAME_INCREMENT_POINTER, VR::AT, pointer));
     header.items(tags::SEQUENCE_OF_ULTRASOUND_REGIONS, vec![region(size)]);
-    // Pixels of one byte are OB or OW; this vendor takes OB (PS3.5 §8.1.2).
+    // Pixels of one byte are OB or OW; this vendor takes OB (PS3.5 A.2).
     header.bytes(tags::PIXEL_DATA, VR::OB, pixels);
     PhantomFile { name: "US/CINE.dcm".to_owned(), bytes: header.into_file() }
 }

@@ -1,4 +1,4 @@
-//! JPEG 2000 and HTJ2K (PS3.5 §8.2.4), by openjp2.
+//! JPEG 2000 and HTJ2K (PS3.5 §8.2.4 and §8.2.14), by openjp2.
 
 use bytes::Bytes;
 use jpeg2k::{DecodeParameters, Image, ImageComponent};

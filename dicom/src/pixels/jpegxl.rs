@@ -1,4 +1,4 @@
-//! JPEG XL (PS3.5 §8.2.17), by jxl-oxide.
+//! JPEG XL (PS3.5 §8.2.15), by jxl-oxide.
 
 use bytes::Bytes;
 use jxl_oxide::image::BitDepth;

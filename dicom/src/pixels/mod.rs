@@ -26,6 +26,7 @@ mod rle;
 mod samples;
 #[cfg(test)]
 mod tests;
+mod told;
 mod transcode;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -36,6 +37,7 @@ pub use fragments::{codestream, fragments};
 pub use layout::{ImageLayout, Numbers, Photometric};
 pub use media::{MediaType, media_type};
 pub use native::{NativeValue, bit_frame};
+pub(crate) use told::{told_syntax, without_boxes};
 pub use transcode::{Change, header_changes, pixel_data_vr, transcodable};
 
 use crate::limits::CODED_FRAME_BYTES_MAX;
@@ -118,7 +120,7 @@ enum Coding {
     JpegLs,
     Jpeg2000,
     JpegXl,
-    /// Each frame is one deflate stream (PS3.5 A.4.14).
+    /// Each frame is one deflate stream (PS3.5 A.4.13).
     DeflatedFrame,
     /// Each frame is one fragment of native samples (PS3.5 A.4.11).
     Uncompressed,

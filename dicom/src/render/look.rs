@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::lut::Lut;
 use super::{Shape, Window};
+use crate::json::base64;
 use crate::limits::LUT_BYTES_MAX;
 
 const MODALITY_LUT: &str = "00283000";
@@ -20,7 +21,6 @@ const PADDING: &str = "00280120";
 const PADDING_LIMIT: &str = "00280121";
 const PRESENTATION_SHAPE: &str = "20500020";
 const SHARED_GROUPS: &str = "52009229";
-const FRAME_GROUPS: &str = "52009230";
 const VALUE_TRANSFORMATION: &str = "00289145";
 const FRAME_VOI_LUT: &str = "00289132";
 const PALETTES: [(&str, &str, &str); 3] = [
@@ -60,14 +60,13 @@ impl Default for Modality {
 }
 
 impl Look {
-    /// From an instance's DICOM JSON object, for frame `index` from 0. What is missing or damaged is as
-    /// if it were not there.
+    /// From an instance's DICOM JSON object, and of an enhanced multi-frame the frame's item in the
+    /// Per-Frame Functional Groups Sequence, which need not be in the object. What is missing or damaged
+    /// is as if it were not there.
     ///
-    /// Functional groups of an enhanced multi-frame go before the top level, those of the frame before
-    /// shared ones (PS3.3 C.7.6.16).
+    /// Functional groups go before the top level, those of the frame before shared ones (PS3.3 C.7.6.16).
     #[must_use]
-    pub fn of(instance: &Value, index: u64, fetch: &mut BulkData<'_>) -> Self {
-        let frame = usize::try_from(index).ok().and_then(|i| item(instance, FRAME_GROUPS, i));
+    pub fn of(instance: &Value, frame: Option<&Value>, fetch: &mut BulkData<'_>) -> Self {
         let groups = [frame, item(instance, SHARED_GROUPS, 0)];
         let group = |tag| groups.iter().flatten().find_map(|group| item(group, tag, 0));
         let rescale = group(VALUE_TRANSFORMATION).unwrap_or(instance);
@@ -153,49 +152,11 @@ fn words(data_set: &Value, tag: &str, fetch: &mut BulkData<'_>) -> Option<Bytes>
         return fetch(uri).map(|bytes| bytes.slice(..bytes.len().min(LUT_BYTES_MAX)));
     }
     if let Some(inline) = element.get("InlineBinary").and_then(Value::as_str) {
-        return base64(inline).map(Bytes::from);
+        return base64::decode(inline).map(Bytes::from);
     }
     let values = numbers(data_set, tag);
     if values.is_empty() {
         return None;
     }
     Some(values.iter().flat_map(|value| (*value as i64 as u16).to_le_bytes()).collect())
-}
-
-/// RFC 4648 §4, with or without padding.
-fn base64(text: &str) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(text.len() / 4 * 3);
-    let (mut bits, mut held) = (0u32, 0);
-    for byte in text.bytes().filter(|byte| *byte != b'=') {
-        let six = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(six);
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            out.push((bits >> held) as u8);
-        }
-    }
-    Some(out)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn base64_of_rfc_4648() {
-        for (text, bytes) in
-            [("", &b""[..]), ("Zg==", b"f"), ("Zm8=", b"fo"), ("Zm9vYmFy", b"foobar")]
-        {
-            assert_eq!(base64(text).as_deref(), Some(bytes));
-        }
-        assert_eq!(base64("Z!=="), None);
-    }
 }

@@ -43,7 +43,8 @@ pub struct Parameters {
     pub window: Option<Window>,
     /// What is shown, and how large. Without one, all of the frame, pixel by pixel.
     pub viewport: Option<Viewport>,
-    /// May a viewport make pixels larger? PS3.18 says so of viewports, not of thumbnails.
+    /// May a viewport make pixels larger? PS3.18 says so of those that are asked for; a thumbnail that
+    /// nobody said a size of is not made larger than its image.
     pub enlarge: bool,
     /// 1 to 100, for JPEG.
     pub quality: u8,
@@ -140,7 +141,16 @@ impl Viewport {
         Self { x, y, width, height, ..Self::of_size(columns, rows) }
     }
 
-    /// From `vw,vh` or `vw,vh,sx,sy,sw,sh`; of the last four each may be empty.
+    /// From `vw,vh`: thumbnails and presentation states have no regions.
+    pub fn parse_size(value: &str) -> Result<Self, BadParameter> {
+        if value.split(',').count() > 2 {
+            return Err(BadParameter("the viewport of a thumbnail is vw,vh and no more"));
+        }
+        Self::parse(value)
+    }
+
+    /// From `vw,vh` or `vw,vh,sx,sy,sw,sh`; of the last four each may be empty. `sx` and `sy` count by
+    /// their absolute values, `sw` and `sh` too, but flip the picture if they are negative.
     pub fn parse(value: &str) -> Result<Self, BadParameter> {
         const WRONG: BadParameter = BadParameter("viewport is not vw,vh[,sx,sy,sw,sh]");
         let parts: Vec<&str> = value.split(',').map(str::trim).collect();
@@ -160,8 +170,8 @@ impl Viewport {
         Ok(Self {
             columns,
             rows,
-            x: number(0)?.unwrap_or(0.0),
-            y: number(1)?.unwrap_or(0.0),
+            x: number(0)?.unwrap_or(0.0).abs(),
+            y: number(1)?.unwrap_or(0.0).abs(),
             width: number(2)?,
             height: number(3)?,
         })

@@ -4,6 +4,7 @@ mod demo;
 mod export;
 mod import;
 mod ls;
+mod probe;
 mod proof;
 mod pull;
 mod rebuild;
@@ -86,6 +87,7 @@ enum Command {
     Rebuild(rebuild::RebuildArgs),
     Serve(serve::ServeArgs),
     Pull(pull::PullArgs),
+    Probe(probe::ProbeArgs),
     Demo(demo::DemoArgs),
 }
 
@@ -149,6 +151,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Exit> {
         Command::Rebuild(args) => rebuild::run(&session, args),
         Command::Serve(args) => serve::run(&session, args),
         Command::Pull(args) => pull::run(&session, args),
+        Command::Probe(args) => probe::run(&session, args),
         Command::Demo(args) => demo::run(&session, args),
     };
     session.output.flush()?;

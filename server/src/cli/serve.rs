@@ -132,6 +132,9 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
     crate::interrupt::listen();
     let app = Arc::new(App::new(store, ingest, metrics, parts(&section, bounds)?));
     runtime.spawn(record(Arc::clone(&app)));
+    // Before anybody is told that it listens: who then asks it to end shall see it end well. Not before
+    // the journal was replayed, which may take long and loses nothing by a kill.
+    crate::interrupt::listen();
     session.output.note(&format!("cairn: listening on http://{bound}"));
     tracing::info!(address = %bound, "listening");
     let associations = port.map(|(listener, bound)| {

@@ -1,4 +1,4 @@
-//! GET bulk data and pixel data (PS3.18 §10.4.1.1.4): one value by its path, or all that the metadata
+//! GET bulk data and pixel data (PS3.18 §10.4.1.1.5 and §10.4.1.1.6): one value by its path, or all that the metadata
 //! of instances name by URI.
 
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cairn_dicom::syntax::{EXPLICIT_LE, is_encapsulated};
 use cairn_store::catalog::VersionRow;
 use hyper::StatusCode;
-use hyper::header::HeaderMap;
+use hyper::header::{CONTENT_LOCATION, HeaderMap};
 use memchr::memmem::Finder;
 
 use super::accept::{Accept, OCTETS, Offer};
@@ -83,6 +83,7 @@ fn one(
             writer.end(feed)
         })));
     }
+    let location = value.location(&base);
     let content_type = content_type(&offer);
     let body = value.body(app, &offer)?;
     let length = body.length();
@@ -95,10 +96,11 @@ fn one(
         let range = range.clone();
         move |feed| body.send(feed, range)
     });
-    Ok(tag.mark(match part {
+    let reply = tag.mark(match part {
         Part::Whole => conditional::rangeable(reply),
         Part::Bytes(_) => conditional::partial(reply, &range, length),
-    }))
+    });
+    Ok(reply.text_header(CONTENT_LOCATION, &location))
 }
 
 /// GET pixel data of a study, series or instance.

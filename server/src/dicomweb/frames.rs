@@ -8,13 +8,13 @@ use bytes::Bytes;
 use cairn_chunker::frames::Frames;
 use cairn_dicom::pixels::transcodable;
 use cairn_dicom::syntax::{EXPLICIT_LE, Syntax};
-use hyper::header::HeaderMap;
+use hyper::header::{CONTENT_LOCATION, HeaderMap};
 
 use super::accept::{Accept, OCTETS, Offer, media_type_of};
 use super::ahead::{Ahead, Job};
 use super::image::{Image, Pixels, no_frame};
 use super::multipart::Writer;
-use super::subject::{self, hex};
+use super::subject::{self, hex, instance_url};
 use crate::http::conditional::{self, Part, Tag};
 use crate::http::problem::gone;
 use crate::http::route::Scope;
@@ -25,12 +25,12 @@ const AHEAD_BYTES: u64 = 32 << 20;
 
 /// GET frames.
 pub(crate) async fn frames(app: &Arc<App>, scope: Scope, list: Vec<u32>, ask: Ask) -> Answer {
-    let accept = Accept::of(&ask);
+    let (accept, base) = (Accept::of(&ask), ask.dicomweb());
     let headers = ask.headers;
     app.blocking(move |app| {
         let begun = std::time::Instant::now();
         let image = Image::open(app, subject::instance(app, &scope)?)?;
-        let reply = answer(app, &image, &list, &accept, &headers)?;
+        let reply = answer(app, &image, &list, &accept, &headers, &base)?;
         app.metrics.read("frame", begun.elapsed());
         Ok(reply)
     })
@@ -144,7 +144,14 @@ impl Shape {
     }
 }
 
-fn answer(app: &App, image: &Image, list: &[u32], accept: &Accept, headers: &HeaderMap) -> Answer {
+fn answer(
+    app: &App,
+    image: &Image,
+    list: &[u32],
+    accept: &Accept,
+    headers: &HeaderMap,
+    base: &str,
+) -> Answer {
     let version = Arc::clone(&image.version);
     let syntax = version.transfer_syntax_uid.as_str();
     let encapsulated = image.is_encapsulated();
@@ -169,10 +176,19 @@ fn answer(app: &App, image: &Image, list: &[u32], accept: &Accept, headers: &Hea
     if let [index] = indices.as_slice() {
         app.prefetch.after(image, *index);
     }
+    let url = instance_url(base, &version);
     match indices.as_slice() {
-        [index] if !offer.multipart => one(&shape, *index, &offer, &tag, headers),
-        _ => Ok(tag.mark(several(shape, indices, &offer)?)),
+        [index] if !offer.multipart => {
+            let reply = one(&shape, *index, &offer, &tag, headers)?;
+            Ok(reply.text_header(CONTENT_LOCATION, &location(&url, *index)))
+        }
+        _ => Ok(tag.mark(several(shape, indices, &offer, url)?)),
     }
+}
+
+/// The URL of frame `index`, from 0, of the instance at `url`.
+fn location(url: &str, index: u64) -> String {
+    format!("{url}/frames/{}", index + 1)
 }
 
 /// What these frames are called in this form.
@@ -204,21 +220,25 @@ fn one(shape: &Shape, index: u64, offer: &Offer<'_>, tag: &Tag, headers: &Header
 /// A part for each frame, in the order of the list. The first is made before the reply begins, so that
 /// what is bad from the start is told by a status. A single one is sent from where it is made: to wake
 /// other threads would take longer than to copy it.
-fn several(shape: Shape, indices: Vec<u64>, offer: &Offer<'_>) -> Answer {
+fn several(shape: Shape, indices: Vec<u64>, offer: &Offer<'_>, url: String) -> Answer {
     let mut writer = Writer::new()?;
     let (part_type, whole_type) = (content_type(offer), writer.content_type(offer.media_type));
     if let [index] = *indices {
         let frame = shape.frame(index)?;
-        let mut pieces = vec![writer.head(&part_type, None), frame, writer.close()];
+        let length = Some(frame.len() as u64);
+        let head = writer.head(&part_type, Some(&location(&url, index)), length);
+        let mut pieces = vec![head, frame, writer.close()];
         pieces.retain(|piece| !piece.is_empty());
         return Ok(Reply::new(hyper::StatusCode::OK).content_type(&whole_type).pieces(pieces));
     }
-    let mut frames = shape.ahead(indices.into_iter());
+    let mut frames = shape.ahead(indices.clone().into_iter());
     let first = frames.next().ok_or_else(no_frame)??;
     Ok(Reply::stream(&whole_type, None, move |feed| {
-        for frame in std::iter::once(Ok(first)).chain(frames) {
-            writer.part(feed, &part_type, None)?;
-            feed.send(frame?).map_err(gone)?;
+        for (frame, index) in std::iter::once(Ok(first)).chain(frames).zip(indices) {
+            let frame = frame?;
+            let length = Some(frame.len() as u64);
+            writer.part(feed, &part_type, Some(&location(&url, index)), length)?;
+            feed.send(frame).map_err(gone)?;
         }
         writer.end(feed)
     }))

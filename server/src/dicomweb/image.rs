@@ -18,6 +18,7 @@ use cairn_store::read::{DatasetSource, Reader};
 use hyper::StatusCode;
 
 use crate::http::{App, Problem};
+use crate::metrics::ErrorKind;
 
 /// Attributes that describe pixels (PS3.3 C.7.6.3), and are numbers of VR US.
 const NUMBERS: [u32; 8] = [
@@ -56,7 +57,9 @@ impl Image {
         let reader = Arc::clone(app.store.reader());
         let manifest = reader.served_manifest(&version.manifest)?;
         if manifest.dataset_hash != version.dataset_hash {
-            return Err(Problem::internal("a manifest is of another instance").kind("damage"));
+            return Err(
+                Problem::internal("a manifest is of another instance").kind(ErrorKind::Damage)
+            );
         }
         Ok(Self { reader, version: Arc::new(version), manifest })
     }
@@ -288,7 +291,7 @@ pub(crate) fn whole(mut piece: Piece, source: &mut DatasetSource) -> Result<Byte
     Ok(all.into())
 }
 
-/// 404: there is no such frame (PS3.18 §10.4.1.1.5).
+/// 404: there is no such frame (PS3.18 §10.4.1.1.6).
 pub(crate) fn no_frame() -> Problem {
     Problem::not_found("there is no such frame")
 }
@@ -297,7 +300,9 @@ pub(crate) fn no_frame() -> Problem {
 #[allow(clippy::needless_pass_by_value)] // for map_err
 pub(crate) fn undecodable(error: PixelError) -> Problem {
     let message = "the pixels cannot be decoded; transfer-syntax=* gives them as they are stored";
-    Problem::new(StatusCode::NOT_ACCEPTABLE, message).kind("pixels").detail(error.to_string())
+    Problem::new(StatusCode::NOT_ACCEPTABLE, message)
+        .kind(ErrorKind::Pixels)
+        .detail(error.to_string())
 }
 
 /// What made reading from a data set fail.

@@ -10,16 +10,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cairn_store::Error;
 use cairn_store::metadata::SeriesMetadata;
+use hyper::header::CONTENT_LOCATION;
 use memchr::memmem::Finder;
 
 use super::accept::{Accept, DICOM_JSON, DICOM_XML, Offer};
 use super::multipart::Writer;
 use super::native_xml;
-use super::subject::{self, hex, segment};
+use super::subject::{self, hex, scope_url, segment};
 use crate::http::conditional::Tag;
 use crate::http::problem::gone;
 use crate::http::route::Scope;
 use crate::http::{Answer, App, Ask, Feed, Problem, Reply};
+use crate::metrics::ErrorKind;
 
 /// What bulk data URIs begin with in stored metadata. It cannot occur inside a JSON string.
 const URI: &str = "\"BulkDataURI\":\"";
@@ -70,11 +72,14 @@ pub(crate) async fn metadata(app: &Arc<App>, scope: Scope, ask: Ask) -> Answer {
         return Ok(tag.not_modified());
     }
     let app = Arc::clone(app);
-    Ok(tag.mark(match form {
+    let url = format!("{}/metadata", scope_url(&base, &scope));
+    let reply = tag.mark(match form {
         Form::DicomJson => json(app, scope, parts, DICOM_JSON),
         Form::Json => json(app, scope, parts, "application/json"),
-        Form::Xml => xml(app, scope, parts)?,
-    }))
+        // Each part has its own.
+        Form::Xml => return Ok(tag.mark(xml(app, scope, parts)?)),
+    });
+    Ok(reply.text_header(CONTENT_LOCATION, &url))
 }
 
 fn form(accept: &Accept) -> Result<Form, Problem> {
@@ -137,14 +142,19 @@ fn xml(app: Arc<App>, scope: Scope, parts: Vec<Part>) -> Result<Reply, Problem> 
     Ok(Reply::stream(&content_type, None, move |feed| {
         visit(&app, &scope, parts, &mut |run, prefix| {
             let text = addressed(run, prefix, b'[');
-            xml_parts(&mut writer, feed, &text)
+            xml_parts(&mut writer, feed, &text, prefix)
         })?;
         writer.end(feed)
     }))
 }
 
-/// One document for each instance.
-fn xml_parts(writer: &mut Writer, feed: &mut Feed, run: &[u8]) -> Result<(), Problem> {
+/// One document for each instance. `prefix` is the URL of their series.
+fn xml_parts(
+    writer: &mut Writer,
+    feed: &mut Feed,
+    run: &[u8],
+    prefix: &str,
+) -> Result<(), Problem> {
     let objects = run.get(1..).unwrap_or_default();
     let mut at = 0;
     while at < objects.len() {
@@ -155,10 +165,20 @@ fn xml_parts(writer: &mut Writer, feed: &mut Feed, run: &[u8]) -> Result<(), Pro
         let fault = |_| Problem::internal("stored metadata are not JSON");
         let Some(object) = object.map_err(fault)? else { break };
         at += stream.byte_offset() + 1; // the comma
-        writer.part(feed, DICOM_XML, None)?;
-        feed.send(native_xml::document(&object)?.into()).map_err(gone)?;
+        let document = native_xml::document(&object)?;
+        let length = Some(document.len() as u64);
+        writer.part(feed, DICOM_XML, location(&object, prefix).as_deref(), length)?;
+        feed.send(document.into()).map_err(gone)?;
     }
     Ok(())
+}
+
+/// The URL of the metadata of one instance. One whose UID cannot be used has a name that its metadata do
+/// not hold, and no location.
+fn location(object: &native_xml::Object, prefix: &str) -> Option<String> {
+    let said = object.get("00080018")?.get("Value")?.get(0)?.as_str()?;
+    let uid = cairn_dicom::uid::usable(said);
+    (!uid.is_empty()).then(|| format!("{prefix}instances/{}/metadata", segment(&uid)))
 }
 
 type Visit<'a> = &'a mut dyn FnMut(&Bytes, &str) -> Result<(), Problem>;
@@ -194,7 +214,7 @@ fn made_again(
     series: &str,
     damaged: &SeriesMetadata,
 ) -> Result<SeriesMetadata, Problem> {
-    app.metrics.error("derived");
+    app.metrics.error(ErrorKind::Derived);
     let metadata = app.store.metadata();
     metadata.forget(study, series);
     let made = metadata.series(study, series)?;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::http::Problem;
 
-/// A data set in DICOM JSON (PS3.18 §F.2.1); its tags ascend.
+/// A data set in DICOM JSON (PS3.18 §F.2.2); its tags ascend.
 pub(crate) type Object = Map<String, Value>;
 
 const HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<NativeDicomModel \

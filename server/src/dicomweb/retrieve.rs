@@ -14,9 +14,9 @@ use cairn_chunker::id::DatasetHash;
 use cairn_dicom::syntax::{EXPLICIT_LE, is_encapsulated};
 use cairn_store::catalog::VersionRow;
 use hyper::StatusCode;
-use hyper::header::HeaderMap;
+use hyper::header::{CONTENT_LOCATION, HeaderMap};
 
-use super::accept::{Accept, DICOM, OCTETS, Offer, media_type_of, video_type_of};
+use super::accept::{Accept, DICOM, LEFT_OPEN, OCTETS, Offer, media_type_of, video_type_of};
 use super::ahead::{Ahead, Job};
 use super::bulkdata::{self, Which};
 use super::frames::content_type;
@@ -79,12 +79,13 @@ pub(crate) fn single(
     scope: &Scope,
     version: VersionRow,
     accept: &Accept,
+    base: &str,
     headers: &HeaderMap,
 ) -> Answer {
     let versions = vec![version];
     match choose(accept, &versions, true)? {
         Chosen::Files(plan) if !plan.multipart => {
-            files(app, shared, scope, versions, plan, String::new(), headers)
+            files(app, shared, scope, versions, plan, base.to_owned(), headers)
         }
         _ => Err(Problem::not_acceptable()),
     }
@@ -97,7 +98,7 @@ fn choose(accept: &Accept, versions: &[VersionRow], single: bool) -> Result<Chos
     syntaxes.sort_unstable();
     syntaxes.dedup();
     let files: Vec<Vec<Offer<'_>>> =
-        syntaxes.iter().map(|syntax| file_offers(accept, syntax, single)).collect();
+        syntaxes.iter().map(|syntax| file_offers(syntax, single)).collect();
     // Bulk data last: it is only meant by those who ask for nothing else.
     let bulk = syntaxes
         .iter()
@@ -114,7 +115,7 @@ fn choose(accept: &Accept, versions: &[VersionRow], single: bool) -> Result<Chos
         offers.retain(|offer| offer.multipart == plan.multipart);
         match accept.choose(&offers).ok().and_then(|place| offers.get(place)) {
             Some(offer) => {
-                let stored = offer.syntax.is_none_or(|chosen| chosen == syntax);
+                let stored = offer.syntax.is_none_or(|uid| uid == syntax || uid == LEFT_OPEN);
                 let encoding = if stored { Encoding::Stored } else { Encoding::Explicit };
                 plan.encodings.insert(syntax.to_owned(), encoding);
             }
@@ -127,15 +128,15 @@ fn choose(accept: &Accept, versions: &[VersionRow], single: bool) -> Result<Chos
 /// The forms of a file that is stored in `syntax`. Video has no other syntax than its own: it goes out
 /// in that also where the client leaves the syntax open (PS3.18 §8.7.3: "unless the origin server has
 /// only access to the pixel data in lossy compressed form").
-fn file_offers<'a>(accept: &Accept, syntax: &'a str, single: bool) -> Vec<Offer<'a>> {
+fn file_offers(syntax: &str, single: bool) -> Vec<Offer<'_>> {
     let forms: &[bool] = if single { &[true, false] } else { &[true] };
     let mut offers = Vec::new();
     for &multipart in forms {
         let offer = Offer { media_type: DICOM, syntax: None, multipart };
         let encodings = encodings(syntax).iter();
         offers.extend(encodings.map(|encoding| offer.syntax(encoding.syntax(syntax))));
-        if video_type_of(syntax).is_some() && accept.leaves_syntax_open(DICOM, multipart) {
-            offers.push(offer);
+        if video_type_of(syntax).is_some() {
+            offers.push(offer.syntax(LEFT_OPEN));
         }
     }
     offers
@@ -168,7 +169,9 @@ fn files(
     }
     if !plan.multipart {
         let version = versions.pop().ok_or_else(Problem::not_acceptable)?;
-        return Ok(tag.mark(alone(app, version, &plan)?));
+        let location = instance_url(&base, &version);
+        let reply = tag.mark(alone(app, version, &plan)?);
+        return Ok(reply.text_header(CONTENT_LOCATION, &location));
     }
     let mut writer = Writer::new()?;
     let whole_type = writer.content_type(DICOM);
@@ -188,7 +191,8 @@ fn files(
     let reply = Reply::stream(&whole_type, None, move |feed| {
         for file in std::iter::once(Ok(first)).chain(files) {
             let file = file?;
-            writer.part(feed, &file.content_type, Some(&file.location))?;
+            let length = Some(file.length);
+            writer.part(feed, &file.content_type, Some(&file.location), length)?;
             send(file.content, feed)?;
         }
         writer.end(feed)
@@ -237,6 +241,7 @@ fn prepare(app: &App, image: &Image, encoding: Encoding) -> Result<Part10, Probl
 struct File {
     content_type: String,
     location: String,
+    length: u64,
     content: Content,
 }
 
@@ -279,12 +284,13 @@ fn make(
     let hash = version.dataset_hash;
     let image = Image::open(app, version)?;
     let file = prepare(app, &image, encoding)?;
-    let content = if file.length() > WHOLE_BYTES_MAX {
+    let length = file.length();
+    let content = if length > WHOLE_BYTES_MAX {
         Content::Sections(file.sections, Arc::clone(app), hash)
     } else {
         Content::Whole(whole(app, hash, file.sections)?)
     };
-    Ok(File { content_type, location, content })
+    Ok(File { content_type, location, length, content })
 }
 
 /// Reads a short file.

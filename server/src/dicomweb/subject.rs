@@ -107,6 +107,19 @@ pub(crate) fn instance_url(base: &str, version: &VersionRow) -> String {
     )
 }
 
+/// The URL of a scope below the DICOMweb root `base`.
+pub(crate) fn scope_url(base: &str, scope: &Scope) -> String {
+    let mut url = base.to_owned();
+    for (level, uid) in
+        [("studies", &scope.study), ("series", &scope.series), ("instances", &scope.instance)]
+    {
+        if let Some(uid) = uid {
+            url.extend(["/", level, "/", &segment(uid)]);
+        }
+    }
+    url
+}
+
 /// A name as a segment of a path. Well-formed UIDs stay as they are; ill-formed ones are stored too.
 pub(crate) fn segment(name: &str) -> String {
     use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};

@@ -13,11 +13,11 @@ use cairn_dicom::query::Query;
 use cairn_dicom::render::{Parameters, Viewport};
 use cairn_store::catalog::Search;
 use hyper::StatusCode;
-use hyper::header::HeaderMap;
+use hyper::header::{CONTENT_LOCATION, HeaderMap};
 
 use super::accept::Accept;
 use super::image::Image;
-use super::rendered::picture::Pictures;
+use super::rendered::picture::{Pictures, is_of_one_picture};
 use super::rendered::wish::{Wish, bad, chosen, offers};
 use super::subject::{self, hex};
 use crate::http::route::Scope;
@@ -37,20 +37,22 @@ const BURNED_IN_ANNOTATION: u32 = 0x0028_0301;
 pub(crate) async fn thumbnail(app: &Arc<App>, scope: Scope, frames: Vec<u32>, ask: Ask) -> Answer {
     let mut wish = Wish { parameters: Parameters::thumbnail(SIDE), ..Wish::default() };
     if let Some(viewport) = ask.query.get("viewport") {
-        wish.parameters.viewport = Some(Viewport::parse(viewport).map_err(bad)?);
+        // As large as possible within it, and of the whole image (PS3.18 §8.3.5.1.3).
+        wish.parameters.viewport = Some(Viewport::parse_size(viewport).map_err(bad)?);
+        wish.parameters.enlarge = true;
     }
     let frame = match *frames.as_slice() {
         [] => None,
         [number] => Some(u64::from(number) - 1),
         _ => return Err(Problem::bad("a thumbnail is of one frame")),
     };
-    let accept = Accept::of(&ask);
+    let (accept, base) = (Accept::of(&ask), ask.dicomweb());
     wish.take(&chosen(&accept, &offers(true, false))?);
     let headers = ask.headers;
     app.blocking(move |app| {
         for scope in candidates(app, &scope)? {
-            match of_instance(app, &scope, frame, &wish, &headers) {
-                Err(problem) if problem.status == StatusCode::NOT_ACCEPTABLE => {}
+            match of_instance(app, &scope, frame, &wish, &headers, &base) {
+                Err(problem) if is_of_one_picture(&problem) => {}
                 answer => return answer,
             }
         }
@@ -70,6 +72,7 @@ fn of_instance(
     frame: Option<u64>,
     wish: &Wish,
     headers: &HeaderMap,
+    base: &str,
 ) -> Answer {
     let version = subject::instance(app, scope)?;
     let pictures = Pictures::open(app, &Image::open(app, version)?)?;
@@ -80,7 +83,8 @@ fn of_instance(
     }
     let picture = pictures.picture(app, index, &wish.parameters)?;
     let media_type = wish.parameters.format.media_type();
-    Ok(tag.mark(Reply::new(StatusCode::OK).content_type(media_type).bytes(picture)))
+    let reply = Reply::new(StatusCode::OK).content_type(media_type).bytes(picture);
+    Ok(tag.mark(reply).text_header(CONTENT_LOCATION, &pictures.location(base, index)))
 }
 
 /// The instances that may stand for all, the best first.
@@ -97,7 +101,9 @@ fn candidates(app: &App, scope: &Scope) -> Result<Vec<Scope>, Problem> {
     if let Some(series) = &scope.series {
         query = query.in_series(series);
     }
-    let search = Search { query: &query, after: 0, skip: 0, take: INSTANCES_MAX };
+    // It names a study, and no key: no row has to be looked at.
+    let rows_max = u64::MAX;
+    let search = Search { query: &query, after: 0, skip: 0, take: INSTANCES_MAX, rows_max };
     let mut found = 0_u64;
     let mut series: BTreeMap<String, Shown> = BTreeMap::new();
     app.store.catalog().search(&search, &mut |instance| {

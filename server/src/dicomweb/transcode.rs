@@ -20,6 +20,7 @@ use hyper::StatusCode;
 use super::body::{Body, native_bytes};
 use super::image::{Image, Pixels, unreadable};
 use crate::http::{App, Problem};
+use crate::metrics::ErrorKind;
 
 /// What a Part 10 file has behind its preamble (PS3.10 §7.1).
 const MAGIC: &[u8] = b"DICM";
@@ -231,7 +232,7 @@ fn change(change: Change) -> json::Change {
 /// 406: it can be had as it is stored, and in no other form.
 fn unconvertible(why: &'static str) -> Problem {
     let message = "it cannot be converted; transfer-syntax=* gives it as it is stored";
-    Problem::new(StatusCode::NOT_ACCEPTABLE, message).kind("pixels").detail(why)
+    Problem::new(StatusCode::NOT_ACCEPTABLE, message).kind(ErrorKind::Pixels).detail(why)
 }
 
 #[cfg(test)]

@@ -84,6 +84,11 @@ impl Value {
         }
     }
 
+    /// Its URL, which is the one in the metadata.
+    pub(crate) fn location(&self, base: &str) -> String {
+        format!("{}/bulkdata/{}", instance_url(base, &self.image.version), self.path)
+    }
+
     /// Its forms, the one that is liked best first. Alone, frames go out decoded only, if there are
     /// several.
     pub(crate) fn offers(&self, multipart: bool) -> Vec<Offer<'_>> {
@@ -147,20 +152,22 @@ impl Value {
         feed: &mut Feed,
     ) -> Result<(), Problem> {
         let content_type = content_type(offer);
-        let url = instance_url(base, &self.image.version);
         if self.kind == Kind::Coded && offer.syntax != Some(EXPLICIT_LE) {
+            let url = instance_url(base, &self.image.version);
             let shape = Shape::of(app, &self.image, self.image.syntax())?;
             let count = shape.count();
             for (frame, number) in shape.ahead(0..count).zip(1_u64..) {
                 let frame = frame?;
-                writer.part(feed, &content_type, Some(&format!("{url}/frames/{number}")))?;
+                let length = Some(frame.len() as u64);
+                let location = format!("{url}/frames/{number}");
+                writer.part(feed, &content_type, Some(&location), length)?;
                 feed.send(frame).map_err(gone)?;
             }
             return Ok(());
         }
         let body = self.body(app, offer)?;
         let length = body.length();
-        writer.part(feed, &content_type, Some(&format!("{url}/bulkdata/{}", self.path)))?;
+        writer.part(feed, &content_type, Some(&self.location(base)), Some(length))?;
         body.send(feed, 0..length)
     }
 }

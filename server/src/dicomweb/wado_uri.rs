@@ -14,7 +14,7 @@ use cairn_dicom::render::{Shape, Viewport, Window};
 use cairn_dicom::syntax::EXPLICIT_LE;
 use cairn_store::catalog::VersionRow;
 use hyper::StatusCode;
-use hyper::header::{ACCEPT, HeaderMap};
+use hyper::header::{ACCEPT, CONTENT_LOCATION, HeaderMap};
 
 use super::accept::{Accept, DICOM, Offer};
 use super::image::Image;
@@ -138,7 +138,8 @@ impl Request {
             return Err(Problem::bad("transferSyntax is not a UID"));
         }
         let accept = Accept::parse(&format!("{DICOM}; transfer-syntax={syntax}"));
-        retrieve::single(app, shared, &self.scope, version, &accept, &self.headers)
+        let (scope, headers) = (&self.scope, &self.headers);
+        retrieve::single(app, shared, scope, version, &accept, &self.base, headers)
     }
 
     fn picture(mut self, app: &App, image: &Image) -> Answer {
@@ -160,13 +161,22 @@ impl Request {
         let picture = pictures.picture(app, index, &self.wish.parameters)?;
         let media_type = self.wish.parameters.format.media_type();
         let reply = Reply::new(StatusCode::OK).content_type(media_type).bytes(picture);
+        let reply = reply.text_header(CONTENT_LOCATION, &pictures.location(&self.base, index));
         Ok(self.wish.warn(tag.mark(reply), &self.base))
     }
 }
 
-/// Window, quality, and what is not done.
+/// Window, quality, and what is not done. What must not be asked for together is refused (PS3.18
+/// §9.5.1.2.6).
 fn wish(query: &Query) -> Result<Wish, Problem> {
     let mut wish = Wish::default();
+    let window = ["windowCenter", "windowWidth"].iter().any(|name| value(query, name).is_some());
+    if window && asks_for_dicom(query) {
+        return Err(Problem::bad("a window is for pictures, and contentType is application/dicom"));
+    }
+    if window && value(query, "presentationUID").is_some() {
+        return Err(Problem::bad("a window and a presentation state do not go together"));
+    }
     wish.parameters.window = match (value(query, "windowCenter"), value(query, "windowWidth")) {
         (None, None) => None,
         (Some(center), Some(width)) => {
@@ -181,16 +191,24 @@ fn wish(query: &Query) -> Result<Wish, Problem> {
     if let Some(quality) = value(query, "imageQuality") {
         wish.parameters.set_quality(quality).map_err(bad)?;
     }
-    for (name, note) in [
-        ("annotation", "annotation is not supported: nothing is written into pictures"),
-        ("imageAnnotation", "imageAnnotation is not supported: nothing is written into pictures"),
-        ("presentationUID", "presentationUID is not supported: the image is shown without it"),
-    ] {
-        if value(query, name).is_some() {
-            wish.note(note);
+    // By its name of today, and that of earlier editions.
+    for name in ["imageAnnotation", "annotation"] {
+        if let Some(keywords) = value(query, name) {
+            wish.annotate(keywords)?;
         }
     }
+    if value(query, "presentationUID").is_some() {
+        wish.note("presentationUID is not supported: the image is shown without it");
+    }
     Ok(wish)
+}
+
+/// Is `contentType` the DICOM file and nothing else?
+fn asks_for_dicom(query: &Query) -> bool {
+    let essence = |range: &str| range.split(';').next().unwrap_or_default().trim().to_owned();
+    value(query, "contentType").is_some_and(|types| {
+        types.split(',').all(|range| essence(range).eq_ignore_ascii_case(DICOM))
+    })
 }
 
 impl Area {

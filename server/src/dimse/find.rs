@@ -16,7 +16,8 @@ use super::identifier::{self, Identifier, Level};
 use super::negotiate::Context;
 use super::service::Model;
 use super::status;
-use crate::dicomweb::qido;
+use crate::dicomweb::qido::{self, Bookmarks};
+use crate::metrics::ErrorKind;
 
 /// Answers that are searched for at once.
 const PAGE: u64 = 500;
@@ -69,8 +70,12 @@ impl Association {
         }
         query.limit = Some(PAGE);
         let mut patients = HashSet::new();
+        let bookmarks = Bookmarks::default();
         loop {
-            let found = qido::search(&self.dimse.app.store, &query, "");
+            if self.is_cancelled(request)? {
+                return Ok((status::CANCELLED, None));
+            }
+            let found = qido::search(&self.dimse.app.store, &bookmarks, &query, "");
             let answer = match found {
                 Ok(answer) => answer,
                 Err(error) => return Ok(self.failed(&error)),
@@ -79,7 +84,8 @@ impl Association {
                 .map_err(|_| End::Failed("a search did not give JSON"))?;
             let count = objects.len() as u64;
             // Something that was asked for was not matched, or not looked for everywhere.
-            let whole = query.notes.is_empty() && !answer.is_incomplete;
+            let is_missed = answer.is_incomplete && answer.stopped_at.is_none();
+            let whole = query.notes.is_empty() && !is_missed;
             let pending = if whole { status::PENDING } else { status::PENDING_UNSUPPORTED };
             for object in objects {
                 if identifier.level == Level::Patient && !patients.insert(patient(&object)) {
@@ -94,17 +100,18 @@ impl Association {
                 let answer = request.answer(pending).with_data_set();
                 self.lock().message(context.id, &answer, &bytes)?;
             }
-            if count < PAGE {
-                return Ok((status::SUCCESS, None));
+            match answer.stopped_at {
+                Some(offset) => query.offset = offset,
+                None if count < PAGE => return Ok((status::SUCCESS, None)),
+                None => query.offset += count,
             }
-            query.offset += count;
         }
     }
 
     /// The archive could not be searched.
     pub(super) fn failed(&self, error: &cairn_store::Error) -> (u16, Option<String>) {
         tracing::warn!(%error, "the archive could not be searched");
-        self.dimse.app.metrics.error("storage");
+        self.dimse.app.metrics.error(ErrorKind::Storage);
         (status::CANNOT_UNDERSTAND, Some("the archive could not be searched".into()))
     }
 

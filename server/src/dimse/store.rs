@@ -26,6 +26,7 @@ use super::negotiate::Context;
 use super::outbound::Outbound;
 use super::status;
 use crate::http::App;
+use crate::metrics::ErrorKind;
 
 /// An answer that is owed.
 #[derive(Debug)]
@@ -261,7 +262,7 @@ impl Association {
 /// Tells an operator of what only an operator can mend.
 fn tell(app: &App, error: &cairn_store::Error) {
     if !matches!(error.kind(), cairn_store::Kind::Input) {
-        app.metrics.error("storage");
+        app.metrics.error(ErrorKind::Storage);
         tracing::warn!(%error, "an instance could not be stored");
     }
 }

@@ -12,6 +12,8 @@ use super::forwarded::{BaseUrl, Trust};
 use super::limits::{COMPOSES_MAX, Limits, PLACE_PATIENCE};
 use super::problem::Problem;
 use crate::dicomweb::prefetch::Prefetch;
+use crate::dicomweb::qido::Bookmarks;
+use crate::dicomweb::rendered::header::Headers;
 use crate::dicomweb::rendered::picture::ROOM_BYTES;
 use crate::dicomweb::room::Room;
 use crate::dicomweb::undecodable::Undecodable;
@@ -43,8 +45,12 @@ pub(crate) struct App {
     pub(crate) undecodable: Undecodable,
     /// What turned out to be no picture.
     pub(crate) unshowable: Undecodable,
+    /// What says how the values of instances are to be seen.
+    pub(crate) headers: Headers,
     /// Memory in which pictures are made.
     pub(crate) room: Room,
+    /// How far searches came.
+    pub(crate) bookmarks: Bookmarks,
     /// Frames that are read before they are asked for.
     pub(crate) prefetch: Prefetch,
     draining: AtomicBool,
@@ -85,7 +91,9 @@ impl App {
             in_flight_bytes_max: parts.in_flight_bytes_max,
             undecodable: Undecodable::default(),
             unshowable: Undecodable::default(),
+            headers: Headers::default(),
             room: Room::new(ROOM_BYTES),
+            bookmarks: Bookmarks::default(),
             prefetch: Prefetch::default(),
             draining: AtomicBool::new(false),
         }

@@ -88,8 +88,7 @@ pub(crate) fn part(headers: &HeaderMap, length: u64, tag: &Tag) -> Result<Part, 
         _ => return Ok(Part::Whole),
     };
     if range.start >= range.end {
-        let message = format!("the body has {length} bytes, and none of those asked for");
-        return Err(Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, message));
+        return Err(Problem::range(length));
     }
     Ok(Part::Bytes(range))
 }

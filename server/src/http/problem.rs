@@ -7,15 +7,16 @@ use std::borrow::Cow;
 
 use cairn_store::{Error as StoreError, Kind};
 use hyper::StatusCode;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{ALLOW, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 
 use super::limits::RETRY_AFTER_SECONDS;
 use super::reply::Reply;
+use crate::metrics::ErrorKind;
 
 /// The client went away in the middle of a reply. Nobody is told; the connection ends.
 pub(crate) fn gone(_: super::stream::Gone) -> Problem {
     Problem {
-        kind: "request",
+        kind: ErrorKind::Request,
         ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the client is gone")
     }
 }
@@ -30,15 +31,19 @@ pub(crate) struct Problem {
     /// What happened, for the log.
     pub(crate) detail: Option<String>,
     /// The word under which it is counted.
-    pub(crate) kind: &'static str,
+    pub(crate) kind: ErrorKind,
     allow: Option<&'static str>,
+    /// How long a body is of which a part was asked for that it does not have.
+    whole_bytes: Option<u64>,
 }
 
 impl Problem {
     /// A problem of the client's making.
     pub(crate) fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
-        let kind = if status.is_client_error() { "request" } else { "internal" };
-        Self { status, message: message.into(), detail: None, kind, allow: None }
+        let client = status.is_client_error();
+        let kind = if client { ErrorKind::Request } else { ErrorKind::Internal };
+        let message = message.into();
+        Self { status, message, detail: None, kind, allow: None, whole_bytes: None }
     }
 
     /// 400: what was asked makes no sense.
@@ -73,13 +78,20 @@ impl Problem {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
     }
 
+    /// 416, with the length of what there is (RFC 9110 §14.4).
+    pub(crate) fn range(length: u64) -> Self {
+        let message = format!("the body has {length} bytes, and none of those asked for");
+        let status = StatusCode::RANGE_NOT_SATISFIABLE;
+        Self { whole_bytes: Some(length), ..Self::new(status, message) }
+    }
+
     /// 503: no place free, or on the way out.
     pub(crate) fn busy(message: &'static str) -> Self {
-        Self { kind: "busy", ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message) }
+        Self { kind: ErrorKind::Busy, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message) }
     }
 
     /// Counted as this kind.
-    pub(crate) fn kind(self, kind: &'static str) -> Self {
+    pub(crate) fn kind(self, kind: ErrorKind) -> Self {
         Self { kind, ..self }
     }
 
@@ -108,6 +120,9 @@ impl Problem {
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             reply = reply.header(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
         }
+        if let Some(length) = self.whole_bytes {
+            reply = reply.text_header(CONTENT_RANGE, &format!("bytes */{length}"));
+        }
         if let Some(allow) = self.allow {
             reply = reply.header(ALLOW, HeaderValue::from_static(allow));
         }
@@ -118,29 +133,35 @@ impl Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let (status, message, kind) = match error.kind() {
-            Kind::Input => (StatusCode::BAD_REQUEST, "what was sent cannot be used", "request"),
-            Kind::NotFound => (StatusCode::NOT_FOUND, "there is nothing by that name", "request"),
+            Kind::Input => {
+                (StatusCode::BAD_REQUEST, "what was sent cannot be used", ErrorKind::Request)
+            }
+            Kind::NotFound => {
+                (StatusCode::NOT_FOUND, "there is nothing by that name", ErrorKind::Request)
+            }
             Kind::Damage => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "stored bytes are damaged; the operator has been told",
-                "damage",
+                ErrorKind::Damage,
             ),
             Kind::Storage => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the archive's storage does not answer as it should",
-                "storage",
+                ErrorKind::Storage,
             ),
             Kind::Setup => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the archive is not set up as it should be",
-                "setup",
+                ErrorKind::Setup,
             ),
-            Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "an internal fault", "internal"),
+            Kind::Internal => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "an internal fault", ErrorKind::Internal)
+            }
         };
         // The store's text names what the caller asked for, which may be a UID: of a request's own
         // faults the log needs no detail.
-        let detail = (kind != "request").then(|| error.to_string());
-        Self { status, message: message.into(), detail, kind, allow: None }
+        let detail = (kind != ErrorKind::Request).then(|| error.to_string());
+        Self { detail, kind, ..Self::new(status, message) }
     }
 }
 
@@ -159,9 +180,14 @@ mod tests {
             source: std::io::Error::from_raw_os_error(28),
         };
         let problem = Problem::from(StoreError::Stopped(std::sync::Arc::new(full)));
-        assert_eq!((problem.status, problem.kind), (StatusCode::SERVICE_UNAVAILABLE, "storage"));
+        assert_eq!(
+            (problem.status, problem.kind),
+            (StatusCode::SERVICE_UNAVAILABLE, ErrorKind::Storage)
+        );
         let reply = problem.into_reply("r");
         assert!(reply.headers.contains_key(RETRY_AFTER));
+        let reply = Problem::range(64).into_reply("r");
+        assert_eq!(reply.headers[CONTENT_RANGE], "bytes */64");
         let reply = Problem::method("GET, HEAD, OPTIONS").into_reply("r");
         assert_eq!(reply.headers[ALLOW], "GET, HEAD, OPTIONS");
     }

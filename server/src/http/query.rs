@@ -4,7 +4,7 @@ use percent_encoding::percent_decode_str;
 
 use super::problem::Problem;
 
-/// Parameters that hold media types (PS3.18 §8.3.3.1, §9.5).
+/// Parameters that hold media types (PS3.18 §8.3.3.1, §9.1.2.2.1).
 const MEDIA_TYPES: [&str; 2] = ["accept", "contentType"];
 
 /// Parameters of a request, in order; a name may come more than once.

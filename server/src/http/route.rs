@@ -319,7 +319,7 @@ fn uid(segment: &str) -> Result<String, Problem> {
     Ok(uid.into_owned())
 }
 
-/// Frame numbers from 1, by commas (PS3.18 §10.4.1.1.5; also percent-encoded commas).
+/// Frame numbers from 1, by commas (PS3.18 §10.4.1.1.6; also percent-encoded commas).
 fn frames(segment: &str) -> Result<Vec<u32>, Problem> {
     let fault = || Problem::bad("a frame list is numbers from 1 with commas");
     let list = percent_decode_str(segment).decode_utf8().map_err(|_| fault())?;

@@ -23,6 +23,7 @@ use super::query::Query;
 use super::reply::{Content, Reply, Run};
 use super::stream::{Feed, Pieces, ReplyBody};
 use super::{Ask, Problem, Route};
+use crate::metrics::ErrorKind;
 
 const NOSNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
 
@@ -112,10 +113,10 @@ impl Service {
     /// Tells the log what the client is not told.
     fn refuse(&self, problem: Problem, id: &str) -> Reply {
         self.app.metrics.error(problem.kind);
-        if problem.kind != "request" {
+        if problem.kind != ErrorKind::Request {
             tracing::warn!(
                 request = id,
-                kind = problem.kind,
+                kind = problem.kind.name(),
                 detail = problem.detail.as_deref().unwrap_or(""),
                 "a request failed: {}",
                 problem.message
@@ -167,7 +168,7 @@ impl Service {
                     app.metrics.error(problem.kind);
                     if problem.status.is_server_error() {
                         let detail = problem.detail.as_deref().unwrap_or("");
-                        tracing::warn!(kind = problem.kind, detail, "a reply broke off");
+                        tracing::warn!(kind = problem.kind.name(), detail, "a reply broke off");
                     }
                 }
             }

@@ -9,6 +9,8 @@ use reqwest::blocking::Response;
 pub(crate) struct Part {
     pub(crate) content_type: String,
     pub(crate) location: Option<String>,
+    /// Content-Length.
+    pub(crate) length: Option<u64>,
     pub(crate) bytes: Vec<u8>,
 }
 
@@ -42,13 +44,15 @@ fn split(body: &[u8], boundary: &str) -> Vec<Part> {
 fn part(bytes: &[u8]) -> Part {
     let end = find(bytes, b"\r\n\r\n").expect("an empty line behind the part's head");
     let head = std::str::from_utf8(&bytes[..end]).unwrap();
-    // Cornerstone looks for these very letters.
+    // Cornerstone looks for these very letters, in the first line.
+    assert!(head.starts_with("Content-Type:"), "{head}");
     let field = |name: &str| {
         head.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned())
     };
     Part {
         content_type: field("Content-Type:").expect("a Content-Type in its usual case"),
         location: field("Content-Location:"),
+        length: field("Content-Length:").map(|length| length.parse().unwrap()),
         bytes: bytes[end + 4..].to_vec(),
     }
 }

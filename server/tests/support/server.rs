@@ -78,6 +78,12 @@ impl Server {
         found.map_or(0, |value| value.trim().parse::<f64>().unwrap() as u64)
     }
 
+    /// Is there this very line among the figures?
+    pub(crate) fn has_metric(&self, line: &str) -> bool {
+        let text = client().get(self.url("/metrics")).send().unwrap().text().unwrap();
+        text.lines().any(|known| known == line)
+    }
+
     pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -96,6 +102,15 @@ impl Server {
     pub(crate) fn terminate(&mut self) -> i32 {
         self.signal("-TERM");
         self.wait()
+    }
+
+    /// Has it set a handler of this signal at this moment (proc_pid_status(5), `SigCgt`)?
+    #[cfg(target_os = "linux")]
+    pub(crate) fn catches(&self, signal: u32) -> bool {
+        let status = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(status).unwrap();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        u64::from_str_radix(mask.trim(), 16).unwrap() >> (signal - 1) & 1 == 1
     }
 
     pub(crate) fn signal(&self, signal: &str) {

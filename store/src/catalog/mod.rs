@@ -10,11 +10,12 @@ mod sqlite;
 mod sqlite_commitment;
 mod sqlite_narrow;
 mod sqlite_read;
+mod sqlite_rows;
 mod sqlite_search;
 mod sqlite_write;
 mod values;
 
-pub use search::{Found, Search};
+pub use search::{Found, Reach, Search, Stop};
 pub use sqlite::SqliteCatalog;
 
 use cairn_chunker::id::{ChunkId, DatasetHash, LeafHash, PixelDigest};
@@ -339,7 +340,7 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
     fn attributes(&self, study: &str, series: &str, sop: &str) -> Result<Option<Attributes>>;
 
     /// What matches a query, in the order of [`Found::number`].
-    fn search(&self, search: &Search<'_>, visit: Visitor<'_, Found>) -> Result<()>;
+    fn search(&self, search: &Search<'_>, visit: Visitor<'_, Found>) -> Result<Reach>;
 
     /// The newest record of a study.
     fn study_record(&self, study: &str) -> Result<Option<StudyEntry>>;
@@ -371,6 +372,9 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
 
     /// A storage commitment by its transaction UID.
     fn commitment(&self, uid: &str) -> Result<Option<CommitmentRow>>;
+
+    /// Before the archive is closed: what is soon done so that it is found in order.
+    fn tidy(&self) -> Result<()>;
 
     /// Puts everything committed into the main file; keeps side files small.
     fn checkpoint(&self) -> Result<()>;

@@ -35,6 +35,27 @@ pub struct Search<'a> {
     pub skip: u64,
     /// How many to give at most.
     pub take: u64,
+    /// How many rows to look at, where only a look at each tells whether it matches; at least one.
+    /// Heeded in searches for instances that name no study, which could look at all of an archive.
+    pub rows_max: u64,
+}
+
+/// How far a search came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// Rows that were looked at, of those that count against [`Search::rows_max`].
+    pub rows: u64,
+    /// It ended because of that bound: neither is the page full, nor is there nothing more.
+    pub stopped: Option<Stop>,
+}
+
+/// Where a search ended that may look at no more rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// All up to this number were looked at, and none behind it: [`Search::after`] goes on from here.
+    pub number: u64,
+    /// How many of them match, those passed over included.
+    pub matches: u64,
 }
 
 /// Something that was found.

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, params};
 
 use super::schema::{SCHEMA, SCHEMA_VERSION};
@@ -22,6 +23,15 @@ use crate::pack::PackId;
 /// come in no order, so a commit touches leaves all over two indexes: with a million instances these
 /// take some 80 MiB, and what is not cached is read again for each commit.
 const WRITER_CACHE_KIB: i64 = 128 * 1024;
+
+/// Pages (of 4 KiB) that the write-ahead log takes before they are brought into the file: 192 MiB. With
+/// a million instances each commit touches some thousand leaves that come in no order, more than
+/// SQLite brings in after (1000); the longer that waits, the more of them were touched several times.
+const CHECKPOINT_PAGES: i64 = 48 * 1024;
+
+/// At the end the log is brought in if it is no longer than this: soon done, and a small catalog is
+/// one file. A longer one is left to whoever opens the catalog next.
+const CLOSING_LOG_BYTES_MAX: u64 = 16 << 20;
 
 /// Page cache of each connection that reads. There are as many as threads read at once, and the
 /// system's own cache stands behind them.
@@ -53,6 +63,10 @@ impl SqliteCatalog {
     pub fn open(path: &Path) -> Result<Self> {
         let writer = Connection::open(path).map_err(fault("open"))?;
         prepare(&writer, WRITER_CACHE_KIB)?;
+        writer
+            .pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)
+            .and_then(|()| writer.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true))
+            .map_err(fault("be set up"))?;
         let version: i64 = writer
             .pragma_query_value(None, "user_version", |row| row.get(0))
             .map_err(fault("read its version"))?;
@@ -75,6 +89,13 @@ impl SqliteCatalog {
             }
         }
         Ok(Self { path: path.to_owned(), writer: Mutex::new(writer), readers: Mutex::default() })
+    }
+
+    /// Is the write-ahead log soon brought in?
+    pub(super) fn log_is_short(&self) -> bool {
+        let mut path = self.path.clone().into_os_string();
+        path.push("-wal");
+        std::fs::metadata(path).is_ok_and(|log| log.len() <= CLOSING_LOG_BYTES_MAX)
     }
 
     pub(super) fn write(&self) -> MutexGuard<'_, Connection> {

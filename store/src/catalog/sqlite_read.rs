@@ -7,8 +7,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::sqlite::{SqliteCatalog, chunk_key, fault, uid_key};
 use super::values::unpack_values;
 use super::{
-    Batch, Catalog, CommitmentRow, Existence, Found, Location, PackNo, PackRow, PackState, Search,
-    SeriesRow, SeriesState, StudyRow, Totals, VersionRow, Visitor, sqlite_search,
+    Batch, Catalog, CommitmentRow, Existence, Found, Location, PackNo, PackRow, PackState, Reach,
+    Search, SeriesRow, SeriesState, StudyRow, Totals, VersionRow, Visitor, sqlite_search,
 };
 use crate::commit::{Outcome, StudyEntry, Target};
 use crate::error::{Error, Result};
@@ -363,7 +363,7 @@ impl Catalog for SqliteCatalog {
         Ok(Some(attributes))
     }
 
-    fn search(&self, search: &Search<'_>, visit: Visitor<'_, Found>) -> Result<()> {
+    fn search(&self, search: &Search<'_>, visit: Visitor<'_, Found>) -> Result<Reach> {
         self.read(|connection| sqlite_search::search(connection, search, visit))
     }
 
@@ -478,9 +478,46 @@ impl Catalog for SqliteCatalog {
         self.find_commitment(uid)
     }
 
+    fn tidy(&self) -> Result<()> {
+        if self.log_is_short() { self.checkpoint() } else { Ok(()) }
+    }
+
     fn checkpoint(&self) -> Result<()> {
-        self.write()
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-            .map_err(fault("be written out"))
+        const FAULT: &str = "be written out";
+        // A reader in the way is told by a value, not by an error.
+        let blocked: bool = self
+            .write()
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+            .map_err(fault(FAULT))?;
+        if blocked {
+            let source = "somebody reads what was before".into();
+            return Err(Error::Catalog { action: FAULT, source });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_that_a_reader_blocks_is_no_success() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("catalog.sqlite");
+        let catalog = SqliteCatalog::open(&path).unwrap();
+        let log = || std::fs::metadata(folder.path().join("catalog.sqlite-wal")).unwrap().len();
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN; SELECT count(*) FROM pack;").unwrap();
+        catalog.write().busy_timeout(std::time::Duration::from_millis(50)).unwrap();
+        catalog.add_pack(PackId([1; 16]), 0).unwrap();
+        assert!(catalog.checkpoint().is_err());
+        assert!(log() > 0);
+        other.execute_batch("COMMIT").unwrap();
+        catalog.tidy().unwrap();
+        assert_eq!(log(), 0);
+        drop(catalog);
+        assert_eq!(SqliteCatalog::open(&path).unwrap().packs().unwrap().len(), 1);
     }
 }

@@ -6,31 +6,32 @@
 //! first series of a later study has a greater number than that of an earlier one, and the same holds
 //! for the first instances of series. Once a page is full of smaller numbers than the first child could
 //! have, nothing behind can matter.
+//!
+//! A search for instances in no study may have to look at each of them. It looks at so many rows and
+//! then says how far it came. What goes down from series is not in the order of numbers, so what it has
+//! found by then is no beginning of the whole: it is dropped, and instances are looked at in their order.
 
+use std::cell::Cell;
 use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
 
-use cairn_dicom::attributes::{Attributes, Level};
+use cairn_dicom::attributes::Level;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 
 use super::Visitor;
-use super::search::{Found, Plan, Search, computed};
+use super::search::{Found, Plan, Reach, Search, Stop};
 use super::sqlite::fault;
 use super::sqlite_narrow::{Narrow, infix_name};
-use super::values::unpack_values;
+use super::sqlite_rows::Parents;
 use crate::error::Result;
 
-const STUDY_INSTANCE_UID: u32 = 0x0020_000D;
-const SERIES_INSTANCE_UID: u32 = 0x0020_000E;
-const SOP_INSTANCE_UID: u32 = 0x0008_0018;
-const SOP_CLASS_UID: u32 = 0x0008_0016;
-const ACTION: &str = "search";
+pub(super) const ACTION: &str = "search";
 
 /// Of a row of `study`: something of it is shown.
 const SHOWN: &str = "EXISTS (SELECT 1 FROM series s WHERE s.study = study.no AND s.instances > 0)";
 
-const CONTINUE: Result<ControlFlow<()>> = Ok(ControlFlow::Continue(()));
+pub(super) const CONTINUE: Result<ControlFlow<()>> = Ok(ControlFlow::Continue(()));
 const STOP: Result<ControlFlow<()>> = Ok(ControlFlow::Break(()));
 
 /// What is done with each number; `Break` ends the walk.
@@ -41,9 +42,9 @@ pub(super) fn search(
     connection: &Connection,
     search: &Search<'_>,
     visit: Visitor<'_, Found>,
-) -> Result<()> {
+) -> Result<Reach> {
     if search.take == 0 {
-        return Ok(());
+        return Ok(Reach::default());
     }
     let transaction = connection.unchecked_transaction().map_err(fault(ACTION))?;
     let searcher = Searcher {
@@ -51,15 +52,20 @@ pub(super) fn search(
         search,
         plan: Plan::new(search.query),
         after: i64::try_from(search.after).unwrap_or(i64::MAX),
+        rows: Cell::new(0),
+        rows_max: Cell::new(u64::MAX),
+        stopped: Cell::new(None),
     };
     let skip = usize::try_from(search.skip).unwrap_or(usize::MAX);
     let take = usize::try_from(search.take).unwrap_or(usize::MAX);
     let numbers = searcher.numbers(skip.saturating_add(take))?;
+    let matches = numbers.len() as u64;
     let mut parents = Parents::default();
     for number in numbers.into_iter().skip(skip) {
         visit(searcher.found(number, &mut parents)?)?;
     }
-    Ok(())
+    let stopped = searcher.stopped.get().map(|number| Stop { number: number as u64, matches });
+    Ok(Reach { rows: searcher.rows.get(), stopped })
 }
 
 /// The smallest numbers of those it was given.
@@ -81,18 +87,17 @@ impl Smallest {
     }
 }
 
-/// Attributes of the study and series of the last row, which the next one often shares.
-#[derive(Default)]
-struct Parents {
-    study: Option<(i64, String, Attributes)>,
-    series: Option<(i64, String, Attributes)>,
-}
-
-struct Searcher<'a> {
+pub(super) struct Searcher<'a> {
     connection: &'a Connection,
-    search: &'a Search<'a>,
-    plan: Plan<'a>,
+    pub(super) search: &'a Search<'a>,
+    pub(super) plan: Plan<'a>,
     after: i64,
+    /// Rows that were looked at,
+    rows: Cell<u64>,
+    /// and how many may be: with more, whatever goes on ends.
+    rows_max: Cell<u64>,
+    /// The last number that was looked at when no more rows may be.
+    stopped: Cell<Option<i64>>,
 }
 
 impl Searcher<'_> {
@@ -105,16 +110,24 @@ impl Searcher<'_> {
                 self.find_series_of_studies(&mut smallest)?;
             }
             Level::Series => self.find_series(&mut smallest)?,
-            Level::Instance => {
-                let narrow = Narrow::sop_instances(self.search.query);
-                if !narrow.is_empty() || !self.narrows_studies() && !self.narrows_series() {
-                    self.find_instances(&narrow, &mut smallest)?;
-                } else {
-                    self.find_instances_of_series(&mut smallest)?;
-                }
-            }
+            Level::Instance => self.find_instances(&mut smallest)?,
         }
         Ok(smallest.heap.into_sorted_vec())
+    }
+
+    /// The bound on rows, if there is one for this search.
+    fn bound(&self) -> u64 {
+        let bounded = self.search.query.study.is_none();
+        if bounded { self.search.rows_max.max(1) } else { u64::MAX }
+    }
+
+    /// A row is looked at.
+    fn look(&self) {
+        self.rows.set(self.rows.get() + 1);
+    }
+
+    fn is_spent(&self) -> bool {
+        self.rows.get() >= self.rows_max.get()
     }
 
     fn narrows_studies(&self) -> bool {
@@ -174,8 +187,29 @@ impl Searcher<'_> {
         })
     }
 
+    fn find_instances(&self, smallest: &mut Smallest) -> Result<()> {
+        let narrow = Narrow::sop_instances(self.search.query);
+        if !narrow.is_empty() || !self.narrows_studies() && !self.narrows_series() {
+            return self.find_instances_in_order(&narrow, smallest);
+        }
+        self.rows_max.set(self.bound());
+        self.find_instances_of_series(smallest)?;
+        let spent = self.is_spent();
+        self.rows_max.set(u64::MAX);
+        if spent {
+            smallest.heap.clear();
+            self.find_instances_in_order(&narrow, smallest)?;
+        }
+        Ok(())
+    }
+
     /// Instances that are known by their UIDs, or all of them.
-    fn find_instances(&self, narrow: &Narrow, smallest: &mut Smallest) -> Result<()> {
+    fn find_instances_in_order(&self, narrow: &Narrow, smallest: &mut Smallest) -> Result<()> {
+        // Where nothing is to be looked at, a page ends by itself.
+        let looks = self.narrows_studies() || self.narrows_series();
+        let looks = looks || !self.plan.instance.is_empty();
+        let mut left = if looks { self.bound() } else { u64::MAX };
+        let (mut last, mut last_series) = (self.after, None);
         let sql = format!(
             "SELECT no, series FROM instance WHERE no > ?1 AND visible <> 0{} ORDER BY no",
             narrow.sql
@@ -183,10 +217,24 @@ impl Searcher<'_> {
         let mut values = vec![Value::Integer(self.after)];
         values.extend(narrow.values.iter().cloned());
         self.walk(&sql, &values, &mut |row| {
-            let (instance, series): (i64, i64) = (integer(row, 0)?, integer(row, 1)?);
-            if self.instance_holds(instance)? && self.ancestors_hold(series)? {
-                smallest.push(instance);
+            if left == 0 {
+                self.stopped.set(Some(last));
+                return STOP;
             }
+            left -= 1;
+            let (instance, series): (i64, i64) = (integer(row, 0)?, integer(row, 1)?);
+            if self.instance_holds(instance)? {
+                // Instances of a series mostly arrive together.
+                let holds = match last_series {
+                    Some((known, holds)) if known == series => holds,
+                    _ => self.ancestors_hold(series)?,
+                };
+                last_series = Some((series, holds));
+                if holds {
+                    smallest.push(instance);
+                }
+            }
+            last = instance;
             if smallest.heap.len() >= smallest.room { STOP } else { CONTINUE }
         })
     }
@@ -235,6 +283,9 @@ impl Searcher<'_> {
                 let shown =
                     self.number(&format!("SELECT no FROM study WHERE no = ?1 AND {SHOWN}"), study)?;
                 if shown == study && self.study_holds(study)? && each(study)?.is_break() {
+                    break;
+                }
+                if self.is_spent() {
                     break;
                 }
             }
@@ -323,6 +374,7 @@ impl Searcher<'_> {
     }
 
     fn study_holds(&self, study: i64) -> Result<bool> {
+        self.look();
         let Plan { study: own, study_sums, .. } = &self.plan;
         if let Some(uid) = &self.search.query.study {
             let sql = "SELECT count(*) FROM study WHERE no = ?1 AND uid = ?2";
@@ -339,163 +391,26 @@ impl Searcher<'_> {
         if !self.narrows_series() {
             return Ok(true);
         }
+        self.look();
         let (uid, attributes) = self.series(series)?;
         let in_scope = self.search.query.series.as_ref().is_none_or(|wanted| *wanted == uid);
         Ok(in_scope && self.plan.series.hold(&attributes))
     }
 
     fn instance_holds(&self, instance: i64) -> Result<bool> {
-        Ok(self.plan.instance.is_empty() || self.plan.instance.hold(&self.instance(instance)?.2))
-    }
-
-    /// UID and attributes of a study, sums excluded.
-    fn study(&self, study: i64) -> Result<(String, Attributes)> {
-        let sql = "SELECT uid, attributes FROM study WHERE no = ?1";
-        self.row(sql, study, STUDY_INSTANCE_UID)
-    }
-
-    /// UID and attributes of a series, sums included.
-    fn series(&self, series: i64) -> Result<(String, Attributes)> {
-        let sql = "SELECT uid, attributes, instances FROM series WHERE no = ?1";
-        let mut count = 0i64;
-        let (uid, mut attributes) = self.row_with(sql, series, SERIES_INSTANCE_UID, |row| {
-            count = row.get(2)?;
-            Ok(())
-        })?;
-        attributes.set(computed::NUMBER_OF_SERIES_RELATED_INSTANCES, count.to_string());
-        Ok((uid, attributes))
-    }
-
-    /// Series, UID and attributes of an instance.
-    fn instance(&self, instance: i64) -> Result<(i64, String, Attributes)> {
-        let sql = "SELECT i.uid, i.attributes, i.series, class.uid, syntax.uid FROM instance i
-            JOIN version v ON v.instance = i.no AND v.seq = i.visible
-            JOIN term class ON class.no = v.class JOIN term syntax ON syntax.no = v.syntax
-            WHERE i.no = ?1";
-        let (mut series, mut class, mut syntax) = (0i64, String::new(), String::new());
-        let (uid, mut attributes) = self.row_with(sql, instance, SOP_INSTANCE_UID, |row| {
-            (series, class, syntax) = (row.get(2)?, row.get(3)?, row.get(4)?);
-            Ok(())
-        })?;
-        attributes.set(SOP_CLASS_UID, class);
-        attributes.set(computed::AVAILABLE_TRANSFER_SYNTAX_UID, syntax);
-        Ok((series, uid, attributes))
-    }
-
-    /// What is computed for a study.
-    fn study_sums(&self, study: i64) -> Result<Attributes> {
-        let (mut modalities, mut series, mut instances) = (Vec::<String>::new(), 0u64, 0u64);
-        let sql = "SELECT modality, instances FROM series WHERE study = ?1 AND instances > 0
-            ORDER BY no";
-        self.walk(sql, &[Value::Integer(study)], &mut |row| {
-            let modality: String = row.get(0).map_err(fault(ACTION))?;
-            if !modality.is_empty() && !modalities.contains(&modality) {
-                modalities.push(modality);
-            }
-            series += 1;
-            instances += integer(row, 1)? as u64;
-            CONTINUE
-        })?;
-        let mut sums = Attributes::from_iter([
-            (computed::INSTANCE_AVAILABILITY, "ONLINE".to_owned()),
-            (computed::MODALITIES_IN_STUDY, modalities.join("\\")),
-            (computed::NUMBER_OF_STUDY_RELATED_SERIES, series.to_string()),
-            (computed::NUMBER_OF_STUDY_RELATED_INSTANCES, instances.to_string()),
-        ]);
-        if self.plan.classes {
-            sums.set(computed::SOP_CLASSES_IN_STUDY, self.classes(study)?);
+        if self.plan.instance.is_empty() {
+            return Ok(true);
         }
-        Ok(sums)
+        self.look();
+        Ok(self.plan.instance.hold(&self.instance(instance)?.2))
     }
 
-    /// SOP classes of a study, in the order in which they came.
-    fn classes(&self, study: i64) -> Result<String> {
-        let mut classes = Vec::<String>::new();
-        let sql = "SELECT term.uid FROM series JOIN instance i ON i.series = series.no
-            JOIN version v ON v.instance = i.no AND v.seq = i.visible
-            JOIN term ON term.no = v.class WHERE series.study = ?1 GROUP BY term.no";
-        self.walk(sql, &[Value::Integer(study)], &mut |row| {
-            classes.push(row.get(0).map_err(fault(ACTION))?);
-            CONTINUE
-        })?;
-        Ok(classes.join("\\"))
-    }
-
-    /// Everything about one result.
-    fn found(&self, number: i64, parents: &mut Parents) -> Result<Found> {
-        let (mut instance, mut series, mut study) = (None, None, number);
-        if self.search.query.level == Level::Instance {
-            let (of, uid, attributes) = self.instance(number)?;
-            instance = Some((uid, attributes));
-            series = Some(of);
-        }
-        if self.search.query.level == Level::Series {
-            series = Some(number);
-        }
-        if let Some(series) = series {
-            if parents.series.as_ref().is_none_or(|(known, ..)| *known != series) {
-                let (uid, attributes) = self.series(series)?;
-                parents.series = Some((series, uid, attributes));
-            }
-            study = self.number("SELECT study FROM series WHERE no = ?1", series)?;
-        }
-        if parents.study.as_ref().is_none_or(|(known, ..)| *known != study) {
-            let (uid, mut attributes) = self.study(study)?;
-            attributes.extend(&self.study_sums(study)?);
-            parents.study = Some((study, uid, attributes));
-        }
-        let (study_uid, mut attributes) = parents
-            .study
-            .as_ref()
-            .map(|(_, uid, all)| (uid.clone(), all.clone()))
-            .unwrap_or_default();
-        let of_series = parents.series.as_ref().filter(|_| series.is_some());
-        if let Some((.., of_series)) = of_series {
-            attributes.extend(of_series);
-        }
-        if let Some((_, of_instance)) = &instance {
-            attributes.extend(of_instance);
-        }
-        Ok(Found {
-            number: number as u64,
-            study_uid,
-            series_uid: of_series.map(|(_, uid, _)| uid.clone()),
-            sop_instance_uid: instance.map(|(uid, _)| uid),
-            attributes,
-        })
-    }
-
-    fn row(&self, sql: &str, no: i64, uid_tag: u32) -> Result<(String, Attributes)> {
-        self.row_with(sql, no, uid_tag, |_| Ok(()))
-    }
-
-    /// A row whose first columns are a UID and packed attributes.
-    fn row_with(
-        &self,
-        sql: &str,
-        no: i64,
-        uid_tag: u32,
-        rest: impl FnOnce(&Row<'_>) -> rusqlite::Result<()>,
-    ) -> Result<(String, Attributes)> {
-        let mut attributes = Attributes::default();
-        let mut unpacked = Ok(());
-        let uid = self.one(sql, &[Value::Integer(no)], |row| {
-            unpacked = unpack_values(row.get_ref(1)?.as_blob()?, &mut attributes);
-            rest(row)?;
-            row.get::<_, String>(0)
-        })?;
-        unpacked?;
-        let uid = uid.unwrap_or_default();
-        attributes.set(uid_tag, uid.clone());
-        Ok((uid, attributes))
-    }
-
-    fn number(&self, sql: &str, of: i64) -> Result<i64> {
+    pub(super) fn number(&self, sql: &str, of: i64) -> Result<i64> {
         let number = self.one(sql, &[Value::Integer(of)], |row| row.get::<_, Option<i64>>(0))?;
         Ok(number.flatten().unwrap_or_default())
     }
 
-    fn one<T>(
+    pub(super) fn one<T>(
         &self,
         sql: &str,
         values: &[Value],
@@ -509,7 +424,7 @@ impl Searcher<'_> {
         .map_err(fault(ACTION))
     }
 
-    fn walk(
+    pub(super) fn walk(
         &self,
         sql: &str,
         values: &[Value],
@@ -518,7 +433,7 @@ impl Searcher<'_> {
         let mut statement = self.connection.prepare_cached(sql).map_err(fault(ACTION))?;
         let mut rows = statement.query(params_from_iter(values)).map_err(fault(ACTION))?;
         while let Some(row) = rows.next().map_err(fault(ACTION))? {
-            if each(row)?.is_break() {
+            if each(row)?.is_break() || self.is_spent() {
                 break;
             }
         }
@@ -526,6 +441,6 @@ impl Searcher<'_> {
     }
 }
 
-fn integer(row: &Row<'_>, column: usize) -> Result<i64> {
+pub(super) fn integer(row: &Row<'_>, column: usize) -> Result<i64> {
     row.get(column).map_err(fault(ACTION))
 }

@@ -53,6 +53,9 @@ const MESSAGES_MAX: usize = 64;
 /// Commits that may wait for the disk: one, so that the writer is never far ahead of what is durable.
 const COMMITS_MAX: usize = 1;
 
+/// Commits under way at most: those that wait, one at the disk, one that waits for its place.
+pub const COMMITS_UNDER_WAY_MAX: u64 = COMMITS_MAX as u64 + 2;
+
 /// What has happened so far; for progress, summaries and metrics.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -204,6 +207,12 @@ impl Ingest {
     #[must_use]
     pub fn waiting_bytes(&self) -> u64 {
         self.pipeline.waiting_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Batches that are closed and not durable yet; at most [`COMMITS_UNDER_WAY_MAX`].
+    #[must_use]
+    pub fn commits_under_way(&self) -> u64 {
+        self.pipeline.commits_under_way.load(Ordering::SeqCst)
     }
 
     /// Takes an object in, on the caller's thread as far as reading and cutting go.

@@ -21,6 +21,7 @@ use cairn_dicom::probe::{Framing, PROBE_BYTES, probe};
 use cairn_dicom::split::Splitter;
 
 use super::assembly::{Assembly, Ending};
+use super::buffer::Charge;
 use super::encode::{Cut, dispatch};
 use super::message::{Ack, Group, Message, Receipt};
 use super::{Counters, Pipeline, Stage, now_ms};
@@ -103,6 +104,9 @@ pub struct Incoming<'a> {
     pub admission: Admission,
 }
 
+/// The most that is read before a buffer is asked for.
+const FIRST_READ_BYTES: usize = 8 << 10;
+
 /// Plain bytes of chunks that make one job for rayon.
 const JOB_BYTES: usize = 1 << 20;
 
@@ -162,23 +166,39 @@ impl Input<'_> {
         // Whoever waits for memory must not hold any, or all could wait for each other.
         let left = self.window.to_vec();
         self.window = Bytes::new();
-        let mut buffer = pipeline.pool.acquire(want.max(left.len() + 1));
+        // Nor may whoever waits for a sender hold more than what that sender sent: a few that stand
+        // still would keep all others from being served.
+        let mut kept = Charge::new(&pipeline.pool);
+        kept.add(left.len());
+        let mut first = [0; FIRST_READ_BYTES];
+        let most = want.saturating_sub(left.len()).clamp(1, FIRST_READ_BYTES);
+        let got = self.read(&mut first[..most])?;
+        drop(kept);
+        let want = want.max(left.len() + got);
+        let mut buffer = pipeline.pool.acquire(want);
         buffer[..left.len()].copy_from_slice(&left);
-        let mut end = left.len();
-        let room = buffer.len().min(want.max(left.len() + 1));
-        while end < room {
-            match self.reader.read(&mut buffer[end..room]) {
-                Ok(0) => {
-                    self.ended = true;
-                    break;
+        let mut end = left.len() + got;
+        buffer[left.len()..end].copy_from_slice(&first[..got]);
+        let room = buffer.len().min(want);
+        while end < room && !self.ended {
+            end += self.read(&mut buffer[end..room])?;
+        }
+        self.window = buffer.freeze().slice(..end);
+        Ok(())
+    }
+
+    /// What comes next, once there is some; nothing only at the end.
+    fn read(&mut self, into: &mut [u8]) -> Result<usize> {
+        loop {
+            match self.reader.read(into) {
+                Ok(got) => {
+                    self.ended = got == 0;
+                    return Ok(got);
                 }
-                Ok(got) => end += got,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(Error::Source(error)),
             }
         }
-        self.window = buffer.freeze().slice(..end);
-        Ok(())
     }
 }
 

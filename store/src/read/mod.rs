@@ -4,6 +4,7 @@
 //! not have its name ever leaves here. Packs are read with positioned reads rather than maps: a bad
 //! sector or a file cut short under a map would end the process instead of one request.
 
+mod memory;
 mod packs;
 mod ranges;
 
@@ -17,6 +18,7 @@ use bytes::Bytes;
 use cairn_chunker::codec;
 use cairn_chunker::frames::Frames;
 use cairn_chunker::id::ChunkId;
+use cairn_chunker::limits::MANIFEST_BYTES_MAX;
 use cairn_chunker::manifest::{ChunkRef, Envelope, Manifest};
 use cairn_dicom::object::Identity;
 use moka::sync::Cache;
@@ -161,13 +163,15 @@ impl Reader {
         if header.kind != RecordKind::Chunk {
             return Err(self.damaged(place, "the record is no chunk"));
         }
-        let plain = if header.codec == codec::Codec::Stored {
-            payload
-        } else {
-            codec::decode(header.codec, &payload, header.plain_bytes as usize)
-                .map_err(|_| self.damaged(place, "the chunk cannot be decoded"))?
-        };
-        Ok(plain.into())
+        if header.codec == codec::Codec::Stored {
+            return Ok(payload.into());
+        }
+        let bytes = header.plain_bytes as usize;
+        if bytes > MANIFEST_BYTES_MAX {
+            return Err(self.damaged(place, "the chunk is longer than any"));
+        }
+        memory::filled(bytes, |plain| codec::decode_into(header.codec, &payload, plain))
+            .map_err(|_| self.damaged(place, "the chunk cannot be decoded"))
     }
 
     fn block(&self, place: Location) -> Result<Arc<OpenedBlock>> {

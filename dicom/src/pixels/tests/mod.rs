@@ -192,13 +192,17 @@ fn header_changes_by_tag() {
 
 #[test]
 fn every_syntax_that_dicom_rs_reads() {
-    use dicom_encoding::transfer_syntax::TransferSyntaxIndex;
-    for entry in dicom_transfer_syntax_registry::TransferSyntaxRegistry.iter() {
-        if entry.can_decode_all() && !syntax::Syntax::of(entry.uid()).deflated {
-            assert!(transcodable(entry.uid()), "{}", entry.uid());
-        }
+    for uid in [syntax::IMPLICIT_LE, syntax::EXPLICIT_LE, syntax::EXPLICIT_BE, syntax::RLE] {
+        assert!(transcodable(uid), "{uid}");
     }
-    let _index = dicom_transfer_syntax_registry::TransferSyntaxRegistry.get(syntax::RLE);
+    // What dicom-transfer-syntax-registry 0.10.1 decodes with all of its features.
+    for end in [
+        "1.98", "4.50", "4.51", "4.57", "4.70", "4.80", "4.81", "4.90", "4.91", "4.92", "4.93",
+        "4.110", "4.111", "4.112", "4.201", "4.202", "4.203", "8.1",
+    ] {
+        let uid = format!("1.2.840.10008.1.2.{end}");
+        assert!(transcodable(&uid), "{uid}");
+    }
     for uid in ["1.2.840.10008.1.2.4.94", "1.2.840.10008.1.2.4.100", "1.2.840.10008.1.2.4.205"] {
         assert!(!transcodable(uid), "{uid}");
     }

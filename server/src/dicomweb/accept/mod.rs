@@ -8,6 +8,14 @@
 //! 3. A range that names a media type and no transfer syntax means the default of that type:
 //!    Explicit VR Little Endian for application/dicom and application/octet-stream, tables 8.7.3-2 to
 //!    -5. `transfer-syntax=*`, and ranges with wildcards, take any.
+//! 4. The `accept` parameter is looked at first; only if nothing of it can be given, the Accept field
+//!    (§8.7.8.1).
+//!
+//! Rule 3 departs from §8.7.8.2 in one point: a wildcard means objects as they are stored, where the
+//! standard has the default syntax of the default media type. Whoever asks for `*/*` (a browser, curl, a
+//! script that sets nothing) wants the original; decoded, it would be several times as long, slow to
+//! make, and another object than the one that was sent. Who needs Explicit VR Little Endian names
+//! application/dicom, and gets it.
 //!
 //! Reading is lenient, since clients are: `type=` with quotes or without, parameters in any order and
 //! case, `multipart/related` without a type. What cannot be read matches nothing and harms nothing.
@@ -15,7 +23,7 @@
 mod parse;
 mod table;
 
-pub(in crate::dicomweb) use parse::split as split_outside_quotes;
+pub(in crate::dicomweb) use parse::{parameter, split as split_outside_quotes};
 pub(crate) use table::{media_type_of, video_type_of};
 
 use hyper::header::ACCEPT;
@@ -31,6 +39,9 @@ pub(crate) const DICOM_XML: &str = "application/dicom+xml";
 pub(crate) const DICOM: &str = "application/dicom";
 /// Bytes.
 pub(crate) const OCTETS: &str = "application/octet-stream";
+
+/// The transfer syntax of an [`Offer`] for who names a media type and leaves the syntax open.
+pub(crate) const LEFT_OPEN: &str = "";
 
 /// One way in which a resource can be given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,16 +75,19 @@ impl<'a> Offer<'a> {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Accept {
     ranges: Vec<MediaRange>,
+    /// What counts if nothing of those can be given.
+    otherwise: Vec<MediaRange>,
 }
 
 impl Accept {
     /// What a request accepts: its `accept` parameter (PS3.18 §8.3.3.1), which exists for links and so
-    /// wins, else its Accept fields, else anything.
+    /// comes first, else its Accept fields, else anything.
     pub(crate) fn of(ask: &Ask) -> Self {
         let parameter = ask.query.get("accept").filter(|text| !text.trim().is_empty());
         let field = ask.list(&ACCEPT).filter(|text| !text.trim().is_empty());
         match (parameter, field) {
-            (Some(text), _) => Self::parse(text),
+            (Some(text), Some(field)) => Self::parse(text).or(&field),
+            (Some(text), None) => Self::parse(text),
             (None, Some(text)) => Self::parse(&text),
             (None, None) => Self::parse("*/*"),
         }
@@ -81,7 +95,12 @@ impl Accept {
 
     /// Reads the value of an Accept field.
     pub(crate) fn parse(text: &str) -> Self {
-        Self { ranges: parse::ranges(text) }
+        Self { ranges: parse::ranges(text), otherwise: Vec::new() }
+    }
+
+    /// With what counts if nothing of this can be given.
+    fn or(self, field: &str) -> Self {
+        Self { otherwise: parse::ranges(field), ..self }
     }
 
     /// The place of the best offer.
@@ -89,31 +108,27 @@ impl Accept {
     /// # Errors
     /// 406 if none is accepted.
     pub(crate) fn choose(&self, offers: &[Offer<'_>]) -> Result<usize, Problem> {
-        let mut best: Option<(u16, usize)> = None;
-        for (place, offer) in offers.iter().enumerate() {
-            let weight = self.weight(offer);
-            if weight > best.map_or(0, |(most, _)| most) {
-                best = Some((weight, place));
-            }
+        let place = best(&self.ranges, offers).or_else(|| best(&self.otherwise, offers));
+        place.ok_or_else(Problem::not_acceptable)
+    }
+}
+
+/// The place of the offer of most weight, the first of equals.
+fn best(ranges: &[MediaRange], offers: &[Offer<'_>]) -> Option<usize> {
+    let mut best: Option<(u16, usize)> = None;
+    for (place, offer) in offers.iter().enumerate() {
+        let weight = weight(ranges, offer);
+        if weight > best.map_or(0, |(most, _)| most) {
+            best = Some((weight, place));
         }
-        best.map(|(_, place)| place).ok_or_else(Problem::not_acceptable)
     }
+    best.map(|(_, place)| place)
+}
 
-    /// Does the client take this media type in whatever transfer syntax is the default?
-    pub(crate) fn leaves_syntax_open(&self, media_type: &str, multipart: bool) -> bool {
-        let offer = Offer { media_type, syntax: None, multipart };
-        self.ranges.iter().any(|range| {
-            let open = range.parameter("transfer-syntax").is_none();
-            open && range.weight > 0 && fit(range, &offer).is_some()
-        })
-    }
-
-    /// How much an offer is wanted, in thousandths; 0: not at all.
-    fn weight(&self, offer: &Offer<'_>) -> u16 {
-        let matches =
-            self.ranges.iter().filter_map(|range| Some((fit(range, offer)?, range.weight)));
-        matches.max().map_or(0, |(_, weight)| weight)
-    }
+/// How much an offer is wanted, in thousandths; 0: not at all.
+fn weight(ranges: &[MediaRange], offer: &Offer<'_>) -> u16 {
+    let matches = ranges.iter().filter_map(|range| Some((fit(range, offer)?, range.weight)));
+    matches.max().map_or(0, |(_, weight)| weight)
 }
 
 /// How particularly a range matches an offer; `None` if it does not.
@@ -134,7 +149,7 @@ fn fit(range: &MediaRange, offer: &Offer<'_>) -> Option<u8> {
         Some("*") => true,
         Some("multipart") => offer.multipart,
         Some(kind) => offer.media_type.split('/').next().is_some_and(|known| known == kind),
-        None => wanted.eq_ignore_ascii_case(offer.media_type),
+        None => table::names(wanted, offer.media_type),
     };
     if !of_type {
         return None;
@@ -147,9 +162,10 @@ fn fit(range: &MediaRange, offer: &Offer<'_>) -> Option<u8> {
     let Some(syntax) = offer.syntax else { return Some(particular) };
     match range.parameter("transfer-syntax") {
         Some("*") => Some(particular + 1),
-        Some(uid) => (uid == syntax).then_some(particular + 2),
-        None if wildcard => Some(particular),
-        None => table::is_default(offer.media_type, syntax).then_some(particular),
+        Some(uid) => (uid == syntax && syntax != LEFT_OPEN).then_some(particular + 2),
+        None if wildcard || syntax == LEFT_OPEN => Some(particular),
+        // Without one the default is named (PS3.18 §8.7.3), as particularly as by its UID.
+        None => table::is_default(offer.media_type, syntax).then_some(particular + 2),
     }
 }
 

@@ -73,6 +73,15 @@ fn unquoted(text: &str) -> String {
     out
 }
 
+/// A parameter of a media type, without quotes.
+pub(in crate::dicomweb) fn parameter<'a>(media_type: &'a str, name: &str) -> Option<&'a str> {
+    split(media_type, ';').skip(1).find_map(|parameter| {
+        let (known, value) = parameter.split_once('=')?;
+        let value = value.trim().trim_matches('"');
+        known.trim().eq_ignore_ascii_case(name).then_some(value)
+    })
+}
+
 /// Splits where a separator stands outside quotes.
 pub(in crate::dicomweb) fn split(text: &str, separator: char) -> impl Iterator<Item = &str> {
     let (mut quoted, mut escaped) = (false, false);

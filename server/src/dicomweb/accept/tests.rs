@@ -135,6 +135,38 @@ fn behaviour_7_frames_in_the_type_of_their_syntax() {
 }
 
 #[test]
+fn the_field_counts_where_nothing_of_the_parameter_can_be_given() {
+    let both =
+        |parameter: &str, field: &str| Accept::parse(parameter).or(field).choose(&frame()).ok();
+    assert_eq!(both("image/jp2", "application/octet-stream"), Some(3));
+    assert_eq!(both("image/jls", "application/octet-stream"), Some(2));
+    assert_eq!(both("image/jls;q=0.1", "application/octet-stream"), Some(2));
+    assert_eq!(both("image/jp2", "text/html"), None);
+}
+
+#[test]
+fn an_offer_for_who_leaves_the_syntax_open() {
+    let video = [Offer::single(DICOM).syntax(LEFT_OPEN)];
+    for (accept, place) in [
+        ("application/dicom", Some(0)),
+        ("application/dicom; transfer-syntax=1.2.840.10008.1.2.1", None),
+        ("application/dicom; transfer-syntax=\"\"", None),
+    ] {
+        assert_eq!(chosen(accept, &video), place, "{accept}");
+    }
+}
+
+#[test]
+fn mpeg_2_by_either_name() {
+    let uid = "1.2.840.10008.1.2.4.100";
+    let video = [Offer::single(media_type_of(uid)).syntax(uid)];
+    for accept in ["video/mpeg", "Video/MPEG2", "video/mpeg2; transfer-syntax=*"] {
+        assert_eq!(chosen(accept, &video), Some(0), "{accept}");
+    }
+    assert_eq!(chosen("video/mp4", &video), None);
+}
+
+#[test]
 fn a_field_of_64_kb_is_no_trouble() {
     let long =
         "multipart/related; type=\"application/dicom\"; transfer-syntax=1.2.3, ".repeat(1000);

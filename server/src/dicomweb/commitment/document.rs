@@ -1,90 +1,149 @@
-//! Requests and results as DICOM JSON (PS3.18 §13.4, annex J, annex F).
+//! Results of commitments (PS3.18 §13.4.3.3, table J.2-1), as DICOM JSON or as the Native DICOM Model in
+//! XML, alone or in a part. What was named alone is answered alone, what was named by study by study.
 
-use hyper::header::{ACCEPT, CONTENT_TYPE};
+use std::collections::BTreeMap;
+
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::verdict::{Committed, Failed, Reference, Verdict};
-use crate::http::{Ask, Problem};
+use crate::dicomweb::accept::{Accept, DICOM_JSON, DICOM_XML, Offer};
+use crate::dicomweb::multipart::Writer;
+use crate::dicomweb::native_xml;
+use crate::http::{Answer, Ask, Problem, Reply};
 
-/// The one media type of this service here.
-pub(super) const JSON: &str = "application/dicom+json";
+/// What a result can be (table 13.1.3-1), the default first.
+const REPLIES: [Offer<'static>; 5] = [
+    Offer { media_type: DICOM_JSON, syntax: None, multipart: false },
+    Offer { media_type: "application/json", syntax: None, multipart: false },
+    Offer { media_type: DICOM_XML, syntax: None, multipart: false },
+    Offer { media_type: DICOM_JSON, syntax: None, multipart: true },
+    Offer { media_type: DICOM_XML, syntax: None, multipart: true },
+];
 
-/// Instances in one request.
-const INSTANCES_MAX: usize = 100_000;
-/// Longest UID (PS3.5 §9.1).
-const UID_BYTES_MAX: usize = 64;
-
+const REFERENCED_STUDY_SEQUENCE: &str = "00081110";
+const FAILED_STUDY_SEQUENCE: &str = "0008119B";
+const REFERENCED_SERIES_SEQUENCE: &str = "00081115";
+const INSTANCES_BY_CLASS_SEQUENCE: &str = "00081112";
+const REFERENCED_INSTANCE_SEQUENCE: &str = "0008114A";
 const REFERENCED_SOP_SEQUENCE: &str = "00081199";
 const FAILED_SOP_SEQUENCE: &str = "00081198";
 const FAILURE_REASON: &str = "00081197";
 const RETRIEVE_URL: &str = "00081190";
 const REFERENCED_CLASS: &str = "00081150";
 const REFERENCED_INSTANCE: &str = "00081155";
+const STUDY_INSTANCE_UID: &str = "0020000D";
+const SERIES_INSTANCE_UID: &str = "0020000E";
 /// A private block (PS3.5 §7.8): the names under which the archive can be held to its word.
 const CREATOR: (&str, &str) = ("00990010", "CAIRN");
 const STUDY_ROOT: &str = "00991001";
 const INSTANCE_LEAF: &str = "00991002";
 
-/// 406 unless JSON is taken, which is what an Accept that does not speak of it takes as well.
-pub(super) fn check_accept(ask: &Ask) -> Result<(), Problem> {
-    let Some(accept) = ask.list(&ACCEPT) else { return Ok(()) };
-    let takes = |range: &str| {
-        let name = range.split(';').next().unwrap_or_default().trim();
-        ["*/*", "application/*", JSON, "application/json"]
-            .iter()
-            .any(|known| name.eq_ignore_ascii_case(known))
-    };
-    if accept.split(',').any(takes) { Ok(()) } else { Err(Problem::not_acceptable()) }
+/// A path keeps its dots.
+const UNRESERVED: &percent_encoding::AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_').remove(b'~');
+
+/// An attribute, or an item.
+type Object = Map<String, Value>;
+
+/// The form that a client wants its result in.
+///
+/// # Errors
+/// 406 if it takes none of those that there are.
+pub(super) fn form(ask: &Ask) -> Result<Offer<'static>, Problem> {
+    let place = Accept::of(ask).choose(&REPLIES)?;
+    REPLIES.get(place).copied().ok_or_else(Problem::not_acceptable)
 }
 
-/// 415 for a body in another form.
-pub(super) fn check_content_type(ask: &Ask) -> Result<(), Problem> {
-    let named = ask.text(&CONTENT_TYPE).unwrap_or(JSON);
-    let name = named.split(';').next().unwrap_or_default().trim();
-    if [JSON, "application/json"].iter().any(|known| name.eq_ignore_ascii_case(known)) {
-        return Ok(());
-    }
-    Err(Problem::media_type("commitments are asked for in application/dicom+json"))
-}
-
-/// The instances that a request names.
-pub(super) fn parse(body: &[u8]) -> Result<Vec<Reference>, Problem> {
-    let bad = |why: &'static str| Problem::bad(why);
-    let value: Value = serde_json::from_slice(body).map_err(|_| bad("the body is not JSON"))?;
-    let object = match &value {
-        Value::Array(objects) if objects.len() == 1 => &objects[0],
-        value => value,
-    };
-    let items = object[REFERENCED_SOP_SEQUENCE]["Value"].as_array();
-    let items = items
-        .filter(|items| !items.is_empty())
-        .ok_or_else(|| bad("there is no Referenced SOP Sequence (0008,1199) with items"))?;
-    if items.len() > INSTANCES_MAX {
-        return Err(Problem::too_large());
-    }
-    items
-        .iter()
-        .map(|item| {
-            let uid = |tag: &str| item[tag]["Value"][0].as_str().map(str::trim).unwrap_or_default();
-            let (class, sop) = (uid(REFERENCED_CLASS), uid(REFERENCED_INSTANCE));
-            if sop.is_empty() || sop.len() > UID_BYTES_MAX || class.len() > UID_BYTES_MAX {
-                return Err(bad("an item has no usable Referenced SOP Instance UID (0008,1155)"));
-            }
-            Ok(Reference { class: class.to_owned(), sop: sop.to_owned() })
-        })
-        .collect()
-}
-
-fn reference(reference: &Reference) -> Value {
-    let mut item = json!({
-        REFERENCED_INSTANCE: { "vr": "UI", "Value": [reference.sop] },
-    });
-    item[REFERENCED_CLASS] = if reference.class.is_empty() {
-        json!({ "vr": "UI" })
+/// 200 with the result. `root` is the URL of the DICOMweb root.
+pub(super) fn reply(verdict: &Verdict, root: &str, form: &Offer<'static>) -> Answer {
+    let object = result(verdict, root);
+    let text = if form.media_type == DICOM_XML {
+        native_xml::document(&object)?
     } else {
-        json!({ "vr": "UI", "Value": [reference.class] })
+        Value::Object(object).to_string()
     };
+    if !form.multipart {
+        return Ok(Reply::ok(form.media_type, text));
+    }
+    let mut writer = Writer::new()?;
+    let content_type = writer.content_type(form.media_type);
+    let head = writer.head(form.media_type, None, Some(text.len() as u64));
+    let body = [&head[..], text.as_bytes(), &writer.close()].concat();
+    Ok(Reply::ok(DICOM_JSON, body).content_type(&content_type))
+}
+
+/// The module; a sequence without items is left out.
+fn result(verdict: &Verdict, root: &str) -> Object {
+    let (mut alone, mut studies) = (Vec::new(), Studies::default());
+    for row in &verdict.committed {
+        let (item, reference) = (committed(row, root), &row.reference);
+        match &reference.place {
+            Some(_) => studies.add(&row.study, &row.series, &reference.class, item),
+            None => alone.push(with_class(item, reference)),
+        }
+    }
+    let (mut failed_alone, mut failed_studies) = (Vec::new(), Studies::default());
+    for row in &verdict.failed {
+        let (item, reference) = (failed(row), &row.reference);
+        match &reference.place {
+            Some(place) => {
+                failed_studies.add(&place.study, &place.series, &reference.class, item);
+            }
+            None => failed_alone.push(with_class(item, reference)),
+        }
+    }
+    let mut result = Object::new();
+    for (tag, items) in [
+        (REFERENCED_STUDY_SEQUENCE, studies.into_items()),
+        (FAILED_SOP_SEQUENCE, failed_alone),
+        (REFERENCED_SOP_SEQUENCE, alone),
+        (FAILED_STUDY_SEQUENCE, failed_studies.into_items()),
+    ] {
+        if !items.is_empty() {
+            result.insert(tag.to_owned(), sequence(items));
+        }
+    }
+    result
+}
+
+/// Instances by study, series and SOP Class.
+#[derive(Default)]
+struct Studies<'a>(BTreeMap<&'a str, BTreeMap<&'a str, BTreeMap<&'a str, Vec<Value>>>>);
+
+impl<'a> Studies<'a> {
+    fn add(&mut self, study: &'a str, series: &'a str, class: &'a str, item: Value) {
+        let series = self.0.entry(study).or_default().entry(series).or_default();
+        series.entry(class).or_default().push(item);
+    }
+
+    fn into_items(self) -> Vec<Value> {
+        let of_class = |(class, items): (&str, Vec<Value>)| json!({ REFERENCED_CLASS: ui(class), REFERENCED_INSTANCE_SEQUENCE: sequence(items) });
+        let of_series = |(series, classes): (&str, BTreeMap<&str, Vec<Value>>)| {
+            let classes = classes.into_iter().map(of_class).collect();
+            json!({
+                SERIES_INSTANCE_UID: ui(series),
+                INSTANCES_BY_CLASS_SEQUENCE: sequence(classes),
+            })
+        };
+        let studies = self.0.into_iter().map(|(study, series)| {
+            let series = series.into_iter().map(of_series).collect();
+            json!({ STUDY_INSTANCE_UID: ui(study), REFERENCED_SERIES_SEQUENCE: sequence(series) })
+        });
+        studies.collect()
+    }
+}
+
+fn sequence(items: Vec<Value>) -> Value {
+    json!({ "vr": "SQ", "Value": Value::Array(items) })
+}
+
+fn ui(uid: &str) -> Value {
+    if uid.is_empty() { json!({ "vr": "UI" }) } else { json!({ "vr": "UI", "Value": [uid] }) }
+}
+
+fn with_class(mut item: Value, reference: &Reference) -> Value {
+    item[REFERENCED_CLASS] = ui(&reference.class);
     item
 }
 
@@ -96,34 +155,18 @@ fn committed(row: &Committed, root: &str) -> Value {
         uid(&row.series),
         uid(&row.reference.sop)
     );
-    let mut item = reference(&row.reference);
-    item[RETRIEVE_URL] = json!({ "vr": "UR", "Value": [url] });
-    item[CREATOR.0] = json!({ "vr": "LO", "Value": [CREATOR.1] });
-    item[STUDY_ROOT] = json!({ "vr": "LO", "Value": [row.root] });
-    item[INSTANCE_LEAF] = json!({ "vr": "LO", "Value": [row.leaf] });
-    item
+    json!({
+        REFERENCED_INSTANCE: ui(&row.reference.sop),
+        RETRIEVE_URL: { "vr": "UR", "Value": [url] },
+        CREATOR.0: { "vr": "LO", "Value": [CREATOR.1] },
+        STUDY_ROOT: { "vr": "LO", "Value": [row.root] },
+        INSTANCE_LEAF: { "vr": "LO", "Value": [row.leaf] },
+    })
 }
 
 fn failed(row: &Failed) -> Value {
-    let mut item = reference(&row.reference);
-    item[FAILURE_REASON] = json!({ "vr": "US", "Value": [row.reason] });
-    item
-}
-
-/// A path keeps its dots.
-const UNRESERVED: &percent_encoding::AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_').remove(b'~');
-
-/// The result; a sequence without items is left out. `root` is the URL of the DICOMweb root.
-pub(super) fn write(verdict: &Verdict, root: &str) -> String {
-    let mut result = serde_json::Map::new();
-    let mut add = |tag: &str, items: Vec<Value>| {
-        if !items.is_empty() {
-            result.insert(tag.to_owned(), json!({ "vr": "SQ", "Value": items }));
-        }
-    };
-    add(FAILED_SOP_SEQUENCE, verdict.failed.iter().map(failed).collect());
-    let rows = verdict.committed.iter().map(|row| committed(row, root));
-    add(REFERENCED_SOP_SEQUENCE, rows.collect());
-    Value::Object(result).to_string()
+    json!({
+        REFERENCED_INSTANCE: ui(&row.reference.sop),
+        FAILURE_REASON: { "vr": "US", "Value": [row.reason] },
+    })
 }

@@ -6,16 +6,18 @@
 //! sender can hold the archive to them later.
 
 mod document;
+mod request;
 pub(crate) mod verdict;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hyper::StatusCode;
-use hyper::header::{HeaderValue, RETRY_AFTER};
+use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 
+use super::accept::Offer;
 use crate::http::{Answer, App, Ask, Problem, Reply};
-
+use request::Form;
 use verdict::Verdict;
 
 /// Longest request: 100,000 instances take some 20 MB of JSON.
@@ -29,12 +31,12 @@ const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// POST: 200 with the result, or 202 if it takes longer.
 pub(crate) async fn request(app: &Arc<App>, transaction: String, mut ask: Ask) -> Answer {
-    document::check_accept(&ask)?;
-    document::check_content_type(&ask)?;
+    let reply = document::form(&ask)?;
+    let form = Form::of(ask.text(&CONTENT_TYPE))?;
     let body = ask.body.whole(REQUEST_BYTES_MAX).await?;
     let root = ask.dicomweb();
     app.blocking(move |app| {
-        let asked = document::parse(&body)?;
+        let asked = request::parse(&form, body)?;
         let catalog = app.store.catalog();
         let now = now_ms();
         let forget = now.saturating_sub(KEPT.as_millis() as u64);
@@ -46,14 +48,14 @@ pub(crate) async fn request(app: &Arc<App>, transaction: String, mut ask: Ask) -
         if verdict.is_open() && app.ingest()?.archive(PATIENCE)? {
             verdict = Verdict::of(app, &asked)?;
         }
-        answer(app, &transaction, &verdict, &root)
+        answer(app, &transaction, &verdict, &root, &reply)
     })
     .await
 }
 
 /// GET: what became of a request.
 pub(crate) async fn result(app: &Arc<App>, transaction: String, ask: Ask) -> Answer {
-    document::check_accept(&ask)?;
+    let reply = document::form(&ask)?;
     let root = ask.dicomweb();
     app.blocking(move |app| {
         let row = app.store.catalog().commitment(&transaction)?;
@@ -61,26 +63,32 @@ pub(crate) async fn result(app: &Arc<App>, transaction: String, ask: Ask) -> Ans
         let broken = || Problem::internal("a commitment in the catalog cannot be read");
         if let Some(result) = row.result {
             let verdict = Verdict::decode(&result).ok_or_else(broken)?;
-            return Ok(Reply::ok(document::JSON, document::write(&verdict, &root)));
+            return document::reply(&verdict, &root, &reply);
         }
         let asked = verdict::decode(&row.request).ok_or_else(broken)?;
         let mut verdict = Verdict::of(app, &asked)?;
         if verdict.is_open() && app.ingest()?.archive(PATIENCE)? {
             verdict = Verdict::of(app, &asked)?;
         }
-        answer(app, &transaction, &verdict, &root)
+        answer(app, &transaction, &verdict, &root, &reply)
     })
     .await
 }
 
 /// A result is noted before it is told: asked again, the answer is the same.
-fn answer(app: &App, transaction: &str, verdict: &Verdict, root: &str) -> Answer {
+fn answer(
+    app: &App,
+    transaction: &str,
+    verdict: &Verdict,
+    root: &str,
+    form: &Offer<'static>,
+) -> Answer {
     if verdict.is_open() {
         let retry = HeaderValue::from(RETRY_SECONDS);
         return Ok(Reply::new(StatusCode::ACCEPTED).header(RETRY_AFTER, retry));
     }
     app.store.catalog().settle_commitment(transaction, &verdict.encode())?;
-    Ok(Reply::ok(document::JSON, document::write(verdict, root)))
+    document::reply(verdict, root, form)
 }
 
 fn now_ms() -> u64 {

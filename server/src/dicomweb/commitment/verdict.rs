@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use cairn_store::catalog::VersionRow;
 use serde::{Deserialize, Serialize};
 
 use crate::http::{App, Problem};
@@ -16,6 +17,17 @@ pub(crate) const CLASS_CONFLICT: u16 = 0x0119;
 pub(crate) struct Reference {
     pub(crate) class: String,
     pub(crate) sop: String,
+    /// Where it is said to be, if it came in the form that says so. Requests that were kept by versions
+    /// before this one have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) place: Option<Place>,
+}
+
+/// The study and series that an instance was named under.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Place {
+    pub(crate) study: String,
+    pub(crate) series: String,
 }
 
 /// An instance that is in the archive for good.
@@ -52,9 +64,14 @@ impl Verdict {
         let mut verdict = Self::default();
         let mut roots: HashMap<String, String> = HashMap::new();
         for reference in asked {
-            let versions = app.store.catalog().versions_of_sop(&reference.sop)?;
+            let catalog = app.store.catalog();
+            let versions = match &reference.place {
+                Some(place) => catalog.versions(&place.study, &place.series, &reference.sop)?,
+                None => catalog.versions_of_sop(&reference.sop)?,
+            };
             // The same UID may be shown in several studies; then all of them have to be safe.
-            let shown: Vec<_> = versions.into_iter().filter(|version| version.visible).collect();
+            let is_shown = |version: &VersionRow| version.visible && !version.deleted;
+            let shown: Vec<_> = versions.into_iter().filter(is_shown).collect();
             let fits = |class: &str| reference.class.is_empty() || reference.class == class;
             let Some(first) = shown.iter().find(|version| fits(&version.sop_class_uid)) else {
                 let reason = if shown.is_empty() { NO_SUCH_INSTANCE } else { CLASS_CONFLICT };

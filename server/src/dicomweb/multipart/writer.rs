@@ -1,8 +1,8 @@
 //! Parts into a body.
 //!
 //! Written as the strictest readers want it: the body begins with the delimiter, header names are in
-//! their usual case (cornerstone looks for the letters `Content-Type:`), every part has a
-//! Content-Type, and the closing delimiter is there. It is written by [`Writer::end`] alone, which is
+//! their usual case (cornerstone looks for the letters `Content-Type:`, and in the first line behind the
+//! delimiter), every part has a Content-Type, and the closing delimiter is there. It is written by [`Writer::end`] alone, which is
 //! only called when all went well: a body without it was broken off, and so is the connection.
 
 use bytes::Bytes;
@@ -33,11 +33,20 @@ impl Writer {
     }
 
     /// What stands before the bytes of the next part. `content_type` holds `transfer-syntax` where
-    /// there is one; `location` is the URL of what the part is.
-    pub(crate) fn head(&mut self, content_type: &str, location: Option<&str>) -> Bytes {
+    /// there is one; `location` is the URL of what the part is, `length` how many bytes it has, where that
+    /// is known (PS3.18 table 8.6.1-1).
+    pub(crate) fn head(
+        &mut self,
+        content_type: &str,
+        location: Option<&str>,
+        length: Option<u64>,
+    ) -> Bytes {
         let line = if self.begun { "\r\n--" } else { "--" };
         self.begun = true;
         let mut head = format!("{line}{}\r\nContent-Type: {content_type}\r\n", self.boundary);
+        if let Some(length) = length {
+            head.extend(["Content-Length: ", &length.to_string(), "\r\n"]);
+        }
         if let Some(location) = location {
             head.extend(["Content-Location: ", location, "\r\n"]);
         }
@@ -58,8 +67,9 @@ impl Writer {
         feed: &mut Feed,
         content_type: &str,
         location: Option<&str>,
+        length: Option<u64>,
     ) -> Result<(), Problem> {
-        feed.send(self.head(content_type, location)).map_err(gone)
+        feed.send(self.head(content_type, location, length)).map_err(gone)
     }
 
     /// All parts are there.

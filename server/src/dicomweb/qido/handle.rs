@@ -35,7 +35,7 @@ pub(crate) async fn handle(app: &Arc<App>, level: Level, scope: Scope, ask: Ask)
     let base_url = ask.dicomweb();
     let (mut reply, warnings) = app
         .blocking(move |app| {
-            let found = super::search(&app.store, &query, &base_url)?;
+            let found = super::search(&app.store, &app.bookmarks, &query, &base_url)?;
             let reply = match form {
                 XML => xml(&found.body)?,
                 JSON => Reply::ok("application/json", found.body),
@@ -63,8 +63,10 @@ fn xml(found: &[u8]) -> Result<Reply, Problem> {
     let content_type = writer.content_type(DICOM_XML);
     let mut body = Vec::new();
     for object in &objects {
-        body.extend_from_slice(&writer.head(DICOM_XML, None));
-        body.extend_from_slice(native_xml::document(object)?.as_bytes());
+        let document = native_xml::document(object)?;
+        // A result is no representation of a resource, and has no Content-Location (PS3.18 §8.6.1.2).
+        body.extend_from_slice(&writer.head(DICOM_XML, None, Some(document.len() as u64)));
+        body.extend_from_slice(document.as_bytes());
     }
     body.extend_from_slice(&writer.close());
     Ok(Reply::new(StatusCode::OK).content_type(&content_type).bytes(body))

@@ -5,8 +5,10 @@
 //! moves what stands behind it.
 //!
 //! Attributes that the catalog does not hold are looked up in the metadata of series, for what matches
-//! otherwise, and within a bound: an answer that may not be whole says so.
+//! otherwise, and within a bound; so are instances that only a look at each can tell. An answer that is
+//! not whole says so, and with which offset to ask for what comes next.
 
+mod bookmarks;
 mod columns;
 mod element;
 mod handle;
@@ -19,12 +21,14 @@ use std::ops::ControlFlow;
 
 use cairn_dicom::attributes::Level;
 use cairn_dicom::query::{BadQuery, Note, Query};
-use cairn_store::catalog::{Catalog, Found, Search};
+use cairn_store::catalog::{Catalog, Found, Search, Stop};
 use cairn_store::{Result, Store};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 
+pub(crate) use bookmarks::Bookmarks;
 pub(crate) use handle::handle;
 
+use bookmarks::Place;
 use columns::Column;
 use unindexed::{SeriesObjects, Unindexed};
 
@@ -32,6 +36,8 @@ use unindexed::{SeriesObjects, Unindexed};
 const RESULTS_MAX: u64 = 5_000;
 /// Results of one answer within one study: clients that list a series expect to see all of it.
 const RESULTS_IN_STUDY_MAX: u64 = 20_000;
+/// Rows of the catalog that one search for instances looks at: half a second or one of one core.
+const ROWS_MAX: u64 = 50_000;
 /// Candidates fetched at a time where each has to be looked at in metadata as well.
 const CANDIDATES: u64 = 256;
 
@@ -49,6 +55,8 @@ pub(crate) struct Answer {
     pub(crate) warnings: Vec<String>,
     /// Something that was asked for was not looked for everywhere.
     pub(crate) is_incomplete: bool,
+    /// It ended before its time; the offset that goes on from there.
+    pub(crate) stopped_at: Option<u64>,
 }
 
 /// Reads what is asked of `/studies`, `/studies/{study}/series`, …; names and values are decoded.
@@ -69,15 +77,34 @@ pub(crate) fn query(
     query.with_parameters(parameters)
 }
 
-/// Searches. `base_url` is where the client reaches the DICOMweb root, without a slash at the end.
-pub(crate) fn search(store: &Store, query: &Query, base_url: &str) -> Result<Answer> {
-    search_in(store.catalog(), &mut &**store.metadata(), query, base_url)
+/// What one search may look at.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    /// Rows of the catalog.
+    rows: u64,
+    /// Instances whose metadata are read.
+    instances: usize,
 }
 
-/// [`search`] with its two sources.
+const BOUNDS: Bounds = Bounds { rows: ROWS_MAX, instances: unindexed::INSTANCES_MAX };
+
+/// Searches. `base_url` is where the client reaches the DICOMweb root, without a slash at the end.
+pub(crate) fn search(
+    store: &Store,
+    bookmarks: &Bookmarks,
+    query: &Query,
+    base_url: &str,
+) -> Result<Answer> {
+    let mut objects = &**store.metadata();
+    search_in(store.catalog(), &mut objects, bookmarks, BOUNDS, query, base_url)
+}
+
+/// [`search`] with its sources and bounds.
 fn search_in(
     catalog: &dyn Catalog,
     objects: &mut dyn SeriesObjects,
+    bookmarks: &Bookmarks,
+    bounds: Bounds,
     query: &Query,
     base_url: &str,
 ) -> Result<Answer> {
@@ -86,66 +113,104 @@ fn search_in(
         body: vec![b'['],
         room: query.limit.unwrap_or(max).min(max),
         more: false,
+        last: Place { offset: query.offset, after: 0 },
         columns: columns::columns(query),
         level: query.level,
         base_url,
     };
-    let mut unindexed = Unindexed::new(query, catalog, objects, base_url);
-    if unindexed.has_keys() {
-        list_filtered(catalog, query, &mut unindexed, &mut list)?;
+    let mut unindexed = Unindexed::new(query, catalog, objects, base_url, bounds.instances);
+    let from = bookmarks.nearest(query);
+    let stopped = if unindexed.has_keys() {
+        list_filtered(catalog, query, (from, bounds.rows), &mut unindexed, &mut list)?
     } else {
-        let take = list.room.saturating_add(1);
-        let page = Search { query, after: 0, skip: query.offset, take };
-        catalog.search(&page, &mut |found| {
-            // One more than is wanted was asked for, only to see whether it is there.
-            list.add(&found, &mut unindexed).map(|_| ())
-        })?;
-    }
+        list_plain(catalog, query, (from, bounds.rows), &mut unindexed, &mut list)?
+    };
     list.body.push(b']');
-    let mut warnings: Vec<&str> = query.notes.iter().map(|note| note_text(*note)).collect();
-    if list.more {
-        warnings.push("There are additional results that can be requested");
+    if let Some(place) = stopped.or(list.next_page().filter(|_| query.study.is_none())) {
+        bookmarks.keep(query, place);
     }
-    if unindexed.is_incomplete() {
-        warnings.push(
-            "Attributes that are not indexed were looked for in a part of the instances only; \
-             name a study, or more attributes, to search all of them",
-        );
+    let mut warnings: Vec<String> =
+        query.notes.iter().map(|note| note_text(*note).to_owned()).collect();
+    if list.more {
+        // PS3.18 §8.3.4.4.1 has the number of them in these words. The search ends where the page is
+        // full; to count on would make the first page of a large archive as slow as all of it together.
+        warnings.push("There are additional results that can be requested".to_owned());
+    }
+    if let Some(place) = stopped {
+        warnings.push(format!(
+            "Not everything was searched, since no index holds what was asked for; offset={} goes on \
+             from here, and a study or more attributes make it less to search",
+            place.offset
+        ));
+    } else if unindexed.is_incomplete() {
+        let text = "Attributes that are not indexed were looked for in a part of the instances only; \
+            name a study, or more attributes, to search all of them";
+        warnings.push(text.to_owned());
     }
     let warnings = warnings.into_iter().map(|text| format!("299 {base_url}: {text}")).collect();
     let is_incomplete = unindexed.is_incomplete();
-    Ok(Answer { body: list.body, warnings, is_incomplete })
+    let stopped_at = stopped.map(|place| place.offset);
+    Ok(Answer { body: list.body, warnings, is_incomplete, stopped_at })
 }
 
-/// Lists what also matches by its metadata.
+/// Lists what the catalog alone decides on. Returns where it ended before its time.
+fn list_plain(
+    catalog: &dyn Catalog,
+    query: &Query,
+    (from, rows_max): (Place, u64),
+    unindexed: &mut Unindexed<'_>,
+    list: &mut List<'_>,
+) -> Result<Option<Place>> {
+    let (skip, take) = (query.offset - from.offset, list.room.saturating_add(1));
+    let page = Search { query, after: from.after, skip, take, rows_max };
+    let reach = catalog.search(&page, &mut |found| {
+        // One more than is wanted was asked for, only to see whether it is there.
+        list.add(&found, unindexed).map(|_| ())
+    })?;
+    let place = |stop: Stop| Place { offset: from.offset + stop.matches, after: stop.number };
+    Ok(reach.stopped.map(place))
+}
+
+/// Lists what also matches by its metadata. Returns where it ended before its time.
 fn list_filtered(
     catalog: &dyn Catalog,
     query: &Query,
+    (from, mut rows_max): (Place, u64),
     unindexed: &mut Unindexed<'_>,
     list: &mut List<'_>,
-) -> Result<()> {
-    let (mut after, mut to_skip) = (0, query.offset);
+) -> Result<Option<Place>> {
+    let (mut place, mut is_first) = (from, true);
     loop {
         let mut candidates = Vec::new();
-        let page = Search { query, after, skip: 0, take: CANDIDATES };
-        catalog.search(&page, &mut |found| {
+        let page = Search { query, after: place.after, skip: 0, take: CANDIDATES, rows_max };
+        let reach = catalog.search(&page, &mut |found| {
             candidates.push(found);
             Ok(())
         })?;
-        let Some(last) = candidates.last() else { return Ok(()) };
-        after = last.number;
         for found in &candidates {
+            let holds = unindexed.holds(found)?;
+            if unindexed.is_exhausted() && !is_first {
+                // It was not read to its end: the next page begins with it.
+                return Ok(Some(place));
+            }
+            is_first = false;
+            if holds {
+                if place.offset >= query.offset && list.add(found, unindexed)?.is_break() {
+                    return Ok(None);
+                }
+                place.offset += 1;
+            }
+            place.after = found.number;
             if unindexed.is_exhausted() {
-                return Ok(());
+                return Ok(Some(place));
             }
-            if !unindexed.holds(found)? {
-                continue;
-            }
-            if to_skip > 0 {
-                to_skip -= 1;
-            } else if list.add(found, unindexed)?.is_break() {
-                return Ok(());
-            }
+        }
+        rows_max = rows_max.saturating_sub(reach.rows);
+        match reach.stopped {
+            Some(stop) => return Ok(Some(Place { after: stop.number, ..place })),
+            None if candidates.is_empty() => return Ok(None),
+            None if rows_max == 0 && query.study.is_none() => return Ok(Some(place)),
+            None => {}
         }
     }
 }
@@ -157,6 +222,8 @@ struct List<'a> {
     room: u64,
     /// There was one for which there was no room.
     more: bool,
+    /// Behind the last one that was added.
+    last: Place,
     columns: Vec<Column>,
     level: Level,
     base_url: &'a str,
@@ -170,6 +237,7 @@ impl List<'_> {
             return Ok(ControlFlow::Break(()));
         }
         self.room -= 1;
+        self.last = Place { offset: self.last.offset + 1, after: found.number };
         let mut elements = BTreeMap::new();
         for column in &self.columns {
             let url: String;
@@ -196,6 +264,11 @@ impl List<'_> {
         }
         self.body.push(b'}');
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// Where the next page begins, if there is one.
+    fn next_page(&self) -> Option<Place> {
+        (self.more && self.last.after > 0).then_some(self.last)
     }
 
     fn retrieve_url(&self, found: &Found) -> String {

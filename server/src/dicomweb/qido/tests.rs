@@ -11,7 +11,7 @@ use cairn_store::ingest::{Admission, Arrival, Incoming};
 use cairn_store::{Access, IngestConfig, Store, StoreConfig};
 use serde_json::{Value, json};
 
-use super::{Answer, query, search};
+use super::{Answer, Bookmarks, Bounds, query, search, search_in};
 
 const BASE: &str = "https://pacs.example/dicom-web";
 
@@ -129,7 +129,39 @@ fn ask(
     let parameters: Vec<_> =
         parameters.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
     let query = query(level, scope.0, scope.1, &parameters).unwrap();
-    search(&archive.store, &query, BASE).unwrap()
+    search(&archive.store, &Bookmarks::default(), &query, BASE).unwrap()
+}
+
+/// Asks page after page, as the warnings say, within these bounds. Returns all results, and how many
+/// pages there were.
+fn ask_on(
+    archive: &Archive,
+    level: Level,
+    key: (&str, &str),
+    limit: Option<&str>,
+    bounds: Bounds,
+) -> (Vec<Value>, usize) {
+    let bookmarks = Bookmarks::default();
+    let (mut all, mut offset) = (Vec::new(), String::from("0"));
+    for page in 1..50 {
+        let mut parameters = vec![key, ("offset", offset.as_str())];
+        parameters.extend(limit.map(|limit| ("limit", limit)));
+        let query = query_of(level, &parameters);
+        let mut objects = &**archive.store.metadata();
+        let catalog = archive.store.catalog();
+        let answer = search_in(catalog, &mut objects, &bookmarks, bounds, &query, BASE).unwrap();
+        all.extend(results(&answer));
+        let Some(warning) = answer.warnings.last() else { return (all, page) };
+        let goes_on = warning.split_once("offset=").and_then(|(_, rest)| rest.split_once(' '));
+        offset = goes_on.map_or_else(|| all.len().to_string(), |(offset, _)| offset.to_owned());
+    }
+    panic!("it does not come to an end")
+}
+
+fn query_of(level: Level, parameters: &[(&str, &str)]) -> cairn_dicom::query::Query {
+    let parameters: Vec<_> =
+        parameters.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    query(level, None, None, &parameters).unwrap()
 }
 
 fn results(answer: &Answer) -> Vec<Value> {
@@ -345,4 +377,30 @@ fn behaviour_24_root_searches_bring_the_attributes_of_parents() {
     let by_patient =
         ask(&archive, Level::Instance, (None, None), &[("PatientID", "P0"), ("Modality", "CT")]);
     assert_eq!(results(&by_patient).len(), 2);
+}
+
+#[test]
+fn a_search_without_an_index_ends_early_and_goes_on_from_there() {
+    let archive = sample();
+    let wide = Bounds { rows: 1000, instances: 1000 };
+    let few_rows = Bounds { rows: 1, ..wide };
+    let few_instances = Bounds { instances: 2, ..wide };
+    for (level, key, bounds) in [
+        (Level::Instance, ("InstanceNumber", "1"), few_rows),
+        (Level::Instance, ("InstanceNumber", "2"), few_rows),
+        (Level::Instance, ("SeriesDescription", "Abdomen"), few_rows),
+        (Level::Instance, ("StudyTime", "1000-1030"), few_rows),
+        (Level::Instance, ("SliceThickness", "5"), few_instances),
+        (Level::Instance, ("00090010", "ACME"), few_instances),
+        (Level::Study, ("SliceThickness", "5"), few_instances),
+        (Level::Series, ("SliceThickness", "2.5"), few_instances),
+    ] {
+        let (expected, pages) = ask_on(&archive, level, key, None, wide);
+        assert!(!expected.is_empty() && pages == 1, "{key:?}");
+        for limit in [None, Some("1")] {
+            let (found, pages) = ask_on(&archive, level, key, limit, bounds);
+            assert_eq!(found, expected, "{key:?} {limit:?}");
+            assert!(pages > 1, "{key:?} {limit:?}: {pages}");
+        }
+    }
 }

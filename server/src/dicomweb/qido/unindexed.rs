@@ -12,7 +12,7 @@ use cairn_store::{Error, Result};
 use serde_json::{Map, Value};
 
 /// Instances whose metadata one search reads: a second or two of one core.
-const INSTANCES_MAX: usize = 20_000;
+pub(super) const INSTANCES_MAX: usize = 20_000;
 
 const SOP_INSTANCE_UID: &str = "00080018";
 
@@ -73,6 +73,7 @@ impl<'a> Unindexed<'a> {
         catalog: &'a dyn Catalog,
         objects: &'a mut dyn SeriesObjects,
         base_url: &'a str,
+        instances_max: usize,
     ) -> Self {
         let fields = query.fields.paths.iter();
         Self {
@@ -83,7 +84,7 @@ impl<'a> Unindexed<'a> {
             fields: fields.filter(|path| is_of_level(path, query.level)).collect(),
             has_keys: query.keys.iter().any(|key| !is_indexed(&key.path)),
             series: HashMap::new(),
-            room: INSTANCES_MAX,
+            room: instances_max,
             exhausted: false,
             unreadable: false,
         }

@@ -1,6 +1,6 @@
 //! What is a document or a video: given as it was put in (PS3.18 §8.7.4; behaviour 15).
 
-use hyper::header::HeaderMap;
+use hyper::header::{CONTENT_LOCATION, HeaderMap};
 
 use super::wish::chosen;
 use crate::dicomweb::accept::{Accept, Offer, video_type_of};
@@ -20,8 +20,7 @@ const VIDEO: &str = "7FE00010";
 pub(crate) struct Document {
     image: Image,
     value: Value,
-    /// Its media type; of some more than one name is in use.
-    types: Vec<&'static str>,
+    media_type: &'static str,
 }
 
 impl Document {
@@ -39,19 +38,12 @@ impl Document {
         };
         let Some(value) = Value::find(image, path)? else { return Ok(None) };
         let Some(media_type) = value.shown_as() else { return Ok(None) };
-        let types = match media_type {
-            // Table 8.7.4-1 and RFC 4337, beside what frames in the same syntax are called.
-            "video/mpeg2" => vec!["video/mpeg", media_type],
-            "video/h265" => vec!["video/H265"],
-            other => vec![other],
-        };
-        Ok(Some(Self { image: image.clone(), value, types }))
+        Ok(Some(Self { image: image.clone(), value, media_type }))
     }
 
     /// How it can be given.
     pub(crate) fn offers(&self) -> Vec<Offer<'static>> {
-        let alone = self.types.iter().copied().map(Offer::single);
-        alone.chain(self.types.iter().copied().map(Offer::multipart)).collect()
+        vec![Offer::single(self.media_type), Offer::multipart(self.media_type)]
     }
 
     /// Gives it, or a range of it.
@@ -74,18 +66,18 @@ impl Document {
         }
         let body = self.value.body(app, &offer)?;
         let (media_type, length) = (offer.media_type, body.length());
+        let url = instance_url(base, &self.image.version);
         if offer.multipart {
             let mut writer = Writer::new()?;
-            let url = format!("{}/rendered", instance_url(base, &self.image.version));
             return Ok(tag.mark(Reply::stream(&writer.content_type(media_type), None, {
                 move |feed| {
-                    writer.part(feed, media_type, Some(&url))?;
+                    writer.part(feed, media_type, Some(&url), Some(length))?;
                     body.send(feed, 0..length)?;
                     writer.end(feed)
                 }
             })));
         }
-        Ok(tag.mark(match conditional::part(headers, length, &tag)? {
+        let reply = tag.mark(match conditional::part(headers, length, &tag)? {
             Part::Whole => {
                 conditional::rangeable(Reply::stream(media_type, Some(length), move |feed| {
                     body.send(feed, 0..length)
@@ -98,6 +90,7 @@ impl Document {
                 });
                 conditional::partial(reply, &range, length)
             }
-        }))
+        });
+        Ok(reply.text_header(CONTENT_LOCATION, &url))
     }
 }

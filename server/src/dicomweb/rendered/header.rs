@@ -1,15 +1,34 @@
 //! Of an instance's metadata what says how its values are to be seen, and nothing else: the functional
 //! groups of a large multi-frame take a hundred times as much.
+//!
+//! To make the metadata of an instance takes as long as its header is, and a viewer asks for frame after
+//! frame. So what is kept of it stays in memory, the part of each frame as text, which a tree of values
+//! would multiply by ten. A manifest's name stands for the bytes of one version, so nothing here is ever
+//! out of date.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use cairn_chunker::id::ChunkId;
+use cairn_store::catalog::VersionRow;
+use moka::sync::Cache;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use crate::http::Problem;
+use crate::http::{App, Problem};
 
+/// Headers kept, in bytes: some ten of multi-frames of ten thousand frames, thousands of others.
+const CACHE_BYTES: u64 = 16 << 20;
+/// What a value in memory takes, in lengths of its text.
+const TREE_FACTOR: usize = 10;
+/// What a frame takes besides its text.
+const FRAME_BYTES: usize = 16;
+
+/// Per-Frame Functional Groups Sequence.
+const FRAME_GROUPS: &str = "52009230";
 /// Functional groups, shared and of each frame (PS3.3 C.7.6.16).
-const GROUPS: [&str; 2] = ["52009229", "52009230"];
+const GROUPS: [&str; 2] = ["52009229", FRAME_GROUPS];
 /// Of those: Pixel Value Transformation, Frame VOI LUT.
 const OF_GROUPS: [&str; 2] = ["00289145", "00289132"];
 /// The group of image pixels, windows and tables.
@@ -17,14 +36,94 @@ const IMAGE: &str = "0028";
 /// Presentation LUT Shape.
 const SHAPE: &str = "20500020";
 
-/// Reads a DICOM JSON object.
-///
-/// # Errors
-/// 500 for text that is none: this archive wrote it.
-pub(super) fn read(text: &[u8]) -> Result<Value, Problem> {
-    let mut reader = serde_json::Deserializer::from_slice(text);
-    let kept = Kept::DataSet.deserialize(&mut reader);
-    kept.map_err(|error| Problem::internal(format!("metadata cannot be read: {error}")))
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(crate) struct Header {
+    /// What is true of all frames, as DICOM JSON.
+    pub(super) common: Value,
+    /// For each frame its functional groups, as text; one after the other they are often the same.
+    frames: Vec<Arc<[u8]>>,
+    /// What it takes in memory, roughly.
+    bytes: usize,
+}
+
+impl Header {
+    /// From a DICOM JSON object.
+    ///
+    /// # Errors
+    /// 500 for text that is none: this archive wrote it.
+    fn read(text: &[u8]) -> Result<Self, Problem> {
+        let fault = |error| Problem::internal(format!("metadata cannot be read: {error}"));
+        let mut reader = serde_json::Deserializer::from_slice(text);
+        let mut common = Kept::DataSet.deserialize(&mut reader).map_err(fault)?;
+        let groups = common.as_object_mut().and_then(|all| all.remove(FRAME_GROUPS));
+        let items = groups.as_ref().and_then(|groups| groups.get("Value")?.as_array());
+        let mut frames = Vec::<Arc<[u8]>>::new();
+        let mut bytes = common.to_string().len() * TREE_FACTOR;
+        for item in items.into_iter().flatten() {
+            let text = item.to_string();
+            let same = frames.last().filter(|last| ***last == *text.as_bytes());
+            let (frame, more) = match same {
+                Some(same) => (Arc::clone(same), 0),
+                None => (Arc::from(text.as_bytes()), text.len()),
+            };
+            frames.push(frame);
+            bytes += FRAME_BYTES + more;
+        }
+        Ok(Self { common, frames, bytes })
+    }
+
+    /// The functional groups of frame `index`, from 0, if it has some of its own.
+    pub(super) fn frame(&self, index: u64) -> Option<Value> {
+        let text = self.frames.get(usize::try_from(index).ok()?)?;
+        serde_json::from_slice(text).ok()
+    }
+}
+
+/// Headers of those instances of which pictures were asked for, by the names of their manifests.
+#[derive(Debug)]
+pub(crate) struct Headers {
+    kept: Cache<ChunkId, Arc<Header>>,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+impl Default for Headers {
+    fn default() -> Self {
+        let weight =
+            |_: &ChunkId, header: &Arc<Header>| u32::try_from(header.bytes).unwrap_or(u32::MAX);
+        let kept = Cache::builder().max_capacity(CACHE_BYTES).weigher(weight).build();
+        Self { kept, hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
+    }
+}
+
+impl Headers {
+    /// The header of a version. Who asks for the same at once waits for the first to read it.
+    ///
+    /// # Errors
+    /// What is damaged or cannot be read.
+    pub(super) fn of(&self, app: &App, version: &VersionRow) -> Result<Arc<Header>, Problem> {
+        if let Some(header) = self.kept.get(&version.manifest) {
+            self.hits.fetch_add(1, Ordering::Relaxed);
+            return Ok(header);
+        }
+        self.misses.fetch_add(1, Ordering::Relaxed);
+        let read = || Header::read(&app.store.metadata().instance(version)?).map(Arc::new);
+        let read = self.kept.try_get_with(version.manifest, read);
+        read.map_err(|problem| Problem::clone(&problem))
+    }
+
+    /// Bytes in memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        // What was put in of late is not counted before.
+        self.kept.run_pending_tasks();
+        self.kept.weighted_size()
+    }
+
+    /// How often one was in memory, and how often not.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.hits.load(Ordering::Relaxed), self.misses.load(Ordering::Relaxed))
+    }
 }
 
 /// What is read, and so what is kept of it.
@@ -125,13 +224,32 @@ mod tests {
             "52009229": {"vr": "SQ"},
             "52009230": {"vr": "SQ", "Value": [item, null, {}]},
         });
-        let kept = json!({
+        let common = json!({
             "00281050": {"vr": "DS", "Value": [40]},
             "20500020": {"vr": "CS", "Value": ["INVERSE"]},
             "52009229": {},
-            "52009230": {"Value": [{"00289132": window}, null, {}]},
         });
-        assert_eq!(read(all.to_string().as_bytes()).unwrap(), kept);
-        assert!(read(b"{").is_err() && read(b"7").is_err());
+        let header = Header::read(all.to_string().as_bytes()).unwrap();
+        assert_eq!(header.common, common);
+        let frames = [json!({"00289132": window}), Value::Null, json!({})].map(Some);
+        assert_eq!([0, 1, 2].map(|index| header.frame(index)), frames);
+        assert_eq!((header.frame(3), header.frame(u64::MAX)), (None, None));
+        assert!(Header::read(b"{").is_err() && Header::read(b"7").is_err());
+    }
+
+    #[test]
+    fn what_is_the_same_in_frames_is_held_once() {
+        let of = |windows: &[i32]| {
+            let items: Vec<Value> = windows
+                .iter()
+                .map(|center| json!({"00289132": {"Value": [{"00281050": {"Value": [center]}}]}}))
+                .collect();
+            let all = json!({"52009230": {"vr": "SQ", "Value": items}});
+            Header::read(all.to_string().as_bytes()).unwrap().bytes
+        };
+        let each: Vec<i32> = (100..200).collect();
+        let (one, same, others) = (of(&[10]), of(&[10; 100]), of(&each));
+        assert_eq!(same, one + 99 * FRAME_BYTES);
+        assert!(others > one + 99 * 50 && others < one + 99 * 200, "{others}");
     }
 }

@@ -2,15 +2,16 @@
 //!
 //! - What is one picture comes alone or as one part; several come in parts only (§10.4.4), made one by
 //!   one while they are sent.
-//! - An instance of several frames is no picture (§8.7.2, table 8.7.4-1 has GIF alone for it), yet
-//!   clients ask for it as one. Alone they get its first frame, with a warning that says so; in parts
-//!   they get all of them.
+//! - An instance of several frames is no picture (§8.7.2, table 8.7.4-1 has GIF and JPEG XL for it, and
+//!   neither is made here), yet clients ask for it as one. Alone they get its first frame, with a warning
+//!   that says so; in parts they get all of them.
+//! - The Content-Location of a picture is that of what it was made of, without `/rendered` (§8.6.1.2).
 //! - Documents and videos come as they are. What has no pixels gets 406; in a series it is left out,
 //!   and the status is 206.
 //! - Nothing is ever written into a picture, least of all names.
 
 mod document;
-mod header;
+pub(crate) mod header;
 pub(crate) mod picture;
 pub(crate) mod wish;
 
@@ -21,18 +22,18 @@ use bytes::Bytes;
 use cairn_dicom::render::Parameters;
 use cairn_store::catalog::VersionRow;
 use hyper::StatusCode;
-use hyper::header::HeaderMap;
+use hyper::header::{CONTENT_LOCATION, HeaderMap};
 
 use super::accept::Accept;
 use super::image::{Image, no_frame};
 use super::multipart::Writer;
-use super::subject::{self, hex, instance_url};
+use super::subject::{self, hex};
 use crate::http::conditional::Tag;
 use crate::http::problem::gone;
 use crate::http::route::{Level, Scope};
 use crate::http::{Answer, App, Ask, Problem, Reply};
 pub(crate) use document::Document;
-use picture::{Pictures, may_show, no_picture};
+use picture::{Pictures, is_of_one_picture, may_show, no_picture};
 use wish::{Wish, chosen, offers};
 
 /// A request for pictures.
@@ -99,6 +100,7 @@ fn instance(app: &App, shared: Arc<App>, mut request: Request) -> Answer {
         }
         let picture = pictures.picture(app, index, &wish.parameters)?;
         let reply = Reply::new(StatusCode::OK).content_type(offer.media_type).bytes(picture);
+        let reply = reply.text_header(CONTENT_LOCATION, &pictures.location(&request.base, index));
         return Ok(wish.warn(tag.mark(reply), &request.base));
     }
     let mut parts = Parts::new(shared, &request);
@@ -144,7 +146,8 @@ fn send(
     let reply = Reply::stream(&whole_type, None, move |feed| {
         let mut next = Some(first);
         while let Some(part) = next {
-            writer.part(feed, media_type, Some(&part.location))?;
+            let length = Some(part.picture.len() as u64);
+            writer.part(feed, media_type, Some(&part.location), length)?;
             feed.send(part.picture).map_err(gone)?;
             next = parts.next()?;
         }
@@ -153,7 +156,7 @@ fn send(
     Ok(request.wish.warn(tag.mark(reply.status(status)), &request.base))
 }
 
-/// One picture, and the URL of the resource that it is.
+/// One picture, and the URL of the resource that it is of.
 struct Part {
     picture: Bytes,
     location: String,
@@ -193,7 +196,7 @@ impl Parts {
             match self.next() {
                 Ok(Some(part)) => return Ok((part, left_out)),
                 Ok(None) => return Err(no_picture("nothing of this can be shown as a picture")),
-                Err(problem) if problem.status == StatusCode::NOT_ACCEPTABLE => {
+                Err(problem) if is_of_one_picture(&problem) => {
                     self.open = None;
                     left_out = true;
                 }
@@ -208,11 +211,7 @@ impl Parts {
                 && let Some(index) = open.indices.next()
             {
                 let picture = open.pictures.picture(&self.app, index, &self.parameters)?;
-                let url = instance_url(&self.base, open.pictures.version());
-                let location = match open.pictures.count() {
-                    1 => format!("{url}/rendered"),
-                    _ => format!("{url}/frames/{}/rendered", index + 1),
-                };
+                let location = open.pictures.location(&self.base, index);
                 return Ok(Some(Part { picture, location }));
             }
             let Some(version) = self.versions.next() else { return Ok(None) };

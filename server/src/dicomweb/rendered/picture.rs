@@ -1,5 +1,7 @@
 //! Pictures of one instance, frame by frame, each made in room that was taken for it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use cairn_chunker::frames::Frames;
 use cairn_dicom::json;
@@ -9,19 +11,17 @@ use cairn_dicom::render::{self, Look, Parameters, RenderError};
 use cairn_dicom::syntax::Syntax;
 use cairn_store::catalog::VersionRow;
 use hyper::StatusCode;
-use serde_json::Value;
 
-use super::header;
+use super::header::Header;
 use crate::dicomweb::accept::video_type_of;
 use crate::dicomweb::image::{Image, Pixels, no_frame, whole};
+use crate::dicomweb::subject::instance_url;
 use crate::http::{App, Problem};
+use crate::metrics::ErrorKind;
 
 /// Room for the frames of all pictures that are being made: 300 full CT slices, or four of the largest
 /// mammograms in colour. One frame that is larger than that is made alone.
 pub(crate) const ROOM_BYTES: u64 = 512 << 20;
-
-/// How faults of pixels are counted, as in [`crate::dicomweb::image`].
-const PIXELS: &str = "pixels";
 
 /// May there be pictures of this instance?
 pub(crate) fn may_show(app: &App, version: &VersionRow) -> bool {
@@ -37,7 +37,7 @@ pub(crate) fn may_show(app: &App, version: &VersionRow) -> bool {
 pub(crate) struct Pictures {
     image: Image,
     pixels: Pixels,
-    header: Value,
+    header: Arc<Header>,
 }
 
 impl Pictures {
@@ -51,7 +51,7 @@ impl Pictures {
             .inspect_err(|problem| remember(app, &image.version, problem))
     }
 
-    fn read(app: &App, image: &Image) -> Result<(Pixels, Value), Problem> {
+    fn read(app: &App, image: &Image) -> Result<(Pixels, Arc<Header>), Problem> {
         let deflated = Syntax::of(image.syntax()).deflated;
         if video_type_of(image.syntax()).is_some() {
             return Err(no_picture("a video is given as a video, and has no frames to be seen"));
@@ -62,8 +62,8 @@ impl Pictures {
         let pixels = image.pixels(app)?;
         // Colours are as they are; only greys and palettes are told how to be seen.
         let header = match pixels.layout.samples {
-            1 => header::read(&app.store.metadata().instance(&image.version)?)?,
-            _ => Value::Null,
+            1 => app.headers.of(app, &image.version)?,
+            _ => Arc::default(),
         };
         Ok((pixels, header))
     }
@@ -78,6 +78,12 @@ impl Pictures {
         (self.pixels.layout.columns, self.pixels.layout.rows)
     }
 
+    /// The URL of what picture `index` is made of: a frame, or the instance if it has no other.
+    pub(crate) fn location(&self, base: &str, index: u64) -> String {
+        let url = instance_url(base, &self.image.version);
+        if self.count() == 1 { url } else { format!("{url}/frames/{}", index + 1) }
+    }
+
     /// Of which version of the instance they are.
     pub(crate) fn version(&self) -> &VersionRow {
         &self.image.version
@@ -86,8 +92,8 @@ impl Pictures {
     /// The picture of frame `index`, from 0.
     ///
     /// # Errors
-    /// 404 for a frame that is not there, 406 for what cannot be made into a picture, 503 if there is no
-    /// room.
+    /// 404 for a frame that is not there, 406 for what cannot be made into a picture, 413 for one that would
+    /// be too large (PS3.18 table 10.4.3-1), 503 if there is no room.
     pub(crate) fn picture(
         &self,
         app: &App,
@@ -99,7 +105,9 @@ impl Pictures {
         }
         let _room = app.room.take(room_bytes(&self.pixels.layout))?;
         let made = self.pixels.decoded(index).and_then(|decoded| {
-            let look = Look::of(&self.header, index, &mut |uri| self.table(uri));
+            let frame = self.header.frame(index);
+            let fetch = &mut |uri: &str| self.table(uri);
+            let look = Look::of(&self.header.common, frame.as_ref(), fetch);
             render::frame(&decoded, &look, parameters).map_err(|error| no_render(&error))
         });
         made.inspect_err(|problem| remember(app, &self.image.version, problem))
@@ -119,9 +127,14 @@ impl Pictures {
 
 /// Remembers what is no picture, however it is asked for.
 fn remember(app: &App, version: &VersionRow, problem: &Problem) {
-    if problem.status == StatusCode::NOT_ACCEPTABLE && problem.kind == PIXELS {
+    if problem.status == StatusCode::NOT_ACCEPTABLE && problem.kind == ErrorKind::Pixels {
         app.unshowable.add(version.dataset_hash);
     }
+}
+
+/// Is this a fault of one picture, so that others of the same study may be shown all the same?
+pub(crate) fn is_of_one_picture(problem: &Problem) -> bool {
+    matches!(problem.status, StatusCode::NOT_ACCEPTABLE | StatusCode::PAYLOAD_TOO_LARGE)
 }
 
 /// What a picture takes while it is made: the stored and the decoded frame, and its pixels in colour.
@@ -139,12 +152,12 @@ fn no_render(error: &RenderError) -> Problem {
         RenderError::Region => return Problem::bad("the region lies outside of the image"),
         RenderError::TooLarge { .. } => {
             let message = "the picture would be too large; a viewport makes it smaller";
-            return no_picture(message).detail(error.to_string());
+            return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, message).detail(error.to_string());
         }
         RenderError::Unsupported(_) | RenderError::Table(_) | RenderError::Short => {
             no_picture("no picture can be made of these pixels")
         }
         RenderError::Encoder { .. } => return Problem::internal(error.to_string()),
     };
-    problem.kind(PIXELS).detail(error.to_string())
+    problem.kind(ErrorKind::Pixels).detail(error.to_string())
 }

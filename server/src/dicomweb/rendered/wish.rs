@@ -12,7 +12,10 @@ use crate::http::{Problem, Reply};
 /// Media types of pictures, the default first (PS3.18 table 8.7.4-1).
 const FORMATS: [Format; 2] = [Format::Jpeg, Format::Png];
 
-const NO_ANNOTATION: &str = "annotation is not supported: nothing is written into pictures";
+/// Keywords of one annotation parameter: the standard has two.
+const KEYWORDS_MAX: usize = 8;
+/// The longest of them: what is written back into a header field has to be short.
+const KEYWORD_BYTES_MAX: usize = 32;
 const NO_PROFILE: &str = "iccprofile is not supported: pictures have no colour profile";
 
 /// See the [module](self).
@@ -34,7 +37,7 @@ impl Wish {
         let mut wish = Self::default();
         for (name, value) in query.pairs() {
             match name.as_str() {
-                "annotation" if !value.is_empty() => wish.note(NO_ANNOTATION),
+                "annotation" => wish.annotate(value)?,
                 "iccprofile" if !value.is_empty() && value != "no" => wish.note(NO_PROFILE),
                 _ => {
                     wish.parameters.set(name, value).map_err(bad)?;
@@ -42,6 +45,24 @@ impl Wish {
             }
         }
         Ok(wish)
+    }
+
+    /// Reads an annotation parameter. Nothing is ever written into a picture, so its values are told to be
+    /// unsupported, in the words of PS3.18 §8.3.5.1.1.
+    ///
+    /// # Errors
+    /// 400 where there is no value, or one that is no keyword.
+    pub(crate) fn annotate(&mut self, value: &str) -> Result<(), Problem> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+        let is_keyword =
+            |text: &str| (1..=KEYWORD_BYTES_MAX).contains(&text.len()) && text.bytes().all(plain);
+        let keywords: Vec<&str> = value.split(',').map(str::trim).take(KEYWORDS_MAX + 1).collect();
+        if keywords.len() > KEYWORDS_MAX || !keywords.iter().all(|keyword| is_keyword(keyword)) {
+            return Err(Problem::bad("annotation is not patient, technique, or both with a comma"));
+        }
+        let values = keywords.join(",");
+        self.note(format!("The following annotation values are not supported: {values}"));
+        Ok(())
     }
 
     /// Adds what the client has to know.
@@ -96,4 +117,25 @@ pub(crate) fn chosen<'a>(accept: &Accept, offers: &[Offer<'a>]) -> Result<Offer<
 /// 400, in the words of whoever read it.
 pub(crate) fn bad(error: BadParameter) -> Problem {
     Problem::bad(error.0)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn annotations_are_told_or_refused() {
+        let notes = |value: &str| {
+            let mut wish = Wish::default();
+            wish.annotate(value).map(|()| wish.notes)
+        };
+        let told = "The following annotation values are not supported: patient,technique";
+        assert_eq!(notes("patient, technique").unwrap(), [told]);
+        let long = "x".repeat(KEYWORD_BYTES_MAX + 1);
+        let many = ["patient"; KEYWORDS_MAX + 1].join(",");
+        for wrong in ["", ",", "patient,", "a b", "a\r\nX: y", "\u{e4}", &long, &many] {
+            assert_eq!(notes(wrong).unwrap_err().status.as_u16(), 400, "{wrong}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Instances that come as JSON metadata and parts of bulk data (PS3.18 §10.5.2, §8.7.3.2).
+//! Instances that come as JSON metadata and parts of bulk data (PS3.18 §10.5.1.4, §8.7.3.2).
 //!
 //! The first part is the DICOM JSON of all instances; the others are values, each under the
 //! Content-Location that a BulkDataURI names. Only when all of it is here can an instance be put
@@ -7,10 +7,10 @@
 use std::collections::HashMap;
 
 use bytes::{Bytes, BytesMut};
-use cairn_dicom::json::{Bulk, read};
+use cairn_dicom::json::{Bulk, ReadError, read};
 use serde_json::Value;
 
-use super::codes::CANNOT_UNDERSTAND;
+use super::codes::{CANNOT_UNDERSTAND, TRANSFER_SYNTAX};
 use super::results::Names;
 use super::worker::Desk;
 use super::{DICOM_JSON, parameter};
@@ -59,7 +59,11 @@ where
             Err(error) => {
                 // Its words name tags, never values.
                 tracing::debug!(%error, "metadata could not be made an instance");
-                desk.results.refused(names(&instance), CANNOT_UNDERSTAND);
+                let reason = match error {
+                    ReadError::BadTransferSyntax => TRANSFER_SYNTAX,
+                    _ => CANNOT_UNDERSTAND,
+                };
+                desk.results.refused(names(&instance), reason);
             }
         }
         desk.gather();
@@ -76,6 +80,9 @@ impl Parts {
         let kind = head.get("content-type").unwrap_or("");
         if let Some(syntax) = parameter(kind, "transfer-syntax") {
             bulk.transfer_syntax.get_or_insert_with(|| syntax.to_owned());
+        }
+        if !essence(kind).is_empty() {
+            bulk.media_type.get_or_insert_with(|| essence(kind).to_owned());
         }
         bulk.parts.push(bytes);
     }

@@ -20,10 +20,10 @@ mod worker;
 use std::sync::Arc;
 
 use cairn_store::limits::SLAB_BYTES;
-use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
 
-use super::accept::{Accept, DICOM, DICOM_JSON, DICOM_XML, Offer};
-use super::multipart;
+use super::accept::{Accept, DICOM, DICOM_JSON, DICOM_XML, Offer, parameter};
+use super::multipart::{self, Writer};
 use crate::http::limits::RETRY_AFTER_SECONDS;
 use crate::http::problem::gone;
 use crate::http::stream::Gone;
@@ -33,6 +33,16 @@ use worker::Worker;
 
 /// Results up to this many are written into memory and not streamed: some 500 bytes each.
 const AT_HAND_MAX: usize = 2000;
+
+/// What the reply can be (PS3.18 table 10.5.4-1, annex F): JSON, which clients read, comes before the
+/// same in one part.
+const REPLIES: [Offer<'static>; 5] = [
+    Offer { media_type: DICOM_JSON, syntax: None, multipart: false },
+    Offer { media_type: "application/json", syntax: None, multipart: false },
+    Offer { media_type: DICOM_XML, syntax: None, multipart: false },
+    Offer { media_type: DICOM_JSON, syntax: None, multipart: true },
+    Offer { media_type: DICOM_XML, syntax: None, multipart: true },
+];
 
 /// How the instances lie in the body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,32 +89,18 @@ impl Form {
     }
 }
 
-/// A parameter of a media type, without quotes.
-fn parameter<'a>(media_type: &'a str, name: &str) -> Option<&'a str> {
-    super::accept::split_outside_quotes(media_type, ';').skip(1).find_map(|parameter| {
-        let (known, value) = parameter.split_once('=')?;
-        let value = value.trim().trim_matches('"');
-        known.trim().eq_ignore_ascii_case(name).then_some(value)
-    })
-}
-
 /// Stores what the body holds; with `study`, all of it has to belong there.
 pub(crate) async fn store(app: &Arc<App>, study: Option<String>, ask: Ask) -> Answer {
     let form = Form::of(ask.text(&CONTENT_TYPE));
     let checked = form.and_then(|form| {
-        let offers = [
-            Offer::single(DICOM_JSON),
-            Offer::single("application/json"),
-            Offer::single(DICOM_XML),
-        ];
-        let place = Accept::of(&ask).choose(&offers)?;
+        let place = Accept::of(&ask).choose(&REPLIES)?;
         ask.body.refuse_early()?;
         if app.is_draining() {
             return Err(Problem::busy("the server is ending"));
         }
-        Ok((form, offers[place].media_type, app.ingest()?))
+        Ok((form, REPLIES[place], app.ingest()?))
     });
-    let (form, media_type, ingest) = match checked {
+    let (form, offer, ingest) = match checked {
         Ok(checked) => checked,
         Err(problem) => {
             // Nothing of the body is wanted, but its sender may not look before it is through.
@@ -141,33 +137,51 @@ pub(crate) async fn store(app: &Arc<App>, study: Option<String>, ask: Ask) -> An
     for (outcome, count) in results.outcomes() {
         app.metrics.instances(outcome, count);
     }
-    answer(results, base, study, media_type)
+    answer(results, base, study, offer)
 }
 
 /// The reply to what became of a request.
-fn answer(
-    results: Results,
-    base: String,
-    study: Option<String>,
-    media_type: &'static str,
-) -> Answer {
+fn answer(results: Results, base: String, study: Option<String>, offer: Offer<'static>) -> Answer {
     let (status, problem) = results.status();
     if let Some(problem) = problem {
         return Err(problem);
     }
     let is_busy = status == Status::Busy;
-    let xml = media_type == DICOM_XML;
-    let reply = if results.len() <= AT_HAND_MAX {
-        let mut out = Vec::new();
-        reply::write(&results, &base, study.as_deref(), xml, &mut out)
-            .map_err(|error| Problem::internal(error.to_string()))?;
-        Reply::ok(media_type, out)
+    let location = reply::study_url(&results, &base, study.as_deref());
+    let xml = offer.media_type == DICOM_XML;
+    let (mut writer, content_type) = if offer.multipart {
+        let writer = Writer::new()?;
+        let content_type = writer.content_type(offer.media_type);
+        (Some(writer), content_type)
     } else {
-        Reply::stream(media_type, None, move |feed| {
-            reply::write(&results, &base, study.as_deref(), xml, feed).map_err(|_| gone(Gone))
-        })
+        (None, offer.media_type.to_owned())
     };
-    let reply = reply.status(status.code());
+    let reply = if results.len() <= AT_HAND_MAX {
+        let mut text = Vec::new();
+        reply::write(&results, &base, study.as_deref(), xml, &mut text)
+            .map_err(|error| Problem::internal(error.to_string()))?;
+        let mut out = Vec::new();
+        if let Some(writer) = &mut writer {
+            out.extend(writer.head(offer.media_type, None, Some(text.len() as u64)));
+        }
+        out.append(&mut text);
+        out.extend(writer.map(|writer| writer.close()).unwrap_or_default());
+        Reply::new(status.code()).content_type(&content_type).bytes(out)
+    } else {
+        let reply = Reply::stream(&content_type, None, move |feed| {
+            if let Some(writer) = &mut writer {
+                writer.part(feed, offer.media_type, None, None)?;
+            }
+            reply::write(&results, &base, study.as_deref(), xml, feed).map_err(|_| gone(Gone))?;
+            writer.map_or(Ok(()), |writer| writer.end(feed))
+        });
+        reply.status(status.code())
+    };
+    // One study is the resource that was created, or added to (table 10.5.3-2).
+    let reply = match location {
+        Some(url) => reply.text_header(LOCATION, &url),
+        None => reply,
+    };
     Ok(if is_busy {
         reply.header(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS))
     } else {

@@ -53,13 +53,8 @@ fn response(
     out: &mut dyn Form,
 ) -> io::Result<()> {
     out.begin()?;
-    // Of the study, where there is one: what was named, or what all of it belongs to.
-    let mut studies = results.series.iter().map(|(study, _)| &**study);
-    let first = studies.next();
-    let one = study.or(first.filter(|first| studies.all(|other| other == *first)));
-    if let Some(one) = one.filter(|_| !results.stored.is_empty()) {
-        out.text(&RETRIEVE_URL, &format!("{base}/studies/{}", segment(one)))?;
-    }
+    // Of type 2 (table I.1-1): always there, and empty where there is no one study.
+    out.text(&RETRIEVE_URL, &study_url(results, base, study).unwrap_or_default())?;
     if !results.failed.is_empty() {
         out.sequence(&FAILED)?;
         for (names, reason) in &results.failed {
@@ -88,6 +83,16 @@ fn response(
         out.end_sequence()?;
     }
     out.end()
+}
+
+/// The URL of the study that was stored into, if there is one: what was named, or what all of it
+/// belongs to.
+pub(super) fn study_url(results: &Results, base: &str, study: Option<&str>) -> Option<String> {
+    let mut studies = results.series.iter().map(|(study, _)| &**study);
+    let first = studies.next();
+    let one = study.or(first.filter(|first| studies.all(|other| other == *first)));
+    let one = one.filter(|_| !results.stored.is_empty());
+    one.map(|one| format!("{base}/studies/{}", segment(one)))
 }
 
 fn referenced(
@@ -313,11 +318,11 @@ mod tests {
     }
 
     #[test]
-    fn behaviour_25_empty_sequences_are_left_out() {
+    fn behaviour_25_empty_sequences_are_left_out_and_the_url_is_not() {
         let mut out = Vec::new();
         let mut json = Json { out: &mut out, firsts: Vec::new() };
         response(&Results::default(), "http://h", Some("1.2"), &mut json).unwrap();
-        assert_eq!(out, b"{}");
+        assert_eq!(out, br#"{"00081190":{"vr":"UR"}}"#);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::codes;
 use crate::dicomweb::multipart::Fault;
 use crate::http::Problem;
 use crate::http::body::Broken;
+use crate::metrics::OUTCOMES;
 
 /// What a part calls itself; empty where it does not say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -77,8 +78,7 @@ impl Status {
     }
 }
 
-/// The words of [`Results::outcomes`]: those of the store, and what was refused.
-const OUTCOMES: [&str; 5] = ["new", "correction", "conflict", "duplicate", "refused"];
+/// The place of what was refused in [`OUTCOMES`].
 const REFUSED: usize = 4;
 
 impl Results {

@@ -115,7 +115,7 @@ fn parse(attributes: &Map<String, Value>) -> Option<(String, Vec<Reference>)> {
             let item = item.as_object()?;
             let class = of(item, REFERENCED_CLASS).unwrap_or_default();
             let sop = of(item, REFERENCED_INSTANCE).filter(|uid| !uid.is_empty())?;
-            Some(Reference { class, sop })
+            Some(Reference { class, sop, place: None })
         })
         .collect();
     asked.filter(|asked| !asked.is_empty()).map(|asked| (transaction, asked))

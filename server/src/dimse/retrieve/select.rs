@@ -48,7 +48,7 @@ pub(super) fn versions(
     let mut after = 0;
     loop {
         let mut page = Vec::new();
-        let search = Search { query: &query, after, skip: 0, take: PAGE };
+        let search = Search { query: &query, after, skip: 0, take: PAGE, rows_max: u64::MAX };
         catalog.search(&search, &mut |found| {
             page.push(found);
             Ok(())

@@ -122,7 +122,7 @@ async function scroll(page, steps, picture, items, what) {
 }
 
 async function studyList(page, site) {
-  await page.goto(site.url, { waitUntil: 'domcontentloaded' });
+  await page.goto(site.url, { waitUntil: 'domcontentloaded', timeout: PATIENCE });
   await page.waitForSelector('[data-cy="study-list-results"], table tbody tr', { timeout: PATIENCE });
   await page.waitForTimeout(2000);
   const response = await fetch(`${root}/dicom-web/studies?limit=101&offset=0`);
@@ -176,7 +176,7 @@ async function main() {
     await studyList(page, site);
     await open(page, () => fromList(page, ctStudy), ctStudy, 'CT series', 'ohif-ct', CT_STEPS);
     const cine = `${site.url}/viewer?StudyInstanceUIDs=${cineStudy}`;
-    await open(page, () => page.goto(cine, { waitUntil: 'domcontentloaded' }), cineStudy, 'multi-frame', 'ohif-cine', CINE_STEPS);
+    await open(page, () => page.goto(cine, { waitUntil: 'domcontentloaded', timeout: PATIENCE }), cineStudy, 'multi-frame', 'ohif-cine', CINE_STEPS);
     hold(seen.failed.length === 0, `no failed request: ${seen.failed.slice(0, 5).join('; ') || 'none'}`);
     for (const [kind, count] of seen.kinds) console.log(`       ${count} x ${kind}`);
     for (const error of seen.errors.slice(0, 5)) console.log(`       error in the page: ${error.slice(0, 200)}`);
