@@ -113,7 +113,7 @@ fn behaviour_35_a_report_over_the_same_association() {
 #[test]
 fn behaviour_35_a_report_after_the_modality_has_closed_and_after_a_restart() {
     let site = Site::new();
-    let receiver = Receiver::start(&[], |_| 0);
+    let receiver = Receiver::start(&["1.2.840.10008.1.2"], |_| 0);
     let peers = format!("TEST@{}", receiver.address);
     let server = Server::start(&site, &[("DIMSE__PEERS", &peers)]);
     let mut client = Client::open(server.dimse, &CONTEXTS);

@@ -129,7 +129,6 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
     let store = Store::open(&session.store_config()?, Access::Write)?;
     super::import::tell_key(session, &store)?;
     let ingest = store.ingest(ingest)?;
-    crate::interrupt::listen();
     let app = Arc::new(App::new(store, ingest, metrics, parts(&section, bounds)?));
     runtime.spawn(record(Arc::clone(&app)));
     // Before anybody is told that it listens: who then asks it to end shall see it end well. Not before
