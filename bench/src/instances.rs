@@ -71,6 +71,12 @@ impl Instance {
         self.bytes.get(at(range.start)?..at(range.end)?)
     }
 
+    /// Its data set, without preamble and meta information.
+    pub(crate) fn data_set(&self) -> &[u8] {
+        let at = usize::try_from(self.dataset_at).unwrap_or(usize::MAX);
+        self.bytes.get(at..).unwrap_or_default()
+    }
+
     /// Is a file that came back this instance? The same bytes, or the same pixels in another transfer
     /// syntax where this one may not go out.
     pub(crate) fn is(&self, file: &[u8]) -> bool {
@@ -109,6 +115,12 @@ impl Set {
         let ct = phantom::ct(SEED, slices, SLICE_SIDE);
         let cine = std::iter::once_with(|| phantom::ultrasound_cine(SEED, frames, CINE_SIDE));
         Self::of("synthetic".to_owned(), ct.chain(cine).map(|file| Ok(file.bytes)))
+    }
+
+    /// A CT study of `slices` slices.
+    pub(crate) fn synthetic_ct(slices: u32) -> Result<Self> {
+        let ct = phantom::ct(SEED, slices, SLICE_SIDE);
+        Self::of("synthetic CT".to_owned(), ct.map(|file| Ok(file.bytes)))
     }
 
     /// Everything below a folder that is an instance, each SOP Instance UID once.

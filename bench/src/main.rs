@@ -13,6 +13,7 @@ mod codec;
 mod contestant;
 mod dice;
 mod dicomweb;
+mod dimse;
 mod figures;
 mod files;
 mod giant;
@@ -56,6 +57,7 @@ Examples:
   cairn-bench codec s1/fnndsc
   cairn-bench catalog --instances 1000000
   cairn-bench dicomweb --set s1/fnndsc --runs 3
+  cairn-bench dimse --runs 3
   cairn-bench soak --minutes 10 --hostile"
 )]
 struct Cli {
@@ -93,6 +95,7 @@ enum Command {
     Codec(codec::CodecArgs),
     Catalog(catalog::CatalogArgs),
     Dicomweb(dicomweb::DicomwebArgs),
+    Dimse(dimse::DimseArgs),
     Soak(soak::SoakArgs),
     /// Becomes a command, with no signal blocked: how this program starts servers
     #[command(hide = true)]
@@ -150,6 +153,7 @@ fn run(cli: &Cli) -> Result<Report> {
         Command::Codec(args) => codec::run(args, &mut report)?,
         Command::Catalog(args) => catalog::run(&bench, args, &mut report)?,
         Command::Dicomweb(args) => dicomweb::run(&bench, args, &mut report)?,
+        Command::Dimse(args) => dimse::run(&bench, args, &mut report)?,
         Command::Soak(args) => soak::run(&bench, args, &mut report)?,
         Command::Measured { .. } | Command::OpenToSignals { .. } => {} // did not come here
     }

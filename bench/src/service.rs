@@ -1,6 +1,6 @@
 //! A server that is measured: `cairn serve`, or Orthanc with its DICOMweb plugin, on loopback.
 //!
-//! Each listens on a free port, keeps everything in a home below the scratch folder, and is ended
+//! Each listens on free ports for HTTP and DIMSE, keeps everything in a home below the scratch folder, and is ended
 //! with this value, also on an error; on a signal, [`crate::scratch`] ends it.
 
 use std::fs::File;
@@ -20,6 +20,10 @@ use crate::measure::{Bench, first_line};
 use crate::scratch::Running;
 use crate::web::Web;
 
+/// The title under which a server is called.
+pub(crate) const AE_TITLE: &str = "ARCHIVE";
+/// The title of who receives what a server is asked to move.
+pub(crate) const DESTINATION: &str = "DESTINATION";
 /// Debian's folder of Orthanc's plugins.
 const ORTHANC_PLUGINS: &str = "/usr/share/orthanc/plugins";
 /// The two that take part: DICOMweb, and the decoder that it needs.
@@ -85,25 +89,41 @@ impl Who {
     }
 
     /// The command that serves what is in `home`.
-    fn command(self, bench: &Bench<'_>, home: &Path, port: u16) -> Result<Command> {
+    fn command(self, bench: &Bench<'_>, home: &Path, doors: Doors) -> Result<Command> {
+        let Doors { http, dimse, destination } = doors;
         let data = data(home);
         let command = match self {
             Self::Cairn => {
                 let mut command = Command::new(&bench.cairn);
-                command.arg("--data").arg(data).args(["serve", "--dimse", "none"]);
-                command.args(["--http", &format!("127.0.0.1:{port}")]);
+                command.arg("--data").arg(data).args(["serve", "--ae", AE_TITLE]);
+                command.args(["--http", &format!("127.0.0.1:{http}")]);
+                command.args(["--dimse", &format!("127.0.0.1:{dimse}")]);
+                if let Some(port) = destination {
+                    let peer = format!("{DESTINATION}@127.0.0.1:{port}");
+                    command.env("CAIRN_DIMSE__PEERS", peer);
+                }
                 command
             }
             Self::Orthanc { compressed } => {
                 let plugins = ORTHANC_PLUGIN_FILES.map(|file| format!("{ORTHANC_PLUGINS}/{file}"));
+                let modalities = destination.map_or_else(
+                    || json!({}),
+                    |port| json!({ "destination": [DESTINATION, "127.0.0.1", port] }),
+                );
                 let config = json!({
                     "Name": "cairn-bench",
                     "StorageDirectory": data,
                     "IndexDirectory": data,
                     "StorageCompression": compressed,
                     "SyncStorageArea": true,
-                    "HttpPort": port,
-                    "DicomServerEnabled": false,
+                    "HttpPort": http,
+                    "DicomPort": dimse,
+                    "DicomAet": AE_TITLE,
+                    "DicomModalities": modalities,
+                    "DicomAlwaysAllowStore": true,
+                    "DicomAlwaysAllowFind": true,
+                    "DicomAlwaysAllowGet": true,
+                    "DicomAlwaysAllowMove": true,
                     "RemoteAccessAllowed": false,
                     "AuthenticationEnabled": false,
                     "Plugins": plugins,
@@ -131,6 +151,20 @@ pub(crate) fn data(home: &Path) -> PathBuf {
     home.join("data")
 }
 
+/// Where a server listens, and whom it knows.
+#[derive(Clone, Copy, Debug)]
+struct Doors {
+    http: u16,
+    dimse: u16,
+    /// The port of [`DESTINATION`].
+    destination: Option<u16>,
+}
+
+/// A port that is free now; nobody else on this machine is expected to take it within milliseconds.
+pub(crate) fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
 /// A server that runs.
 #[derive(Debug)]
 pub(crate) struct Service {
@@ -140,34 +174,34 @@ pub(crate) struct Service {
     log: PathBuf,
     /// As `http://127.0.0.1:4711`.
     url: String,
+    /// The port on which it speaks DIMSE.
+    pub(crate) dimse: u16,
     ended: bool,
 }
 
 impl Service {
     /// Starts it on what is in `home`, and waits until it is ready.
     pub(crate) fn start(bench: &Bench<'_>, who: Who, home: &Path) -> Result<Self> {
-        Self::start_with(bench, who, home, &[])
+        Self::start_knowing(bench, who, home, None)
     }
 
-    /// The same, with some variables in its environment.
-    pub(crate) fn start_with(
+    /// The same, with [`DESTINATION`] at a port.
+    pub(crate) fn start_knowing(
         bench: &Bench<'_>,
         who: Who,
         home: &Path,
-        environment: &[(&str, String)],
+        destination: Option<u16>,
     ) -> Result<Self> {
         std::fs::create_dir_all(home).with_context(|| format!("{}", home.display()))?;
-        // Free now; nobody else on this machine is expected to take it within milliseconds.
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let doors = Doors { http: free_port()?, dimse: free_port()?, destination };
         let log = home.join("log");
         let file = File::options().create(true).append(true).open(&log)?;
-        let mut command = who.command(bench, home, port)?;
+        let mut command = who.command(bench, home, doors)?;
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).process_group(0);
-        command.envs(environment.iter().map(|(name, value)| (name, value)));
         let child = command.spawn().with_context(|| format!("{} cannot be started", who.name()))?;
         let running = Running::new(child.id());
-        let url = format!("http://127.0.0.1:{port}");
-        let mut service = Self { who, child, running, log, url, ended: false };
+        let (url, dimse) = (format!("http://127.0.0.1:{}", doors.http), doors.dimse);
+        let mut service = Self { who, child, running, log, url, dimse, ended: false };
         service.wait_until_ready()?;
         Ok(service)
     }

@@ -6,33 +6,14 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use support::dimse::{
-    Client, EXPLICIT_LE, IMPLICIT_LE, Message, SECONDARY_CAPTURE, element, elements, implicit,
-    number, parted, uid,
-};
+use support::commitment::{COMMITMENT, request, told};
+use support::dimse::{Client, EXPLICIT_LE, IMPLICIT_LE, SECONDARY_CAPTURE, number, parted, uid};
 use support::receiver::Receiver;
 use support::server::Server;
 use support::{Site, dicom};
 
-const COMMITMENT: &str = "1.2.840.10008.1.20.1";
-const INSTANCE: &str = "1.2.840.10008.1.20.1.1";
 const CONTEXTS: [(&str, &[&str]); 2] =
     [(COMMITMENT, &[IMPLICIT_LE]), (SECONDARY_CAPTURE, &[EXPLICIT_LE])];
-
-fn request(client: &mut Client, transaction: &str, references: &[(&str, &str)]) -> u16 {
-    let mut items = Vec::new();
-    for (class, sop) in references {
-        let item = implicit(&[(0x0008_1150, class), (0x0008_1155, sop)]);
-        items.extend_from_slice(b"\xFE\xFF\0\xE0");
-        items.extend_from_slice(&(item.len() as u32).to_le_bytes());
-        items.extend_from_slice(&item);
-    }
-    let mut data = implicit(&[(0x0008_1195, transaction)]);
-    element(&mut data, 0x0008_1199, &items);
-    let more = [(0x0003, uid(COMMITMENT)), (0x1001, uid(INSTANCE)), (0x1008, number(1))];
-    client.request(1, 0x0130, COMMITMENT, &more, Some(&data));
-    client.message().status()
-}
 
 fn store(client: &mut Client, sop: &str) {
     let data = parted(&dicom("1.2.1", "1.2.2", sop, "A^B", &[1; 64])).3;
@@ -46,19 +27,6 @@ fn await_delivered(server: &Server, count: u64) {
         assert!(Instant::now() < patience, "reports are not delivered: {}", server.log());
         std::thread::sleep(Duration::from_millis(50));
     }
-}
-
-/// Event type, transaction, and whether each UID is among the committed or the failed.
-fn told(report: &Message, uids: &[&str]) -> (u16, String, Vec<&'static str>) {
-    let found = elements(report.data.as_ref().unwrap());
-    let of = |tag: u32| found.get(&tag).cloned().unwrap_or_default();
-    let (good, bad) = (of(0x0008_1199), of(0x0008_1198));
-    let places = uids.iter().map(|uid| match (good.contains(uid), bad.contains(uid)) {
-        (true, false) => "committed",
-        (false, true) => "failed",
-        _ => "?",
-    });
-    (report.number(0x1002), of(0x0008_1195), places.collect())
 }
 
 #[test]

@@ -1,0 +1,149 @@
+//! DCMTK's programs: who sends, who asks, and who receives.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::Signal;
+use std::os::unix::process::CommandExt;
+
+use crate::files::list;
+use crate::instances::{Instance, Set};
+use crate::measure::{Bench, first_line, output};
+use crate::scratch::Running;
+use crate::service::{AE_TITLE, DESTINATION, free_port};
+
+/// Associations that send at once, in the step of many.
+pub(super) const SENDERS: usize = 8;
+/// How long a receiver may take to listen.
+const START_MAX: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(10);
+
+/// Which DCMTK it is; `None` if a program of it is not installed.
+pub(super) fn about() -> Option<String> {
+    let programs = ["storescp", "getscu", "movescu", "storescu"];
+    let versions = programs.map(|program| first_line(Command::new(program).arg("--version")));
+    let [_, _, _, last] = &versions;
+    let text = last.clone()?.trim_matches(['$', ' ']).to_owned();
+    versions.iter().all(Option::is_some).then_some(text)
+}
+
+fn program(name: &str) -> Command {
+    let mut command = Command::new(name);
+    command.env("TCP_NODELAY", "1");
+    command
+}
+
+/// The files of a set as a sender finds them: in [`SENDERS`] folders.
+pub(super) struct Outbox {
+    folder: PathBuf,
+    folders: Vec<PathBuf>,
+}
+
+impl Outbox {
+    pub(super) fn new(bench: &Bench<'_>, set: &Set) -> Result<Self> {
+        let folder = bench.scratch.folder("outbox")?;
+        let mut folders = Vec::new();
+        for n in 0..SENDERS {
+            let path = folder.join(n.to_string());
+            std::fs::create_dir_all(&path)?;
+            folders.push(path);
+        }
+        for (n, instance) in set.instances.iter().enumerate() {
+            std::fs::write(folders[n % SENDERS].join(format!("{n}.dcm")), &instance.bytes)?;
+        }
+        Ok(Self { folder, folders })
+    }
+
+    /// Sends everything over one association to whoever listens on `port`, or over [`SENDERS`].
+    pub(super) fn send(&self, port: u16, at_once: bool) -> Result<()> {
+        let one = std::slice::from_ref(&self.folder);
+        let folders = if at_once { &self.folders } else { one };
+        std::thread::scope(|scope| {
+            let senders: Vec<_> =
+                folders.iter().map(|folder| scope.spawn(|| send(folder, port))).collect();
+            senders.into_iter().try_for_each(|sender| match sender.join() {
+                Ok(sent) => sent,
+                Err(_) => bail!("a sender panicked"),
+            })
+        })
+    }
+}
+
+fn send(folder: &Path, port: u16) -> Result<()> {
+    let mut command = program("storescu");
+    command.args(["-aec", AE_TITLE, "-R", "+sd", "+r", "127.0.0.1"]);
+    // It ends with an error if an answer is not success.
+    output(command.arg(port.to_string()).arg(folder)).map(drop)
+}
+
+/// Has a study sent here over the association that asks for it; it is kept in `folder`, or nowhere.
+pub(super) fn get(port: u16, study: &str, folder: Option<&Path>) -> Result<()> {
+    let mut command = program("getscu");
+    command.args(["-S", "-aec", AE_TITLE, "-k", "QueryRetrieveLevel=STUDY", "-k"]);
+    command.arg(format!("StudyInstanceUID={study}"));
+    match folder {
+        Some(folder) => command.arg("+B").arg("-od").arg(folder),
+        None => command.arg("--ignore"),
+    };
+    output(command.arg("127.0.0.1").arg(port.to_string())).map(drop)
+}
+
+/// Has a study sent to [`DESTINATION`].
+pub(super) fn request_move(port: u16, study: &str) -> Result<()> {
+    let mut command = program("movescu");
+    command.args(["-S", "-aec", AE_TITLE, "-aem", DESTINATION]);
+    command.args(["-k", "QueryRetrieveLevel=STUDY", "-k"]);
+    command.arg(format!("StudyInstanceUID={study}"));
+    output(command.arg("127.0.0.1").arg(port.to_string())).map(drop)
+}
+
+/// How many files in `folder` hold the data set of an instance of `study`, byte for byte.
+pub(super) fn count_equal(folder: &Path, study: &[&Instance]) -> Result<usize> {
+    let mut wanted: Vec<blake3::Hash> =
+        study.iter().map(|instance| blake3::hash(instance.data_set())).collect();
+    let mut equal = 0;
+    for path in list(folder)? {
+        let bytes = std::fs::read(&path).with_context(|| format!("{}", path.display()))?;
+        let Some(instance) = Instance::of(bytes) else { continue };
+        let found = blake3::hash(instance.data_set());
+        if let Some(place) = wanted.iter().position(|hash| *hash == found) {
+            wanted.swap_remove(place);
+            equal += 1;
+        }
+    }
+    Ok(equal)
+}
+
+/// A receiver that throws away what it gets, or keeps it in a folder.
+pub(super) struct Receiver {
+    child: Child,
+    running: Running,
+    pub(super) port: u16,
+}
+
+impl Receiver {
+    pub(super) fn start() -> Result<Self> {
+        let port = free_port()?;
+        let mut command = program("storescp");
+        command.args(["-aet", DESTINATION, "--fork", "--ignore"]).arg(port.to_string());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        let child = command.spawn().context("storescp cannot be started")?;
+        let running = Running::new(child.id());
+        let receiver = Self { child, running, port };
+        let begun = Instant::now();
+        while output(program("echoscu").arg("127.0.0.1").arg(port.to_string())).is_err() {
+            ensure!(begun.elapsed() < START_MAX, "storescp does not answer");
+            std::thread::sleep(POLL);
+        }
+        Ok(receiver)
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.running.signal(Signal::SIGKILL);
+        let _ = self.child.wait();
+    }
+}
