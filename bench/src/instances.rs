@@ -71,10 +71,12 @@ impl Instance {
         self.bytes.get(at(range.start)?..at(range.end)?)
     }
 
-    /// Its data set, without preamble and meta information.
-    pub(crate) fn data_set(&self) -> &[u8] {
-        let at = usize::try_from(self.dataset_at).unwrap_or(usize::MAX);
-        self.bytes.get(at..).unwrap_or_default()
+    /// Are they the same instance, with the same native pixels?
+    pub(crate) fn has_pixels_of(&self, other: &Self) -> bool {
+        let same = |index| self.frame(index) == other.frame(index);
+        other.sop == self.sop
+            && other.native_frames() == self.native_frames()
+            && (0..self.native_frames()).all(same)
     }
 
     /// Is a file that came back this instance? The same bytes, or the same pixels in another transfer
@@ -83,11 +85,7 @@ impl Instance {
         if self.is_for_web || file == self.bytes {
             return file == self.bytes;
         }
-        let Some(other) = Self::of(file.to_vec()) else { return false };
-        let same = |index| self.frame(index) == other.frame(index);
-        other.sop == self.sop
-            && other.native_frames() == self.native_frames()
-            && (0..self.native_frames()).all(same)
+        Self::of(file.to_vec()).is_some_and(|other| self.has_pixels_of(&other))
     }
 
     /// Path of its series below the root of the service.

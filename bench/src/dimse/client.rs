@@ -1,5 +1,6 @@
 //! DCMTK's programs: who sends, who asks, and who receives.
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -99,21 +100,20 @@ pub(super) fn request_move(port: u16, study: &str) -> Result<()> {
     output(command.arg("127.0.0.1").arg(port.to_string())).map(drop)
 }
 
-/// How many files in `folder` hold the data set of an instance of `study`, byte for byte.
+/// How many files in `folder` are instances of `study`, with all of their pixels. Bytes are not compared:
+/// `storescu` writes data sets anew.
 pub(super) fn count_equal(folder: &Path, study: &[&Instance]) -> Result<usize> {
-    let mut wanted: Vec<blake3::Hash> =
-        study.iter().map(|instance| blake3::hash(instance.data_set())).collect();
-    let mut equal = 0;
+    let wanted: HashMap<&str, &Instance> =
+        study.iter().map(|instance| (instance.sop.as_str(), *instance)).collect();
+    let mut equal = HashSet::new();
     for path in list(folder)? {
         let bytes = std::fs::read(&path).with_context(|| format!("{}", path.display()))?;
-        let Some(instance) = Instance::of(bytes) else { continue };
-        let found = blake3::hash(instance.data_set());
-        if let Some(place) = wanted.iter().position(|hash| *hash == found) {
-            wanted.swap_remove(place);
-            equal += 1;
+        let Some(found) = Instance::of(bytes) else { continue };
+        if wanted.get(found.sop.as_str()).is_some_and(|sent| sent.has_pixels_of(&found)) {
+            equal.insert(found.sop);
         }
     }
-    Ok(equal)
+    Ok(equal.len())
 }
 
 /// A receiver that throws away what it gets, or keeps it in a folder.

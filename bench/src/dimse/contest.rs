@@ -92,6 +92,7 @@ impl<'a> Contest<'a> {
                 eprintln!("run {}, {}: {}", run + 1, step.name(), who.name());
                 let sample = self.step(run, who, step);
                 let sample = sample.with_context(|| format!("{}, {}", who.name(), step.name()))?;
+                eprintln!("    {:.2} s", sample.wall_s);
                 self.samples.push(sample);
             }
         }
