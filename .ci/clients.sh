@@ -1,25 +1,26 @@
 #!/usr/bin/env bash
-# .ci/clients.sh CAIRN CORPUS [PART...]: what real DICOMweb clients make of `cairn serve`.
+# .ci/clients.sh CAIRN CORPUS [PART...]: what real clients and peers make of `cairn serve`.
 #
+#   dimse    pynetdicom, DCMTK and Orthanc over DIMSE, both ways, over every file of CORPUS
 #   python   dicomweb-client and pydicom, over every file of CORPUS; Weasis's requests replayed
 #   js       dicomweb-client of npm, under node
 #   ohif     OHIF's prebuilt site in headless Chromium
 #
 # Without PART: all. CORPUS is what .ci/corpus.sh fetches. Packages come from PyPI and npm, with fixed
-# versions, into CLIENTS_TOOLS (default target/clients); node and Chromium are Debian's and have to be
-# there. Servers run on free ports of loopback and are ended; what they keep goes away, but for logs and
+# versions, into CLIENTS_TOOLS (default target/clients); node, Chromium, DCMTK and Orthanc are Debian's
+# and have to be there. Servers run on free ports of loopback and are ended; what they keep goes away, but for logs and
 # screenshots in CLIENTS_OUT (default target/clients/out).
 #
 # Exit code 0: all that was tested held; 1: something did not. A part that cannot be tested for want of
 # a package is named as NOT TESTED; with CLIENTS_STRICT=1 that fails too.
 set -euo pipefail
-[ $# -ge 2 ] || { echo "usage: $0 CAIRN CORPUS [python|js|ohif]..." >&2; exit 2; }
+[ $# -ge 2 ] || { echo "usage: $0 CAIRN CORPUS [dimse|python|js|ohif]..." >&2; exit 2; }
 here=$(cd "$(dirname "$0")/.." && pwd)
 cairn=$(realpath "$1")
 corpus=$(realpath "$2")
 shift 2
 parts=("$@")
-[ ${#parts[@]} -gt 0 ] || parts=(python js ohif)
+[ ${#parts[@]} -gt 0 ] || parts=(dimse python js ohif)
 tools=${CLIENTS_TOOLS:-$here/target/clients}
 out=${CLIENTS_OUT:-$here/target/clients/out}
 tests=$here/server/tests/clients
@@ -63,6 +64,14 @@ run_python() {
   "$python" -W ignore "$tests/main.py" "$cairn" "$corpus" "$scratch/python" || failed=1
 }
 
+run_dimse() {
+  say "DIMSE: pynetdicom, DCMTK, Orthanc"
+  command -v storescu >/dev/null || not_tested "dimse: no dcmtk"
+  command -v Orthanc >/dev/null || not_tested "dimse: no orthanc"
+  mkdir -p "$scratch/dimse"
+  (cd "$tools" && "$python" -W ignore "$tests/dimse/main.py" "$cairn" "$corpus" "$scratch/dimse") || failed=1
+}
+
 run_js() {
   say "JavaScript: dicomweb-client under node"
   command -v node >/dev/null && command -v npm >/dev/null || { not_tested "js: no node, npm"; return; }
@@ -100,7 +109,7 @@ case " ${parts[*]} " in *" js "* | *" ohif "*)
 esac
 for part in "${parts[@]}"; do
   case $part in
-    python | js | ohif) "run_$part" ;;
+    dimse | python | js | ohif) "run_$part" ;;
     *) echo "$0: no part '$part'" >&2; exit 2 ;;
   esac
 done

@@ -53,7 +53,8 @@ const NO_DATA_SET: u16 = 0x0101;
 pub(super) struct Command(Vec<(u16, Vec<u8>)>);
 
 impl Command {
-    /// Reads a command set.
+    /// Reads a command set. Elements of other groups behind those of a command are passed over: Orthanc
+    /// 1.10 puts the Failed SOP Instance UID List there.
     pub(super) fn parse(mut bytes: &[u8]) -> Result<Self, End> {
         let mut elements = Vec::new();
         while !bytes.is_empty() {
@@ -65,7 +66,10 @@ impl Command {
                 rest.split_at_checked(length).ok_or(End::Malformed("a command is cut off"))?;
             bytes = rest;
             if u16::from_le_bytes([g, r]) != 0 {
-                return Err(End::Malformed("a command holds what is no command"));
+                if elements.is_empty() {
+                    return Err(End::Malformed("a command begins with what is no command"));
+                }
+                continue;
             }
             if elements.len() == COMMAND_ELEMENTS_MAX {
                 return Err(End::Malformed("a command has too many elements"));
@@ -217,5 +221,10 @@ mod tests {
         let many = b"\0\0\0\x01\0\0\0\0".repeat(COMMAND_ELEMENTS_MAX + 1);
         assert!(Command::parse(&many).is_err());
         assert_eq!(Command::parse(b"").unwrap().get(field::COMMAND), None);
+        let mut more = Command::new(operation::ECHO).encode();
+        more.extend_from_slice(b"\x08\0\x58\0\x02\0\0\x001\0");
+        let read = Command::parse(&more).unwrap();
+        assert_eq!(read.get(field::COMMAND), Some(operation::ECHO));
+        assert_eq!(read.get(0x58), None);
     }
 }

@@ -63,13 +63,18 @@ class Archive:
                 self.process.wait()
         return False
 
-    def command(self, *arguments):
-        """Runs `cairn` on this archive; what it prints."""
+    def run(self, *arguments):
+        """Runs `cairn` on this archive: its exit code, what it prints, what it says beside."""
         command = [self.binary, "--data", str(self.folder / "data"), *map(str, arguments)]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        if done.returncode != 0:
-            raise RuntimeError(f"cairn {arguments[0]}: {done.stderr[-500:]}")
-        return done.stdout
+        return done.returncode, done.stdout, done.stderr
+
+    def command(self, *arguments):
+        """Runs what has to end well; what it prints."""
+        code, printed, said = self.run(*arguments)
+        if code != 0:
+            raise RuntimeError(f"cairn {' '.join(map(str, arguments[:3]))} ended with {code}: {said[-500:]}")
+        return printed
 
     def export(self, folder):
         """Every version of everything, as files below `folder`."""

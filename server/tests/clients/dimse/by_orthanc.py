@@ -16,7 +16,8 @@ import requests
 
 from archive import Archive
 from compare import differences
-from dimse.by_pynetdicom import by_study, free_port
+from dimse.by_dcmtk import outbox, tool
+from dimse.by_pynetdicom import by_study, free_port, store
 from dimse.data import sendable
 
 START_SECONDS_MAX = 60
@@ -83,7 +84,9 @@ class Orthanc:
 def same_elements(section, one, other, what, where):
     read = lambda data: pydicom.dcmread(io.BytesIO(data), force=True)
     first, second = read(one), read(other)
-    found = differences(first, second, big_endian=not first.original_encoding[1])
+    # Orthanc does not send padding behind a data set.
+    padding = lambda tag: tag == 0xFFFCFFFC
+    found = differences(first, second, skip=padding, big_endian=not first.original_encoding[1])
     section.hold(not found, what, f"{where}: {found[:3]}")
 
 
@@ -93,8 +96,6 @@ def echo_both(section, archive, orthanc):
 
 def moved_to_orthanc(section, archive, orthanc, instances):
     """C-MOVE with Orthanc as the destination."""
-    from dimse.by_dcmtk import tool
-
     for study, _ in by_study(instances):
         keys = ["-S", "-aem", "ORTHANC", "-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={study}"]
         tool("movescu", *keys, "127.0.0.1", archive.port)
@@ -143,7 +144,12 @@ def pulled_from_orthanc(section, binary, orthanc, instances, scratch):
     pulled = Archive(binary, scratch / "pulled")
     pulled.folder.mkdir()
     source = f"ORTHANC@127.0.0.1:{orthanc.port}"
-    pulled.command("-q", "pull", "--from", source, *studies)
+    code, printed, said = pulled.run("--json", "pull", "--from", source, *studies)
+    for line in printed.splitlines():
+        told = json.loads(line)
+        good = told["instances"] and not told["failed"] and not told["status"]
+        section.hold(good, "studies pulled from Orthanc", line)
+    section.same(code, 0, "pulls", said[-300:])
     kept = {path.stem: path.read_bytes() for path in pulled.export(scratch / "pulled-files")}
     section.same(len(kept), len(there), "everything pulled from Orthanc", "instances")
     for sop, data in there.items():
@@ -155,13 +161,13 @@ def run(tally, binary, corpus, scratch):
     if not shutil.which("Orthanc"):
         print("NOT TESTED: Orthanc is not installed")
         return
-    instances = sendable(next(iter(corpus.rounds())))
+    # Orthanc reads with DCMTK.
+    instances, left = outbox(scratch / "outbox", sendable(next(iter(corpus.rounds()))))
+    print(f"orthanc: left out, as DCMTK does not understand them: {', '.join(map(str, left)) or 'none'}")
     with Orthanc(scratch / "orthanc") as orthanc:
         peers = f"ORTHANC@127.0.0.1:{orthanc.port}"
         with Archive(binary, scratch / "archive", peers=peers) as archive, Archive(binary, scratch / "other", peers=peers) as other:
             orthanc.knows("cairn", "CAIRN", archive.port)
-            from dimse.by_pynetdicom import store
-
             steps = {
                 "filled by pynetdicom": lambda section: store(section, archive, instances),
                 "echo": lambda section: echo_both(section, archive, orthanc),
