@@ -102,6 +102,11 @@ fn behaviour_36_identities_are_optional_or_passed_over() {
         Server::start(&site, &[("DIMSE__IDENTITY", "optional"), ("DIMSE__IDENTITY_USERS", users)]);
     assert_eq!(asked(&server, None), "accepted");
     assert_eq!(asked(&server, wrong()), "rejected");
+    // Of a type that is not taken: let in as nobody in particular.
+    assert_eq!(
+        asked(&server, Some(identity(true, Type::SamlAssertion, "<saml/>", ""))),
+        "accepted"
+    );
     drop(server);
     // Off by default: then nobody is told that an identity was taken (§D.3.3.7.2).
     let server = Server::start(&site, &[]);

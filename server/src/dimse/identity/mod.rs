@@ -39,7 +39,7 @@ pub(crate) enum Demand {
     /// What it says is passed over.
     #[default]
     Ignored,
-    /// It may; a wrong identity is refused all the same.
+    /// It may; a wrong identity is refused all the same, one of another type is passed over.
     Optional,
     /// Yes.
     Required,
@@ -101,7 +101,11 @@ impl Identities {
         match (self.demand, offered) {
             (Demand::Ignored, _) | (Demand::Optional, None) => Ok(None),
             (Demand::Required, None) => Err(Refused::Missing),
-            (_, Some(identity)) => self.user(identity).map(Some),
+            (demand, Some(identity)) => match self.user(identity) {
+                // Nobody in particular: it gains nothing by it, and is not told that it was taken.
+                Err(Refused::Type) if demand == Demand::Optional => Ok(None),
+                checked => checked.map(Some),
+            },
         }
     }
 
