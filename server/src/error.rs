@@ -4,6 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::dimse::NotHashed;
+
 /// Result with this crate's error.
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
@@ -75,6 +77,9 @@ pub(crate) enum Error {
         /// What came of asking.
         source: std::io::Error,
     },
+    /// There is no line for a user.
+    #[error(transparent)]
+    Passcode(#[from] NotHashed),
     /// The figures cannot be declared: a bug.
     #[error("internal fault: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -93,7 +98,7 @@ impl Error {
     /// The exit code that it comes to.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Config { .. } | Self::Usage(_) => 2,
+            Self::Config { .. } | Self::Usage(_) | Self::Passcode(NotHashed::Name) => 2,
             // As a shell reports a program that SIGPIPE ended: `cairn ls | head` is no failure of
             // ours.
             Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe => 141,

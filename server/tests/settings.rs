@@ -55,8 +55,10 @@ fn wrong_usage_is_two() {
         assert_eq!(site.run(command).code, 2, "{command:?}");
     }
     assert_eq!(site.run(&["--help"]).code, 0);
-    for command in ["import", "export", "ls", "show", "verify", "stats", "rebuild", "demo", "probe"]
-    {
+    for command in [
+        "import", "export", "ls", "show", "verify", "stats", "rebuild", "demo", "probe", "serve",
+        "pull", "echo", "passcode",
+    ] {
         let help = site.good(&[command, "--help"]).stdout;
         assert!(help.contains("Exit codes:") && help.contains("Examples:"), "{command}");
     }

@@ -1,9 +1,11 @@
 //! The command line: global flags, one file for each command, and what they share.
 
 mod demo;
+mod echo;
 mod export;
 mod import;
 mod ls;
+mod passcode;
 mod probe;
 mod proof;
 mod pull;
@@ -87,6 +89,8 @@ enum Command {
     Rebuild(rebuild::RebuildArgs),
     Serve(serve::ServeArgs),
     Pull(pull::PullArgs),
+    Echo(echo::EchoArgs),
+    Passcode(passcode::PasscodeArgs),
     Probe(probe::ProbeArgs),
     Demo(demo::DemoArgs),
 }
@@ -151,6 +155,8 @@ pub(crate) fn run(cli: &Cli) -> Result<Exit> {
         Command::Rebuild(args) => rebuild::run(&session, args),
         Command::Serve(args) => serve::run(&session, args),
         Command::Pull(args) => pull::run(&session, args),
+        Command::Echo(args) => echo::run(&session, args),
+        Command::Passcode(args) => passcode::run(&session, args),
         Command::Probe(args) => probe::run(&session, args),
         Command::Demo(args) => demo::run(&session, args),
     };

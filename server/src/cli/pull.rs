@@ -49,9 +49,11 @@ pub(super) fn run(session: &Session, args: &PullArgs) -> Result<Exit> {
     let mut config = session.config()?;
     config.dimse.ae = args.ae.clone().unwrap_or(config.dimse.ae);
     config.dimse.peers.clone_from(&args.from);
+    // Nobody calls here.
+    config.dimse.tls_listen = "none".into();
     let settings = config.dimse.settings(Duration::ZERO)?;
     let [peer] = &settings.peers[..] else {
-        return Err(Error::Usage("--from takes one AE@host:port"));
+        return Err(Error::Usage("--from takes one AE@host:port or AE@tls://host:port"));
     };
     let store = Store::open(&session.store_config()?, Access::Write)?;
     super::import::tell_key(session, &store)?;

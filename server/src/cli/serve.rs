@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 
 use super::{Exit, Session};
 use crate::config::{LogWord, ServeSection};
-use crate::dimse::{self, Dimse};
+use crate::dimse::{self, Dimse, Ports};
 use crate::error::{Error, Result};
 use crate::http::app::Parts;
 use crate::http::{App, serve};
@@ -33,7 +33,7 @@ const LET_GO: Duration = Duration::from_secs(5);
 The archive is made if it is not there. DICOMweb is at /dicom-web, WADO-URI at /wado, figures at \
 /metrics, probes at /healthz and /readyz. HTTP/1.1 and HTTP/2 without TLS share the port.
 
-DIMSE has a port of its own: C-ECHO and C-STORE of every storage class and transfer syntax.
+DIMSE has a port of its own, and another one with TLS if tls_listen names it.
 
 There is no login yet: whoever reaches a port can read and write. Both are of this machine only \
 unless told otherwise; put a reverse proxy with TLS and a login before HTTP, and a network of \
@@ -60,7 +60,8 @@ list with commas [local]
 Settings in [dimse], or as CAIRN_DIMSE__KEY:
   listen               address and port, or none [127.0.0.1:11112]
   ae                   AE title [CAIRN]
-  peers                known application entities: AE@host:port, with commas between []
+  peers                known application entities: AE@host:port or AE@tls://host:port, with commas \
+between []
   callers              who may call: any, peers, or AE titles with commas between [any]
   called               as whom this server may be called: any, own [any]
   associations_max     associations at once [256]
@@ -69,6 +70,20 @@ Settings in [dimse], or as CAIRN_DIMSE__KEY:
   request_seconds      time to ask for an association [20]
   idle_seconds         time that an association without a message is kept [3600]
   stall_seconds        time that a message may stand still [60]
+  tls_listen           address and port for TLS, or none [none]
+  tls_certificate      file of the certificate to show, in PEM, with those between it and its authority
+  tls_key              file of its private key, in PEM
+  tls_trusted          file of certificates in PEM: of authorities, and of single peers
+  tls_clients          must who calls over TLS show a certificate: required, optional, none [required]
+  identity             must who calls say who it is: required, optional, none [none]
+  identity_users       file of users, as `cairn passcode` makes its lines
+  identity_jwt_key     file of the public key of whoever issues tokens, in PEM
+  identity_jwt_issuer, identity_jwt_audience   what a token has to say
+  identity_jwt_claim   claim that names the user [sub]
+  [[dimse.rules]]      who may do what; each with calling, network, tls, user, allow, deny, destinations, \
+associations_max
+
+Certificates, users and keys of tokens are read again when their files change.
 
 SIGTERM or Ctrl-C: no new connections, /readyz answers 503, requests under way are finished, \
 studies are recorded; a second one ends at once. What was acknowledged is safe in any case.
@@ -118,9 +133,12 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
         .build()
         .map_err(Error::io("start threads for", &session.data))?;
     let (listener, bound) = runtime.block_on(listen(address))?;
-    let port = config.dimse.address()?.map(|address| runtime.block_on(listen(address)));
-    let port = port.transpose()?;
-    let settings = config.dimse.settings(limits.drain)?;
+    let mut settings = config.dimse.settings(limits.drain)?;
+    settings.identities = config.dimse.identities()?.map(Arc::new);
+    let port = |address: Option<SocketAddr>| {
+        address.map(|address| runtime.block_on(listen(address))).transpose()
+    };
+    let (plain, tls) = (port(config.dimse.address()?)?, port(config.dimse.tls_address()?)?);
     let metrics = Arc::new(Metrics::new()?);
     let told = Arc::clone(&metrics);
     let observer = Observer::new(move |stage, took| told.stage(stage, took));
@@ -136,11 +154,18 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
     crate::interrupt::listen();
     session.output.note(&format!("cairn: listening on http://{bound}"));
     tracing::info!(address = %bound, "listening");
-    let associations = port.map(|(listener, bound)| {
+    if let Some((_, bound)) = &tls {
+        session.output.note(&format!("cairn: DIMSE over TLS as {} on {bound}", settings.title));
+        tracing::info!(address = %bound, ae = settings.title, "listening for DIMSE over TLS");
+    }
+    if let Some((_, bound)) = &plain {
         session.output.note(&format!("cairn: DIMSE as {} on {bound}", settings.title));
         tracing::info!(address = %bound, ae = settings.title, "listening for DIMSE");
+    }
+    let associations = (plain.is_some() || tls.is_some()).then(|| {
+        let [plain, tls] = [plain, tls].map(|port| port.map(|(listener, _)| listener));
         let dimse = Dimse::new(Arc::clone(&app), settings);
-        runtime.spawn(dimse::serve(dimse, listener, signalled()))
+        runtime.spawn(dimse::serve(dimse, Ports { plain, tls }, signalled()))
     });
     let cannot = |source| Error::Listen { address: bound.to_string(), source };
     runtime.block_on(serve(Arc::clone(&app), listener, signalled())).map_err(cannot)?;

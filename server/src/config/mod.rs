@@ -2,8 +2,9 @@
 //!
 //! One typed struct; what it does not know is refused, wherever it stands. A variable
 //! `CAIRN_SECTION__KEY` sets `key` in `[section]`, and `CAIRN_STORE__OPTIONS__NAME` an option of
-//! the object store's client.
+//! the object store's client. `CAIRN_DIMSE__RULES` holds the whole list, as TOML has it in one line.
 
+mod access;
 mod dimse;
 mod serve;
 
@@ -293,6 +294,12 @@ fn set(table: &mut Table, name: &str, text: &str) -> Result<()> {
                 Some(Value::Boolean(_)) => {
                     text.parse().map(Value::Boolean).map_err(|_| "true or false")
                 }
+                // A list of tables, as it stands in a file: [{calling = "CT*", allow = "store"}]
+                Some(Value::Array(_)) => format!("list = {text}")
+                    .parse::<Table>()
+                    .ok()
+                    .and_then(|mut table| table.remove("list"))
+                    .ok_or("a list in TOML"),
                 _ => return Err(fault("there is no such setting".into())),
             };
             (vec![section, key], value.map_err(|wanted| fault(format!("it has to be {wanted}")))?)
@@ -349,6 +356,10 @@ mod tests {
         assert_eq!(config.store.options["a"], "1");
         assert_eq!((config.ingest.readers, config.ingest.compress), (3, false));
         assert_eq!(config.ingest_config().duplicates.conflict, OnDuplicate::Reject);
+        let rules = ("CAIRN_DIMSE__RULES", "[{calling = \"CT*\", allow = \"store\"}]");
+        assert_eq!(with(&[rules], "").unwrap().dimse.rules[0].calling, "CT*");
+        assert!(with(&[("CAIRN_DIMSE__RULES", "CT*")], "").is_err());
+        assert!(with(&[("CAIRN_DIMSE__RULES", "[{callin = \"CT*\"}]")], "").is_err());
         assert_eq!(config.readers(None), 3);
         assert_eq!(config.readers(Some(5)), 5);
     }

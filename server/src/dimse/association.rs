@@ -5,18 +5,21 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::Dimse;
+use super::admission::{Admitted, Refused, Rejection, Way, admit};
 use super::command::{Command, field, operation};
 use super::commitment::Line;
 use super::end::End;
 use super::inbound::Inbound;
 use super::limits::{LINGER, LINGER_BYTES_MAX};
-use super::negotiate::{self, Agreed, Context, LIMIT, QueryTerms, Rejection};
+use super::negotiate::{self, Agreed, Context, QueryTerms};
 use super::outbound::Outbound;
 use super::pdu::{self, Associate, Proposal};
+use super::rules::{Grant, Services};
 use super::service::Service;
 use super::status;
 use super::store::Stores;
+use super::transport::{self, Insecure, Reading, Writing};
+use super::{Dimse, Open};
 use crate::logging::ACCESS;
 
 /// N-EVENT-REPORT-RSP.
@@ -32,6 +35,8 @@ pub(super) struct Association {
     pub(super) terms: HashMap<String, QueryTerms>,
     /// The peer's AE title.
     pub(super) calling: String,
+    /// What the peer may do.
+    pub(super) grant: Grant,
     pub(super) stores: Stores,
     /// Over which storage commitments are reported.
     pub(super) line: Option<Arc<Line>>,
@@ -41,12 +46,22 @@ pub(super) struct Association {
 }
 
 /// Serves a connection; `full`: there are too many, and it is to be told so.
-pub(super) fn run(dimse: &Arc<Dimse>, stream: &TcpStream, full: bool) {
+pub(super) fn run(dimse: &Arc<Dimse>, open: &Open, stream: &TcpStream, way: Way, full: bool) {
     let begun = Instant::now();
-    let Ok((inbound, outbound)) = halves(dimse, stream) else { return };
-    let outbound = Arc::new(Mutex::new(outbound));
+    let (reading, writing) = match halves(dimse, stream, way.tls) {
+        Ok(halves) => halves,
+        Err(why) => {
+            tracing::warn!(from = %way.address, %why, "a connection has no TLS");
+            dimse.app.metrics.dimse.ended(End::Insecure.word());
+            return linger(stream);
+        }
+    };
+    let stopping = Arc::clone(&dimse.stopping);
+    let Ok(inbound) = Inbound::new(reading, dimse.settings.patience(), stopping) else { return };
+    let outbound = Arc::new(Mutex::new(Outbound::new(writing)));
     let mut told = Told::default();
-    let end = match serve(dimse, inbound, &outbound, full, &mut told) {
+    let arrived = Arrived { open, way, full };
+    let end = match serve(dimse, inbound, &outbound, &arrived, &mut told) {
         Ok(()) => End::Released,
         Err(end) => end,
     };
@@ -61,6 +76,8 @@ pub(super) fn run(dimse: &Arc<Dimse>, stream: &TcpStream, full: bool) {
     tracing::info!(
         target: ACCESS,
         calling = told.calling,
+        user = told.user,
+        tls = way.tls,
         end = end.word(),
         contexts = told.contexts,
         operations = told.operations,
@@ -69,29 +86,45 @@ pub(super) fn run(dimse: &Arc<Dimse>, stream: &TcpStream, full: bool) {
         ms = begun.elapsed().as_millis() as u64,
         "association"
     );
+    lock(&outbound).end();
     linger(stream);
+}
+
+/// How a connection came.
+struct Arrived<'a> {
+    open: &'a Open,
+    way: Way,
+    /// There are too many, and it is to be told so.
+    full: bool,
 }
 
 /// What the log line of an association tells.
 #[derive(Default)]
 struct Told {
     calling: String,
+    user: String,
     contexts: usize,
     operations: u64,
     received: u64,
 }
 
-fn halves(dimse: &Dimse, stream: &TcpStream) -> std::io::Result<(Inbound, Outbound)> {
-    let stopping = Arc::clone(&dimse.stopping);
-    let inbound = Inbound::new(stream.try_clone()?, dimse.settings.patience(), stopping)?;
-    Ok((inbound, Outbound::new(stream.try_clone()?)))
+fn halves(dimse: &Dimse, stream: &TcpStream, tls: bool) -> Result<(Reading, Writing), Insecure> {
+    if !tls {
+        return transport::plain(stream).map_err(Insecure::Io);
+    }
+    let config = dimse.settings.tls.as_ref().and_then(|tls| tls.server());
+    let config = config.ok_or(Insecure::NotSetUp("there is no certificate to show"))?;
+    let secured = transport::accept(stream, config, dimse.settings.request, &dimse.stopping);
+    let word = secured.as_ref().map_or_else(Insecure::word, |secured| secured.version);
+    dimse.app.metrics.dimse.handshake(word);
+    secured.map(|secured| (secured.reading, secured.writing))
 }
 
 fn serve(
     dimse: &Arc<Dimse>,
     mut inbound: Inbound,
     outbound: &Arc<Mutex<Outbound>>,
-    full: bool,
+    arrived: &Arrived<'_>,
     told: &mut Told,
 ) -> Result<(), End> {
     let (kind, body) = inbound.pdu()?;
@@ -103,17 +136,23 @@ fn serve(
     let request = Associate::<Proposal>::read(&body)?;
     told.calling = shown(&request.calling);
     told.received = inbound.received;
-    let refused = if full || dimse.is_stopping() {
-        Err(LIMIT)
+    let admitted = if arrived.full || dimse.is_stopping() {
+        Err(Refused::Full)
     } else {
-        negotiate::admit(&request, &dimse.settings)
+        admit(dimse, arrived.open, &request, arrived.way)
     };
-    if let Err(rejection) = refused {
-        return Err(reject(outbound, rejection));
-    }
-    let agreed = negotiate::agree(&request, &dimse.settings)?;
+    let admitted = match admitted {
+        Ok(admitted) => admitted,
+        Err(why) => {
+            tracing::warn!(calling = told.calling, from = %arrived.way.address, %why, "an association is rejected");
+            dimse.app.metrics.dimse.rejected(why.word());
+            return Err(reject(outbound, why.rejection()));
+        }
+    };
+    told.user = admitted.user.as_deref().map(shown).unwrap_or_default();
+    let agreed = negotiate::agree(&request, &dimse.settings, &admitted)?;
     told.contexts = agreed.contexts.len();
-    let mut association = accept(dimse, inbound, outbound, request.calling, agreed)?;
+    let mut association = accept(dimse, inbound, outbound, request.calling, (agreed, admitted))?;
     let end = association.converse();
     told.received = association.inbound.received;
     told.operations = association.operations;
@@ -132,7 +171,7 @@ fn accept(
     inbound: Inbound,
     outbound: &Arc<Mutex<Outbound>>,
     calling: String,
-    agreed: Agreed,
+    (agreed, admitted): (Agreed, Admitted),
 ) -> Result<Association, End> {
     {
         let mut outbound = lock(outbound);
@@ -146,6 +185,7 @@ fn accept(
         contexts: agreed.contexts,
         terms: agreed.terms,
         calling,
+        grant: admitted.grant,
         stores: Stores::new(dimse, outbound, agreed.window)?,
         line: None,
         waiting: None,
@@ -177,6 +217,12 @@ impl Association {
         let begun = Instant::now();
         let kind = command.get(field::COMMAND).unwrap_or(0);
         match (kind, context.service) {
+            (operation::STORE, Service::Store) if !self.grant.has(Services::STORE) => {
+                self.pass_over(context, command)?;
+                self.answer(context, &command.answer(status::NOT_AUTHORIZED))?;
+                self.operated("store", status::NOT_AUTHORIZED, begun);
+                Ok(())
+            }
             (operation::STORE, Service::Store) => self.store(context, command),
             (operation::FIND, Service::Find(model)) => self.find(context, command, model),
             (operation::GET, Service::Get(model)) => self.get(context, command, model),
@@ -243,9 +289,9 @@ pub(super) fn lock(outbound: &Mutex<Outbound>) -> MutexGuard<'_, Outbound> {
     outbound.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An AE title for the log, if it is one; anybody can put anything there.
+/// An AE title or user for the log, if it is one; anybody can put anything there.
 fn shown(title: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-. ".contains(&b);
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-. @".contains(&b);
     if title.bytes().all(plain) { title.to_owned() } else { "(odd)".to_owned() }
 }
 

@@ -16,6 +16,10 @@ pub(crate) enum End {
     /// The connection closed or was reset without either.
     #[error("the peer closed the connection")]
     Closed,
+    /// TLS could not be set up, or what came was not what was sent. In TLS 1.3 a client learns only
+    /// here that its certificate was refused.
+    #[error("TLS failed: a certificate was refused, or what came was altered")]
+    Insecure,
     /// The association was not accepted.
     #[error("rejected")]
     Rejected,
@@ -52,6 +56,7 @@ impl End {
             Self::Released => "released",
             Self::Aborted => "aborted",
             Self::Closed => "closed",
+            Self::Insecure => "insecure",
             Self::Rejected => "rejected",
             Self::Slow => "slow",
             Self::Idle => "idle",
@@ -67,7 +72,7 @@ impl End {
         const USER: u8 = 0;
         const PROVIDER: u8 = 2;
         match self {
-            Self::Released | Self::Aborted | Self::Closed | Self::Rejected => None,
+            Self::Released | Self::Aborted | Self::Closed | Self::Insecure | Self::Rejected => None,
             Self::Stopped | Self::Failed(_) => Some((USER, 0)),
             Self::Slow | Self::Idle => Some((PROVIDER, 0)),
             Self::Unexpected(_) => Some((PROVIDER, 2)),
@@ -77,6 +82,13 @@ impl End {
 
     /// Is it a fault of the peer that whoever looks after it should hear of?
     pub(super) fn is_fault(self) -> bool {
-        matches!(self, Self::Slow | Self::Unexpected(_) | Self::Malformed(_) | Self::Failed(_))
+        matches!(
+            self,
+            Self::Insecure
+                | Self::Slow
+                | Self::Unexpected(_)
+                | Self::Malformed(_)
+                | Self::Failed(_)
+        )
     }
 }

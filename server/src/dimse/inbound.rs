@@ -4,7 +4,6 @@
 //! deadline; a data set ends with its last fragment and with nothing else.
 
 use std::io::{self, Read};
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -17,9 +16,12 @@ use super::limits::{
     TICK,
 };
 use super::pdu::{ABORT, DATA, RELEASE_RQ};
+use super::transport::{Reading, is_timeout};
 
 /// Bytes of a PDU's type, reserved byte and length.
 const HEAD_BYTES: usize = 6;
+/// First byte of a client that speaks TLS (RFC 8446 §5.1); no PDU has this type.
+const TLS_HANDSHAKE: u8 = 0x16;
 /// Bytes of a presentation data value besides its fragment: length, context, control header.
 const VALUE_HEAD_BYTES: u32 = 6;
 
@@ -65,7 +67,7 @@ enum Next {
 
 /// See the [module](self).
 pub(super) struct Inbound {
-    stream: TcpStream,
+    stream: Reading,
     buffer: Box<[u8]>,
     from: usize,
     to: usize,
@@ -87,11 +89,11 @@ pub(super) struct Inbound {
 
 impl Inbound {
     pub(super) fn new(
-        stream: TcpStream,
+        stream: Reading,
         patience: Patience,
         stopping: Arc<AtomicBool>,
     ) -> io::Result<Self> {
-        stream.set_read_timeout(Some(TICK))?;
+        stream.socket().set_read_timeout(Some(TICK))?;
         let now = Instant::now();
         Ok(Self {
             stream,
@@ -116,6 +118,9 @@ impl Inbound {
     /// association, and for ending one.
     pub(super) fn pdu(&mut self) -> Result<(u8, Vec<u8>), End> {
         let (kind, length) = self.head()?;
+        if kind == TLS_HANDSHAKE {
+            return Err(End::Unexpected("the peer speaks TLS on the port without it"));
+        }
         if length > ASSOCIATE_BYTES_MAX {
             return Err(End::Malformed("an association PDU is too long"));
         }
@@ -194,13 +199,7 @@ impl Inbound {
 
     /// Has something come, without waiting for it? Also if the peer is gone.
     pub(super) fn is_due(&mut self) -> bool {
-        if self.from < self.to {
-            return true;
-        }
-        let mut byte = [0];
-        let peeked = self.stream.set_nonblocking(true).and_then(|()| self.stream.peek(&mut byte));
-        let _ = self.stream.set_nonblocking(false);
-        !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        self.from < self.to || self.stream.is_due()
     }
 
     fn enter(&mut self, phase: Phase) {
@@ -299,6 +298,9 @@ impl Inbound {
                     return Ok(got);
                 }
                 Err(error) if is_timeout(&error) => self.check()?,
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    return Err(End::Insecure);
+                }
                 Err(_) => return Err(End::Closed),
             }
         }
@@ -332,11 +334,6 @@ impl Inbound {
         }
         Ok(())
     }
-}
-
-fn is_timeout(error: &io::Error) -> bool {
-    use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
-    matches!(error.kind(), Interrupted | TimedOut | WouldBlock)
 }
 
 /// A data set on its way in, exactly as its fragments bring it.

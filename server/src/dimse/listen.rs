@@ -11,18 +11,41 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 
+use super::admission::Way;
 use super::limits::{ACCEPT_PAUSE, REFUSALS_MAX, STACK_BYTES, TICK};
 use super::{Dimse, Open, association};
 
 /// How long threads may take to see that their connection was closed.
 const LET_GO: Duration = Duration::from_secs(2);
 
+/// Where connections come in; each port has its own kind (PS3.15 annex B).
+pub(crate) struct Ports {
+    /// Without TLS.
+    pub(crate) plain: Option<TcpListener>,
+    /// With TLS, and nothing else.
+    pub(crate) tls: Option<TcpListener>,
+}
+
+impl Ports {
+    /// The next connection, and whether it is to speak TLS.
+    async fn next(&self) -> std::io::Result<(TcpStream, bool)> {
+        let (stream, tls) = tokio::select! {
+            stream = next(self.plain.as_ref()) => (stream?, false),
+            stream = next(self.tls.as_ref()) => (stream?, true),
+        };
+        Ok((stream.into_std()?, tls))
+    }
+}
+
+async fn next(listener: Option<&TcpListener>) -> std::io::Result<tokio::net::TcpStream> {
+    match listener {
+        Some(listener) => listener.accept().await.map(|(stream, _)| stream),
+        None => std::future::pending().await,
+    }
+}
+
 /// Serves until `stop` comes, and then as long as draining takes.
-pub(crate) async fn serve(
-    dimse: Arc<Dimse>,
-    listener: TcpListener,
-    stop: impl Future<Output = ()>,
-) {
+pub(crate) async fn serve(dimse: Arc<Dimse>, ports: Ports, stop: impl Future<Output = ()>) {
     let mut stop = std::pin::pin!(stop);
     let reporter = Arc::clone(&dimse);
     let reports = std::thread::Builder::new()
@@ -35,15 +58,15 @@ pub(crate) async fn serve(
         let accepted = tokio::select! {
             biased;
             () = &mut stop => break,
-            accepted = listener.accept() => accepted,
+            accepted = ports.next() => accepted,
         };
-        let begun = accepted.and_then(|(stream, _)| begin(&dimse, stream.into_std()?));
+        let begun = accepted.and_then(|(stream, tls)| begin(&dimse, stream, tls));
         if let Err(error) = begun {
             tracing::warn!(%error, "a DIMSE connection could not be accepted");
             tokio::time::sleep(ACCEPT_PAUSE).await;
         }
     }
-    drop(listener);
+    drop(ports);
     dimse.stopping.store(true, Ordering::Relaxed);
     let under_way = dimse.open().len();
     tracing::info!(associations = under_way, "draining DIMSE");
@@ -66,7 +89,7 @@ async fn is_empty_within(dimse: &Dimse, patience: Duration) -> bool {
 }
 
 /// Gives a connection a thread.
-fn begin(dimse: &Arc<Dimse>, stream: TcpStream) -> std::io::Result<()> {
+fn begin(dimse: &Arc<Dimse>, stream: TcpStream, tls: bool) -> std::io::Result<()> {
     let count = dimse.open().len();
     let max = dimse.settings.associations_max;
     if count >= max + REFUSALS_MAX {
@@ -76,14 +99,14 @@ fn begin(dimse: &Arc<Dimse>, stream: TcpStream) -> std::io::Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_nodelay(true)?;
     stream.set_write_timeout(Some(dimse.settings.stall))?;
+    let way = Way { address: stream.peer_addr()?.ip(), tls };
     let open = Open::new(dimse, stream.try_clone()?);
     let dimse = Arc::clone(dimse);
     std::thread::Builder::new()
         .name("cairn-dimse".into())
         .stack_size(STACK_BYTES)
         .spawn(move || {
-            let _open = open;
-            association::run(&dimse, &stream, count >= max);
+            association::run(&dimse, &open, &stream, way, count >= max);
         })
         .map(|_| ())
 }

@@ -1,9 +1,10 @@
 //! DIMSE: PACS, modalities and workstations talk to the archive (PS3.7, PS3.8, PS3.4).
 //!
 //! ```text
-//! listen ─▶ a thread for each association ─▶ negotiate ─▶ commands, one after the other
-//!                  │ inbound: PDUs, fragments                │ store ─▶ Ingest::receive
-//!                  └ outbound: messages in PDUs              └ …
+//! listen ─▶ a thread for each association ─▶ admission ─▶ negotiate ─▶ commands, one after the other
+//!                  │ transport: TLS or not                │ store ─▶ Ingest::receive
+//!                  │ inbound: PDUs, fragments             └ …
+//!                  └ outbound: messages in PDUs
 //! ```
 //!
 //! An association is a thread with a blocking socket: what it stores is read by the store straight
@@ -15,12 +16,15 @@
 //! with success before it is durable; an association that breaks leaves nothing visible of the object
 //! under way; no log line holds a UID or anything of a patient.
 
+mod admission;
 mod association;
 mod command;
 mod commitment;
+mod echo;
 mod end;
 mod find;
 mod identifier;
+mod identity;
 mod implicit;
 mod inbound;
 mod limits;
@@ -29,21 +33,29 @@ mod negotiate;
 mod outbound;
 mod pdu;
 mod pull;
+mod reread;
 mod retrieve;
+mod rules;
 mod scu;
 mod service;
 mod settings;
 mod status;
 mod store;
+mod transport;
 
 use std::collections::HashMap;
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub(crate) use listen::serve;
+pub(crate) use echo::{Echoed, echo};
+pub(crate) use identity::{Demand, Identities, NotHashed, Sources, TokenSource, line as user_line};
+pub(crate) use listen::{Ports, serve};
 pub(crate) use pull::{Pulled, pull};
+pub(crate) use reread::Unusable;
+pub(crate) use rules::{Rule, Services, capitals};
 pub(crate) use settings::{Callers, Peer, Settings};
+pub(crate) use transport::{ClientCertificates, Files, Tls};
 
 use crate::http::App;
 
@@ -54,7 +66,7 @@ pub(crate) struct Dimse {
     /// The server was asked to end.
     stopping: Arc<AtomicBool>,
     /// Connections by number, so that they can be closed from outside.
-    open: Mutex<HashMap<u64, TcpStream>>,
+    open: Mutex<HashMap<u64, Connection>>,
     next: AtomicU64,
     /// Storage commitments that have to be reported.
     reports: commitment::Reports,
@@ -77,16 +89,23 @@ impl Dimse {
         self.stopping.load(Ordering::Relaxed)
     }
 
-    fn open(&self) -> MutexGuard<'_, HashMap<u64, TcpStream>> {
+    fn open(&self) -> MutexGuard<'_, HashMap<u64, Connection>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Closes every connection; whoever reads or writes there finds it closed.
     fn close_all(&self) {
-        for stream in self.open().values() {
-            let _ = stream.shutdown(Shutdown::Both);
+        for connection in self.open().values() {
+            let _ = connection.socket.shutdown(Shutdown::Both);
         }
     }
+}
+
+/// An open connection, and whose it is.
+struct Connection {
+    socket: TcpStream,
+    /// The calling AE title in capitals, once it is known and let in.
+    calling: Option<String>,
 }
 
 /// A connection in the list of the open ones. Dropped, it is not there any more.
@@ -96,11 +115,25 @@ struct Open {
 }
 
 impl Open {
-    fn new(dimse: &Arc<Dimse>, stream: TcpStream) -> Self {
+    fn new(dimse: &Arc<Dimse>, socket: TcpStream) -> Self {
         let number = dimse.next.fetch_add(1, Ordering::Relaxed);
-        dimse.open().insert(number, stream);
+        dimse.open().insert(number, Connection { socket, calling: None });
         dimse.app.metrics.dimse.associations.inc();
         Self { dimse: Arc::clone(dimse), number }
+    }
+
+    /// Takes one of the associations that an AE title may have; false if it has them all.
+    fn claim(&self, title: &str, max: Option<usize>) -> bool {
+        let title = Some(capitals(title));
+        let mut open = self.dimse.open();
+        let others = open.values().filter(|connection| connection.calling == title).count();
+        if max.is_some_and(|max| others >= max) {
+            return false;
+        }
+        if let Some(connection) = open.get_mut(&self.number) {
+            connection.calling = title;
+        }
+        true
     }
 }
 

@@ -6,6 +6,7 @@
 //! | the same with the SCP role (C-GET) | the same, but Explicit before Implicit VR: what is converted loses nothing |
 //! | verification, query, retrieval, commitment | Explicit VR Little Endian, else Implicit |
 //! | any other class | refused (3) |
+//! | what the caller may not do | refused (1) |
 //! | no syntax that will do | refused (4) |
 
 use std::collections::{BTreeMap, HashMap};
@@ -13,11 +14,13 @@ use std::collections::{BTreeMap, HashMap};
 use cairn_dicom::envelope::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
 use cairn_dicom::syntax::{EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE};
 
+use super::admission::Admitted;
 use super::end::End;
 use super::pdu::{
     ABSTRACT_SYNTAX_UNKNOWN, ACCEPTED, APPLICATION_CONTEXT, Associate, Extended, Outcome, Proposal,
-    Role, TRANSFER_SYNTAXES_UNKNOWN, User,
+    Role, TRANSFER_SYNTAXES_UNKNOWN, USER_REJECTION, User,
 };
+use super::rules::{Grant, Services};
 use super::service::{Service, is_uid};
 use super::settings::Settings;
 
@@ -34,16 +37,6 @@ const NOT_STORABLE: &[&str] = &[
     "1.2.840.10008.1.2.7.2",
     "1.2.840.10008.1.2.7.3",
 ];
-
-/// Why an association is refused: result, source, reason (PS3.8 table 9-21).
-pub(super) type Rejection = [u8; 3];
-
-const PROTOCOL_VERSION: Rejection = [1, 2, 2];
-const APPLICATION_CONTEXT_UNKNOWN: Rejection = [1, 1, 2];
-pub(super) const CALLING_UNKNOWN: Rejection = [1, 1, 3];
-pub(super) const CALLED_UNKNOWN: Rejection = [1, 1, 7];
-/// Transient: more associations than there may be.
-pub(super) const LIMIT: Rejection = [2, 3, 2];
 
 /// A presentation context that both sides agreed on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,37 +70,25 @@ pub(super) struct Agreed {
     pub(super) terms: HashMap<String, QueryTerms>,
 }
 
-/// Is this peer, and what it speaks, welcome?
-pub(super) fn admit(request: &Associate<Proposal>, settings: &Settings) -> Result<(), Rejection> {
-    // Only bit 0 is tested (PS3.8 §9.3.2).
-    if request.version & 1 == 0 {
-        return Err(PROTOCOL_VERSION);
-    }
-    if request.application_context != APPLICATION_CONTEXT {
-        return Err(APPLICATION_CONTEXT_UNKNOWN);
-    }
-    if !settings.is_called(&request.called) {
-        return Err(CALLED_UNKNOWN);
-    }
-    if !settings.may_call(&request.calling) {
-        return Err(CALLING_UNKNOWN);
-    }
-    Ok(())
-}
-
 /// Answers a proposal.
 ///
 /// # Errors
 /// Context ids that are even or stand there twice (PS3.8 §9.3.2.2).
-pub(super) fn agree(request: &Associate<Proposal>, settings: &Settings) -> Result<Agreed, End> {
+pub(super) fn agree(
+    request: &Associate<Proposal>,
+    settings: &Settings,
+    admitted: &Admitted,
+) -> Result<Agreed, End> {
+    let grant = &admitted.grant;
     let mut contexts = BTreeMap::new();
     let mut outcomes = Vec::with_capacity(request.contexts.len());
     for proposal in &request.contexts {
         if proposal.id % 2 == 0 || outcomes.iter().any(|o: &Outcome| o.id == proposal.id) {
             return Err(End::Malformed("a presentation context id is even, or stands there twice"));
         }
-        let takes = request.user.roles.iter().any(|r| r.scp && r.class == proposal.abstract_syntax);
-        let (result, transfer_syntax) = choose(proposal, takes);
+        let takes = grant.has(Services::GET)
+            && request.user.roles.iter().any(|r| r.scp && r.class == proposal.abstract_syntax);
+        let (result, transfer_syntax) = choose(proposal, grant, takes);
         if let (ACCEPTED, Some(service)) = (result, Service::of(&proposal.abstract_syntax)) {
             let context = Context {
                 id: proposal.id,
@@ -128,8 +109,11 @@ pub(super) fn agree(request: &Associate<Proposal>, settings: &Settings) -> Resul
         implementation_version: IMPLEMENTATION_VERSION_NAME.into(),
         // This server has one operation of its own under way at a time.
         window: request.user.window.map(|_| (window, 1)),
-        roles: roles(&request.user.roles),
+        roles: roles(&request.user.roles, grant),
         extended,
+        identity_taken: admitted.user.is_some()
+            && request.user.identity.as_ref().is_some_and(|identity| identity.wants_answer),
+        ..User::default()
     };
     let answer = Associate {
         version: 1,
@@ -143,10 +127,16 @@ pub(super) fn agree(request: &Associate<Proposal>, settings: &Settings) -> Resul
     Ok(Agreed { answer, contexts, pdu_bytes_max, window, terms })
 }
 
-fn choose(proposal: &Proposal, takes: bool) -> (u8, String) {
+fn choose(proposal: &Proposal, grant: &Grant, takes: bool) -> (u8, String) {
     let offered = &proposal.transfer_syntaxes;
     let has = |uid: &str| offered.iter().any(|offered| offered == uid);
-    let chosen = match Service::of(&proposal.abstract_syntax) {
+    let service = Service::of(&proposal.abstract_syntax);
+    // Who may not store may still be sent what it retrieves.
+    let may = |service| grant.has(Services::from(service)) || takes && service == Service::Store;
+    if service.is_some_and(|service| !may(service)) {
+        return (USER_REJECTION, IMPLICIT_LE.into());
+    }
+    let chosen = match service {
         // The transfer syntax of a refused context means nothing, but has to stand there.
         None => return (ABSTRACT_SYNTAX_UNKNOWN, IMPLICIT_LE.into()),
         Some(Service::Store) => {
@@ -166,10 +156,14 @@ fn choose(proposal: &Proposal, takes: bool) -> (u8, String) {
 }
 
 /// The requestor may be what it proposes: SCU of everything, SCP of storage (PS3.7 §D.3.3.4).
-fn roles(proposed: &[Role]) -> Vec<Role> {
-    let granted = proposed.iter().map(|role| Role {
-        scp: role.scp && Service::of(&role.class) == Some(Service::Store),
-        ..role.clone()
+fn roles(proposed: &[Role], grant: &Grant) -> Vec<Role> {
+    let granted = proposed.iter().map(|role| {
+        let service = Service::of(&role.class);
+        Role {
+            class: role.class.clone(),
+            scu: role.scu && service.is_none_or(|service| grant.has(service.into())),
+            scp: role.scp && service == Some(Service::Store) && grant.has(Services::GET),
+        }
     });
     granted.collect()
 }
@@ -227,8 +221,12 @@ mod tests {
         }
     }
 
+    fn agreed(request: &Associate<Proposal>, grant: Grant) -> Result<Agreed, End> {
+        agree(request, &Settings::default(), &Admitted { grant, user: None })
+    }
+
     fn results(request: &Associate<Proposal>) -> Vec<(u8, String)> {
-        let agreed = agree(request, &Settings::default()).unwrap();
+        let agreed = agreed(request, Grant::all()).unwrap();
         agreed.answer.contexts.into_iter().map(|c| (c.result, c.transfer_syntax)).collect()
     }
 
@@ -267,7 +265,7 @@ mod tests {
             Role { class: CT.into(), scu: true, scp: true },
             Role { class: "1.2.840.10008.1.1".into(), scu: true, scp: true },
         ];
-        let agreed = agree(&asked, &Settings::default()).unwrap();
+        let agreed = agreed(&asked, Grant::all()).unwrap();
         assert_eq!(agreed.contexts[&1].transfer_syntax, EXPLICIT_LE);
         assert!(agreed.contexts[&1].takes);
         assert_eq!(
@@ -277,26 +275,16 @@ mod tests {
     }
 
     #[test]
-    fn behaviour_29_names_and_windows() {
-        let mut asked = request(&[]);
-        let own = Settings { called_own: true, ..Settings::default() };
-        assert_eq!(admit(&asked, &own), Ok(()));
-        asked.called = "cairn".into();
-        assert_eq!(admit(&asked, &own), Ok(()));
-        asked.called = "OTHER".into();
-        assert_eq!(admit(&asked, &own), Err(CALLED_UNKNOWN));
-        assert_eq!(admit(&asked, &Settings::default()), Ok(()));
-        asked.version = 2;
-        assert_eq!(admit(&asked, &Settings::default()), Err(PROTOCOL_VERSION));
+    fn behaviour_29_windows_and_context_ids() {
         assert_eq!(window(None, 16), 1);
         assert_eq!(window(Some((0, 0)), 16), 16);
         assert_eq!(window(Some((1, 1)), 16), 1);
         assert_eq!(window(Some((99, 1)), 16), 16);
         let mut twice = request(&[(CT, &[JPEG]), (CT, &[JPEG])]);
         twice.contexts[1].id = 1;
-        assert!(agree(&twice, &Settings::default()).is_err());
+        assert!(agreed(&twice, Grant::all()).is_err());
         twice.contexts[1].id = 2;
-        assert!(agree(&twice, &Settings::default()).is_err());
+        assert!(agreed(&twice, Grant::all()).is_err());
     }
 
     #[test]

@@ -3,12 +3,12 @@
 //! Invariants: no PDU is longer than the peer announced (§D.1); fragments are of even length but for
 //! the last; what fits into one write goes out in one, at once (TCP_NODELAY is set).
 
-use std::io::{self, Write};
-use std::net::TcpStream;
+use std::io;
 
 use super::command::Command;
 use super::end::End;
 use super::pdu::DATA;
+use super::transport::Writing;
 
 /// Bytes of a PDU's head, and of the head of the one value in it.
 const HEAD_BYTES: usize = 6 + 6;
@@ -21,7 +21,7 @@ const GATHER_BYTES: usize = 128 << 10;
 
 /// See the [module](self).
 pub(super) struct Outbound {
-    stream: TcpStream,
+    stream: Writing,
     fragment_bytes_max: usize,
     buffer: Vec<u8>,
     /// Bytes sent.
@@ -37,7 +37,7 @@ struct Fragments {
 }
 
 impl Outbound {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    pub(super) fn new(stream: Writing) -> Self {
         Self { stream, fragment_bytes_max: 0, buffer: Vec::new(), sent: 0 }
     }
 
@@ -80,6 +80,11 @@ impl Outbound {
         self.put(context, true, &command.encode())?;
         let fragments = self.open(context, false);
         Ok(DataSet { outbound: self, fragments })
+    }
+
+    /// Nothing more will be sent.
+    pub(super) fn end(&mut self) {
+        self.stream.close();
     }
 
     fn put(&mut self, context: u8, is_command: bool, bytes: &[u8]) -> Result<(), End> {

@@ -8,6 +8,8 @@
 //! Invariants: nothing is allocated by a declared length; what is odd but harmless (trailing NUL and
 //! spaces, items nobody knows, a missing implementation) is taken.
 
+use std::fmt;
+
 use thiserror::Error;
 
 pub(super) const ASSOCIATE_RQ: u8 = 1;
@@ -47,6 +49,7 @@ pub(super) struct Outcome {
 }
 
 pub(super) const ACCEPTED: u8 = 0;
+pub(super) const USER_REJECTION: u8 = 1;
 pub(super) const ABSTRACT_SYNTAX_UNKNOWN: u8 = 3;
 pub(super) const TRANSFER_SYNTAXES_UNKNOWN: u8 = 4;
 
@@ -65,6 +68,26 @@ pub(super) struct Extended {
     pub(super) information: Vec<u8>,
 }
 
+/// User identity negotiation (PS3.7 §D.3.3.7), of the requestor.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Identity {
+    /// Its type (PS3.7 table D.3-14).
+    pub(super) kind: u8,
+    /// The requestor wants to be told that it was taken.
+    pub(super) wants_answer: bool,
+    /// User name or token.
+    pub(super) primary: Vec<u8>,
+    /// Passcode.
+    pub(super) secondary: Vec<u8>,
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without what is secret of it.
+        f.debug_struct("Identity").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
 /// What the user information item says (PS3.7 §D.3.3).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct User {
@@ -76,6 +99,9 @@ pub(super) struct User {
     pub(super) window: Option<(u16, u16)>,
     pub(super) roles: Vec<Role>,
     pub(super) extended: Vec<Extended>,
+    pub(super) identity: Option<Identity>,
+    /// The identity was taken (PS3.7 §D.3.3.7.2), of the acceptor.
+    pub(super) identity_taken: bool,
 }
 
 /// A-ASSOCIATE-RQ or -AC; `C` is [`Proposal`] or [`Outcome`].
@@ -215,6 +241,16 @@ impl User {
                     let class = value.counted()?;
                     user.extended.push(Extended { class, information: value.0.to_vec() });
                 }
+                0x58 => {
+                    user.identity = Some(Identity {
+                        kind: value.u8()?,
+                        wants_answer: value.u8()? == 1,
+                        primary: value.counted_bytes()?.to_vec(),
+                        // Its length is left out now and then where there is no passcode.
+                        secondary: value.counted_bytes().unwrap_or_default().to_vec(),
+                    });
+                }
+                0x59 => user.identity_taken = true,
                 _ => {}
             }
         }
@@ -232,16 +268,27 @@ impl User {
         }
         for role in &self.roles {
             item(out, 0x54, |out| {
-                counted(out, &role.class);
+                counted(out, role.class.as_bytes());
                 out.extend_from_slice(&[role.scu.into(), role.scp.into()]);
             });
         }
         item(out, 0x55, |out| out.extend_from_slice(self.implementation_version.as_bytes()));
         for extended in &self.extended {
             item(out, 0x56, |out| {
-                counted(out, &extended.class);
+                counted(out, extended.class.as_bytes());
                 out.extend_from_slice(&extended.information);
             });
+        }
+        if let Some(identity) = &self.identity {
+            item(out, 0x58, |out| {
+                out.extend_from_slice(&[identity.kind, identity.wants_answer.into()]);
+                counted(out, &identity.primary);
+                counted(out, &identity.secondary);
+            });
+        }
+        if self.identity_taken {
+            // What the server answers has no length for the types that are taken here.
+            item(out, 0x59, |out| counted(out, b""));
         }
     }
 }
@@ -282,8 +329,13 @@ impl<'a> Fields<'a> {
 
     /// Text with its length before it.
     fn counted(&mut self) -> Result<String, Malformed> {
+        self.counted_bytes().map(text)
+    }
+
+    /// Bytes with their length before them.
+    fn counted_bytes(&mut self) -> Result<&'a [u8], Malformed> {
         let length = self.u16()?;
-        self.take(usize::from(length)).map(text)
+        self.take(usize::from(length))
     }
 
     /// The next item: its type and value. `None` at the end.
@@ -313,9 +365,9 @@ fn padded(title: &str) -> [u8; 16] {
     out
 }
 
-fn counted(out: &mut Vec<u8>, text: &str) {
-    out.extend_from_slice(&(text.len() as u16).to_be_bytes());
-    out.extend_from_slice(text.as_bytes());
+fn counted(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(&(bytes.len() as u16).to_be_bytes());
+    out.extend_from_slice(bytes);
 }
 
 fn item(out: &mut Vec<u8>, kind: u8, value: impl FnOnce(&mut Vec<u8>)) {
@@ -351,6 +403,13 @@ mod tests {
                 window: Some((4, 1)),
                 roles: vec![Role { class: "1.2.1".into(), scu: false, scp: true }],
                 extended: vec![Extended { class: "1.2.1".into(), information: vec![1, 0, 1] }],
+                identity: Some(Identity {
+                    kind: 2,
+                    wants_answer: true,
+                    primary: b"user".into(),
+                    secondary: b"secret".into(),
+                }),
+                identity_taken: false,
             },
         }
     }
@@ -359,6 +418,15 @@ mod tests {
     fn reads_back() {
         let request = request();
         assert_eq!(Associate::read(&request.write()[6..]), Ok(request));
+    }
+
+    #[test]
+    fn behaviour_36_nothing_secret_of_an_identity_is_shown() {
+        let shown = format!("{:?}", request());
+        assert!(shown.contains("Identity"));
+        for hidden in [&b"user"[..], b"secret"] {
+            assert!(!shown.contains(&format!("{hidden:?}")), "{shown}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::outbound::Outbound;
 use super::pdu::{self, APPLICATION_CONTEXT, Associate, Outcome, Proposal, Role, User};
 use super::service::Service;
 use super::settings::{Peer, Settings};
+use super::transport::{self, Insecure, Reading, Writing};
 
 /// How long a peer may take to be reached.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -27,6 +28,9 @@ pub(crate) enum Unreached {
     /// No connection.
     #[error("it cannot be reached: {0}")]
     Connection(#[from] std::io::Error),
+    /// There is no TLS with it.
+    #[error(transparent)]
+    Insecure(#[from] Insecure),
     /// It said no.
     #[error("it rejects the association (source {0}, reason {1})")]
     Rejected(u8, u8),
@@ -60,9 +64,10 @@ impl Scu {
         let stream = connect(peer)?;
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(settings.stall))?;
-        let mut outbound = Outbound::new(stream.try_clone()?);
+        let (reading, writing) = secured(settings, peer, &stream)?;
+        let mut outbound = Outbound::new(writing);
         // Draining closes nothing here: whoever asked for it is drained.
-        let mut inbound = Inbound::new(stream, settings.patience(), Arc::default())?;
+        let mut inbound = Inbound::new(reading, settings.patience(), Arc::default())?;
         let proposals = wanted.iter().take(CONTEXTS_MAX).zip(0_u8..).map(|(wanted, n)| Proposal {
             id: 2 * n + 1,
             abstract_syntax: wanted.class.clone(),
@@ -115,11 +120,13 @@ impl Scu {
         if released.is_ok() {
             let _ = self.inbound.pdu();
         }
+        self.outbound.end();
     }
 
     /// Ends it at once.
     pub(super) fn abort(mut self) {
         let _ = self.outbound.pdu(&pdu::short(pdu::ABORT, [0; 4]));
+        self.outbound.end();
     }
 }
 
@@ -136,6 +143,21 @@ fn agreed(proposed: &[Proposal], outcomes: &[Outcome]) -> Vec<Context> {
         })
     });
     accepted.collect()
+}
+
+/// The halves of a connection, over TLS if the peer is to be spoken with so.
+fn secured(
+    settings: &Settings,
+    peer: &Peer,
+    stream: &TcpStream,
+) -> Result<(Reading, Writing), Unreached> {
+    if !peer.tls {
+        return Ok(transport::plain(stream)?);
+    }
+    let config = settings.tls.as_ref().and_then(|tls| tls.client());
+    let config = config.ok_or(Insecure::NotSetUp("dimse.tls_trusted names nobody"))?;
+    let secured = transport::connect(stream, config, &peer.host, settings.request)?;
+    Ok((secured.reading, secured.writing))
 }
 
 /// Tries every address of the peer.

@@ -1,9 +1,13 @@
 //! What DIMSE is set to: names, peers, bounds.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::identity::Identities;
 use super::inbound::Patience;
 use super::limits::PDU_BYTES_MAX;
+use super::rules::Rule;
+use super::transport::Tls;
 
 /// Another application entity, and where it listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +18,8 @@ pub(crate) struct Peer {
     pub(crate) host: String,
     /// Port.
     pub(crate) port: u16,
+    /// It is spoken with over TLS only.
+    pub(crate) tls: bool,
 }
 
 /// Whose associations are accepted.
@@ -38,6 +44,12 @@ pub(crate) struct Settings {
     pub(crate) callers: Callers,
     /// Only who calls this server by its title is let in.
     pub(crate) called_own: bool,
+    /// What callers may do; empty: everything.
+    pub(crate) rules: Vec<Rule>,
+    /// Keys and certificates, if TLS is spoken.
+    pub(crate) tls: Option<Arc<Tls>>,
+    /// Who is behind an association, if that is asked for.
+    pub(crate) identities: Option<Arc<Identities>>,
     /// Associations at once.
     pub(crate) associations_max: usize,
     /// Longest PDU that is announced.
@@ -61,6 +73,9 @@ impl Default for Settings {
             peers: Vec::new(),
             callers: Callers::Any,
             called_own: false,
+            rules: Vec::new(),
+            tls: None,
+            identities: None,
             associations_max: 256,
             pdu_bytes_max: PDU_BYTES_MAX,
             window_max: 16,

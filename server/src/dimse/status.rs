@@ -26,6 +26,8 @@ pub(super) const SUB_OPERATIONS_FAILED: u16 = 0xB000;
 pub(super) const PROCESSING_FAILURE: u16 = 0x0110;
 /// Invalid argument value (PS3.7 §C.5.11).
 pub(super) const INVALID_ARGUMENT: u16 = 0x0115;
+/// Refused: not authorized (PS3.7 §C.5.22).
+pub(super) const NOT_AUTHORIZED: u16 = 0x0124;
 /// No such action (PS3.7 §C.5.13).
 pub(super) const NO_SUCH_ACTION: u16 = 0x0123;
 /// Resource limitation (PS3.7 §C.5.25).

@@ -13,6 +13,8 @@ pub(crate) struct DimseMetrics {
     seconds: HistogramVec,
     bytes: IntCounterVec,
     reports: IntCounterVec,
+    rejected: IntCounterVec,
+    handshakes: IntCounterVec,
 }
 
 impl DimseMetrics {
@@ -44,6 +46,16 @@ impl DimseMetrics {
                 "Reports of storage commitment by what became of them.",
                 &["result"],
             )?,
+            rejected: add.counters(
+                "cairn_dimse_rejections_total",
+                "Associations that were rejected, by what was wrong.",
+                &["reason"],
+            )?,
+            handshakes: add.counters(
+                "cairn_dimse_tls_handshakes_total",
+                "TLS handshakes of those who call: the version agreed on, or why there is none.",
+                &["result"],
+            )?,
         })
     }
 
@@ -61,6 +73,16 @@ impl DimseMetrics {
     /// A report of storage commitment was delivered, or not.
     pub(crate) fn report(&self, result: &str) {
         self.reports.with_label_values(&[result]).inc();
+    }
+
+    /// An association was rejected.
+    pub(crate) fn rejected(&self, reason: &str) {
+        self.rejected.with_label_values(&[reason]).inc();
+    }
+
+    /// A TLS handshake came to an end.
+    pub(crate) fn handshake(&self, result: &str) {
+        self.handshakes.with_label_values(&[result]).inc();
     }
 
     /// Bytes of an association that ended.

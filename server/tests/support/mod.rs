@@ -8,13 +8,24 @@ pub(crate) mod multipart;
 pub(crate) mod object;
 pub(crate) mod receiver;
 pub(crate) mod server;
+pub(crate) mod tls;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+/// Waits for what comes soon: a line of the log is written after the answer that it is about.
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let patience = Instant::now() + Duration::from_secs(10);
+    while !holds() {
+        assert!(Instant::now() < patience, "{what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
 
 /// A folder with an archive in it, and room for files.
 pub(crate) struct Site {

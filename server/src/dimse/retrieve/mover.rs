@@ -35,10 +35,15 @@ impl Association {
     ) -> Result<(), End> {
         let begun = Instant::now();
         let title = request.text(field::MOVE_DESTINATION).unwrap_or_default();
+        let may = self.grant.may_move_to(&title);
         let peer = self.dimse.settings.peer(&title).cloned();
         // The identifier is read in any case: it stands in the way of the next command.
         let selected = self.selected(context, request, model)?;
         let (counts, last) = match (selected, peer) {
+            _ if !may => {
+                let comment = "objects may not be moved there";
+                (Counts::default(), (status::NOT_AUTHORIZED, Some(comment.into())))
+            }
             (_, None) => {
                 let comment = "the move destination is not known here";
                 (Counts::default(), (status::DESTINATION_UNKNOWN, Some(comment.into())))
