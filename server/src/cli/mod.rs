@@ -8,6 +8,8 @@ mod probe;
 mod proof;
 mod pull;
 mod rebuild;
+mod routes;
+mod send;
 mod serve;
 mod show;
 mod stats;
@@ -87,6 +89,8 @@ enum Command {
     Rebuild(rebuild::RebuildArgs),
     Serve(serve::ServeArgs),
     Pull(pull::PullArgs),
+    Send(send::SendArgs),
+    Routes(routes::RoutesArgs),
     Probe(probe::ProbeArgs),
     Demo(demo::DemoArgs),
 }
@@ -151,6 +155,8 @@ pub(crate) fn run(cli: &Cli) -> Result<Exit> {
         Command::Rebuild(args) => rebuild::run(&session, args),
         Command::Serve(args) => serve::run(&session, args),
         Command::Pull(args) => pull::run(&session, args),
+        Command::Send(args) => send::run(&session, args),
+        Command::Routes(args) => routes::run(&session, args),
         Command::Probe(args) => probe::run(&session, args),
         Command::Demo(args) => demo::run(&session, args),
     };

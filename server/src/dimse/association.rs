@@ -32,6 +32,8 @@ pub(super) struct Association {
     pub(super) terms: HashMap<String, QueryTerms>,
     /// The peer's AE title.
     pub(super) calling: String,
+    /// The title under which it calls this server.
+    pub(super) called: String,
     pub(super) stores: Stores,
     /// Over which storage commitments are reported.
     pub(super) line: Option<Arc<Line>>,
@@ -113,7 +115,8 @@ fn serve(
     }
     let agreed = negotiate::agree(&request, &dimse.settings)?;
     told.contexts = agreed.contexts.len();
-    let mut association = accept(dimse, inbound, outbound, request.calling, agreed)?;
+    let titles = (request.calling, request.called);
+    let mut association = accept(dimse, inbound, outbound, titles, agreed)?;
     let end = association.converse();
     told.received = association.inbound.received;
     told.operations = association.operations;
@@ -131,7 +134,7 @@ fn accept(
     dimse: &Arc<Dimse>,
     inbound: Inbound,
     outbound: &Arc<Mutex<Outbound>>,
-    calling: String,
+    (calling, called): (String, String),
     agreed: Agreed,
 ) -> Result<Association, End> {
     {
@@ -146,6 +149,7 @@ fn accept(
         contexts: agreed.contexts,
         terms: agreed.terms,
         calling,
+        called,
         stores: Stores::new(dimse, outbound, agreed.window)?,
         line: None,
         waiting: None,

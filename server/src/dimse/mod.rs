@@ -25,14 +25,19 @@ mod implicit;
 mod inbound;
 mod limits;
 mod listen;
+mod migrate;
 mod negotiate;
 mod outbound;
 mod pdu;
+mod pool;
 mod pull;
 mod retrieve;
+mod routes;
 mod scu;
+mod send;
 mod service;
 mod settings;
+mod ship;
 mod status;
 mod store;
 
@@ -42,7 +47,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) use listen::serve;
-pub(crate) use pull::{Pulled, pull};
+pub(crate) use migrate::{By, Migration, Slice, Summary, Way, migrate};
+pub(crate) use pull::{PullError, Pulled, pull};
+pub(crate) use routes::{Priors, Rule, When, Words, meaning, register};
+pub(crate) use send::{Sent, send};
 pub(crate) use settings::{Callers, Peer, Settings};
 
 use crate::http::App;
@@ -58,6 +66,8 @@ pub(crate) struct Dimse {
     next: AtomicU64,
     /// Storage commitments that have to be reported.
     reports: commitment::Reports,
+    /// Associations that this server has opened.
+    pool: Arc<pool::Pool>,
 }
 
 impl Dimse {
@@ -70,6 +80,7 @@ impl Dimse {
             open: Mutex::default(),
             next: AtomicU64::new(0),
             reports: commitment::Reports::default(),
+            pool: Arc::default(),
         })
     }
 

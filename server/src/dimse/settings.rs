@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::inbound::Patience;
 use super::limits::PDU_BYTES_MAX;
+use super::routes::Rule;
 
 /// Another application entity, and where it listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +41,10 @@ pub(crate) struct Settings {
     pub(crate) called_own: bool,
     /// Associations at once.
     pub(crate) associations_max: usize,
+    /// Associations at once that this server opens to one receiver to send objects.
+    pub(crate) out_associations_max: usize,
+    /// How long such an association is kept for whoever sends next.
+    pub(crate) out_idle: Duration,
     /// Longest PDU that is announced.
     pub(crate) pdu_bytes_max: u32,
     /// Operations that a peer may have under way at once.
@@ -52,6 +57,8 @@ pub(crate) struct Settings {
     pub(crate) stall: Duration,
     /// Operations under way after SIGTERM.
     pub(crate) drain: Duration,
+    /// What is forwarded to whom.
+    pub(crate) routes: Vec<Rule>,
 }
 
 impl Default for Settings {
@@ -62,12 +69,15 @@ impl Default for Settings {
             callers: Callers::Any,
             called_own: false,
             associations_max: 256,
+            out_associations_max: 4,
+            out_idle: Duration::from_secs(5),
             pdu_bytes_max: PDU_BYTES_MAX,
             window_max: 16,
             request: Duration::from_secs(20),
             idle: Duration::from_secs(3600),
             stall: Duration::from_secs(60),
             drain: Duration::from_secs(30),
+            routes: Vec::new(),
         }
     }
 }
