@@ -4,6 +4,7 @@
 //! word, a method, a status, a kind.
 
 mod dimse;
+mod routes;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use cairn_store::catalog::Totals;
 use cairn_store::ingest::{Counters, Stage};
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
@@ -112,6 +113,8 @@ pub(crate) struct Metrics {
     open_fds: IntGauge,
     /// Associations and operations.
     pub(crate) dimse: dimse::DimseMetrics,
+    /// Forwarding by rules.
+    pub(crate) routes: routes::RouteMetrics,
     counted: Mutex<Option<Instant>>,
 }
 
@@ -205,6 +208,7 @@ impl Metrics {
             cpu_seconds: add.number("process_cpu_seconds_total", "Processor time used.")?,
             open_fds: add.gauge("process_open_fds", "Open files.")?,
             dimse: dimse::DimseMetrics::new(&add)?,
+            routes: routes::RouteMetrics::new(&add)?,
             counted: Mutex::new(None),
             registry,
         })
@@ -357,6 +361,10 @@ impl Declare<'_> {
 
     fn number(&self, name: &str, help: &str) -> prometheus::Result<Gauge> {
         self.keep(Gauge::new(name, help)?)
+    }
+
+    fn numbers(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<GaugeVec> {
+        self.keep(GaugeVec::new(Opts::new(name, help), labels)?)
     }
 
     fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {

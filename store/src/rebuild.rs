@@ -66,6 +66,9 @@ pub fn rebuild(config: &StoreConfig, progress: &dyn Fn(u64, u64)) -> Result<Rebu
         }
     }
     drop(reader);
+    if let Err(error) = shared.catalog.take_over_outbox(&shared.layout.catalog()) {
+        tracing::warn!(%error, "the old catalog does not say what is owed to others");
+    }
     drop(shared);
     // Opening replays the journal into the new catalog.
     let store = fresh.adopt_rebuilt(config)?;

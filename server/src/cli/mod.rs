@@ -10,6 +10,8 @@ mod probe;
 mod proof;
 mod pull;
 mod rebuild;
+mod routes;
+mod send;
 mod serve;
 mod show;
 mod stats;
@@ -91,6 +93,8 @@ enum Command {
     Pull(pull::PullArgs),
     Echo(echo::EchoArgs),
     Passcode(passcode::PasscodeArgs),
+    Send(send::SendArgs),
+    Routes(routes::RoutesArgs),
     Probe(probe::ProbeArgs),
     Demo(demo::DemoArgs),
 }
@@ -157,6 +161,8 @@ pub(crate) fn run(cli: &Cli) -> Result<Exit> {
         Command::Pull(args) => pull::run(&session, args),
         Command::Echo(args) => echo::run(&session, args),
         Command::Passcode(args) => passcode::run(&session, args),
+        Command::Send(args) => send::run(&session, args),
+        Command::Routes(args) => routes::run(&session, args),
         Command::Probe(args) => probe::run(&session, args),
         Command::Demo(args) => demo::run(&session, args),
     };

@@ -65,6 +65,8 @@ between []
   callers              who may call: any, peers, or AE titles with commas between [any]
   called               as whom this server may be called: any, own [any]
   associations_max     associations at once [256]
+  out_associations_max  associations at once that are opened to one receiver [4]
+  out_idle_seconds     how long such an association is kept for what is sent next [5]
   pdu_bytes            longest PDU that is announced [262144]
   window_max           operations at once of a peer that asks for several [16]
   request_seconds      time to ask for an association [20]
@@ -84,6 +86,8 @@ between []
 associations_max
 
 Certificates, users and keys of tokens are read again when their files change.
+
+Rules in [[routes]] of cairn.toml forward what comes in; `cairn routes` shows them and what they owe.
 
 SIGTERM or Ctrl-C: no new connections, /readyz answers 503, requests under way are finished, \
 studies are recorded; a second one ends at once. What was acknowledged is safe in any case.
@@ -133,7 +137,7 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
         .build()
         .map_err(Error::io("start threads for", &session.data))?;
     let (listener, bound) = runtime.block_on(listen(address))?;
-    let mut settings = config.dimse.settings(limits.drain)?;
+    let mut settings = config.dimse_settings(limits.drain)?;
     settings.identities = config.dimse.identities()?.map(Arc::new);
     let port = |address: Option<SocketAddr>| {
         address.map(|address| runtime.block_on(listen(address))).transpose()
@@ -146,6 +150,7 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
     let bounds = (ingest.journal_bytes_max, ingest.in_flight_bytes);
     let store = Store::open(&session.store_config()?, Access::Write)?;
     super::import::tell_key(session, &store)?;
+    dimse::register(store.catalog(), &settings.routes)?;
     let ingest = store.ingest(ingest)?;
     let app = Arc::new(App::new(store, ingest, metrics, parts(&section, bounds)?));
     runtime.spawn(record(Arc::clone(&app)));
@@ -181,14 +186,14 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
     Ok(Exit::Good)
 }
 
-async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
+pub(super) async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
     let cannot = |source| Error::Listen { address: address.to_string(), source };
     let listener = TcpListener::bind(address).await.map_err(cannot)?;
     let bound = listener.local_addr().map_err(cannot)?;
     Ok((listener, bound))
 }
 
-fn parts(
+pub(super) fn parts(
     section: &ServeSection,
     (journal_bytes_max, in_flight_bytes_max): (u64, usize),
 ) -> Result<Parts> {
@@ -216,7 +221,7 @@ async fn record(app: Arc<App>) {
 }
 
 /// Waits until everything is in the bucket, and names the content of the studies that changed.
-fn end(ingest: Option<Arc<Ingest>>) -> Result<()> {
+pub(super) fn end(ingest: Option<Arc<Ingest>>) -> Result<()> {
     let Some(mut shared) = ingest else { return Ok(()) };
     let patience = Instant::now() + LET_GO;
     loop {

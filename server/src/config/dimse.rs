@@ -32,6 +32,10 @@ pub(crate) struct DimseSection {
     pub(crate) called: CalledWord,
     /// Associations at once; more are told that it is too many.
     pub(crate) associations_max: usize,
+    /// Associations at once to one receiver.
+    pub(crate) out_associations_max: usize,
+    /// How long an association to a receiver is kept for what is sent next.
+    pub(crate) out_idle_seconds: u64,
     /// Longest PDU that is announced.
     pub(crate) pdu_bytes: u64,
     /// Operations that a peer may have under way at once, if it asks for several.
@@ -86,6 +90,8 @@ impl Default for DimseSection {
             callers: "any".into(),
             called: CalledWord::Any,
             associations_max: settings.associations_max,
+            out_associations_max: settings.out_associations_max,
+            out_idle_seconds: settings.out_idle.as_secs(),
             pdu_bytes: settings.pdu_bytes_max.into(),
             window_max: settings.window_max.into(),
             request_seconds: settings.request.as_secs(),
@@ -112,6 +118,8 @@ impl DimseSection {
     pub(crate) fn check(&self) -> Result<()> {
         let bounds = [
             ("dimse.associations_max", self.associations_max as u64, 1, 4096),
+            ("dimse.out_associations_max", self.out_associations_max as u64, 1, 64),
+            ("dimse.out_idle_seconds", self.out_idle_seconds, 0, 3600),
             ("dimse.pdu_bytes", self.pdu_bytes, PDU_BYTES_MIN, 16 << 20),
             ("dimse.window_max", self.window_max, 1, 256),
             ("dimse.request_seconds", self.request_seconds, 1, 3600),
@@ -183,12 +191,15 @@ impl DimseSection {
             tls: None,
             identities: None,
             associations_max: self.associations_max,
+            out_associations_max: self.out_associations_max,
+            out_idle: seconds(self.out_idle_seconds),
             pdu_bytes_max: self.pdu_bytes as u32,
             window_max: self.window_max as u16,
             request: seconds(self.request_seconds),
             idle: seconds(self.idle_seconds),
             stall: seconds(self.stall_seconds),
             drain,
+            routes: Vec::new(),
         })
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! One typed struct; what it does not know is refused, wherever it stands. A variable
 //! `CAIRN_SECTION__KEY` sets `key` in `[section]`, and `CAIRN_STORE__OPTIONS__NAME` an option of
-//! the object store's client. `CAIRN_DIMSE__RULES` holds the whole list, as TOML has it in one line.
+//! the object store's client. `CAIRN_DIMSE__RULES` holds the whole list, as TOML has it in one line; those of
+//! `[[routes]]` stand in the file only.
 
 mod access;
 mod dimse;
+mod routes;
 mod serve;
 
 use std::collections::BTreeMap;
@@ -20,6 +22,7 @@ use toml::{Table, Value};
 use crate::error::{Error, Result};
 
 pub(crate) use dimse::DimseSection;
+pub(crate) use routes::RouteSection;
 pub(crate) use serve::{LogWord, ServeSection};
 
 /// Name of the file that is read from the data directory unless another one is named.
@@ -46,6 +49,8 @@ pub(crate) struct Config {
     pub(crate) duplicates: DuplicatesSection,
     pub(crate) serve: ServeSection,
     pub(crate) dimse: DimseSection,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) routes: Vec<RouteSection>,
 }
 
 /// `[store]`: where sealed packs go, and how they are protected.
@@ -205,7 +210,15 @@ impl Config {
             return Err(Error::Config { place: "ingest.text_level".into(), why });
         }
         self.serve.check()?;
-        self.dimse.check()
+        self.dimse.check()?;
+        self.dimse_settings(Duration::ZERO).map(|_| ())
+    }
+
+    /// As DIMSE wants it, with the rules.
+    pub(crate) fn dimse_settings(&self, drain: Duration) -> Result<crate::dimse::Settings> {
+        let mut settings = self.dimse.settings(drain)?;
+        settings.routes = routes::rules(&self.routes, &settings.peers)?;
+        Ok(settings)
     }
 
     /// As the store wants it.

@@ -37,6 +37,8 @@ pub(super) struct Association {
     pub(super) calling: String,
     /// What the peer may do.
     pub(super) grant: Grant,
+    /// The title under which it calls this server.
+    pub(super) called: String,
     pub(super) stores: Stores,
     /// Over which storage commitments are reported.
     pub(super) line: Option<Arc<Line>>,
@@ -152,7 +154,8 @@ fn serve(
     told.user = admitted.user.as_deref().map(shown).unwrap_or_default();
     let agreed = negotiate::agree(&request, &dimse.settings, &admitted)?;
     told.contexts = agreed.contexts.len();
-    let mut association = accept(dimse, inbound, outbound, request.calling, (agreed, admitted))?;
+    let titles = (request.calling, request.called);
+    let mut association = accept(dimse, inbound, outbound, titles, (agreed, admitted))?;
     let end = association.converse();
     told.received = association.inbound.received;
     told.operations = association.operations;
@@ -170,7 +173,7 @@ fn accept(
     dimse: &Arc<Dimse>,
     inbound: Inbound,
     outbound: &Arc<Mutex<Outbound>>,
-    calling: String,
+    (calling, called): (String, String),
     (agreed, admitted): (Agreed, Admitted),
 ) -> Result<Association, End> {
     {
@@ -186,6 +189,7 @@ fn accept(
         terms: agreed.terms,
         calling,
         grant: admitted.grant,
+        called,
         stores: Stores::new(dimse, outbound, agreed.window)?,
         line: None,
         waiting: None,

@@ -54,6 +54,13 @@ pub(crate) async fn serve(dimse: Arc<Dimse>, ports: Ports, stop: impl Future<Out
     if let Err(error) = reports {
         tracing::warn!(%error, "storage commitments will not be reported");
     }
+    let forwarder = Arc::clone(&dimse);
+    let forwarding = std::thread::Builder::new()
+        .name("cairn-dimse-routes".into())
+        .spawn(move || super::routes::run(&forwarder));
+    if let Err(error) = forwarding {
+        tracing::warn!(%error, "nothing will be forwarded");
+    }
     loop {
         let accepted = tokio::select! {
             biased;

@@ -29,16 +29,21 @@ mod implicit;
 mod inbound;
 mod limits;
 mod listen;
+mod migrate;
 mod negotiate;
 mod outbound;
 mod pdu;
+mod pool;
 mod pull;
 mod reread;
 mod retrieve;
+mod routes;
 mod rules;
 mod scu;
+mod send;
 mod service;
 mod settings;
+mod ship;
 mod status;
 mod store;
 mod transport;
@@ -51,9 +56,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(crate) use echo::{Echoed, echo};
 pub(crate) use identity::{Demand, Identities, NotHashed, Sources, TokenSource, line as user_line};
 pub(crate) use listen::{Ports, serve};
-pub(crate) use pull::{Pulled, pull};
+pub(crate) use migrate::{By, Migration, Slice, Summary, Way, migrate};
+pub(crate) use pull::{PullError, Pulled, pull};
 pub(crate) use reread::Unusable;
+pub(crate) use routes::{Priors, Route, When, Words, meaning, register};
 pub(crate) use rules::{Rule, Services, capitals};
+pub(crate) use send::{Sent, send};
 pub(crate) use settings::{Callers, Peer, Settings};
 pub(crate) use transport::{ClientCertificates, Files, Tls};
 
@@ -70,6 +78,8 @@ pub(crate) struct Dimse {
     next: AtomicU64,
     /// Storage commitments that have to be reported.
     reports: commitment::Reports,
+    /// Associations that this server has opened.
+    pool: Arc<pool::Pool>,
 }
 
 impl Dimse {
@@ -82,6 +92,7 @@ impl Dimse {
             open: Mutex::default(),
             next: AtomicU64::new(0),
             reports: commitment::Reports::default(),
+            pool: Arc::default(),
         })
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::identity::Identities;
 use super::inbound::Patience;
 use super::limits::PDU_BYTES_MAX;
+use super::routes::Route;
 use super::rules::Rule;
 use super::transport::Tls;
 
@@ -52,6 +53,10 @@ pub(crate) struct Settings {
     pub(crate) identities: Option<Arc<Identities>>,
     /// Associations at once.
     pub(crate) associations_max: usize,
+    /// Associations at once that this server opens to one receiver to send objects.
+    pub(crate) out_associations_max: usize,
+    /// How long such an association is kept for whoever sends next.
+    pub(crate) out_idle: Duration,
     /// Longest PDU that is announced.
     pub(crate) pdu_bytes_max: u32,
     /// Operations that a peer may have under way at once.
@@ -64,6 +69,8 @@ pub(crate) struct Settings {
     pub(crate) stall: Duration,
     /// Operations under way after SIGTERM.
     pub(crate) drain: Duration,
+    /// What is forwarded to whom.
+    pub(crate) routes: Vec<Route>,
 }
 
 impl Default for Settings {
@@ -77,12 +84,15 @@ impl Default for Settings {
             tls: None,
             identities: None,
             associations_max: 256,
+            out_associations_max: 4,
+            out_idle: Duration::from_secs(5),
             pdu_bytes_max: PDU_BYTES_MAX,
             window_max: 16,
             request: Duration::from_secs(20),
             idle: Duration::from_secs(3600),
             stall: Duration::from_secs(60),
             drain: Duration::from_secs(30),
+            routes: Vec::new(),
         }
     }
 }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
 use cairn_store::commit::Source;
-use cairn_store::ingest::{Admission, Arrival, Incoming, Ingest, Receipt};
+use cairn_store::ingest::{Admission, Arrival, Incoming, Ingest, Receipt, Sender as Caller};
 use cairn_store::limits::SLAB_BYTES;
 
 use super::Dimse;
@@ -173,6 +173,7 @@ impl Association {
             uids_required: true,
             sop_class_uid: Some(class),
             sop_instance_uid: Some(instance),
+            sender: Some(Caller { calling: self.calling.clone(), called: self.called.clone() }),
             ..Admission::default()
         };
         let owed = Owed { context: context.id, answer: answer.clone(), begun };

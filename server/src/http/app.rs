@@ -72,11 +72,17 @@ pub(crate) struct Parts {
 }
 
 impl App {
-    pub(crate) fn new(store: Store, ingest: Ingest, metrics: Arc<Metrics>, parts: Parts) -> Self {
+    /// Without a way in for who only reads.
+    pub(crate) fn new(
+        store: Store,
+        ingest: impl Into<Option<Ingest>>,
+        metrics: Arc<Metrics>,
+        parts: Parts,
+    ) -> Self {
         let Parts { limits, base_url, trust, origins, access_log, .. } = parts;
         Self {
             store,
-            ingest: RwLock::new(Some(Arc::new(ingest))),
+            ingest: RwLock::new(ingest.into().map(Arc::new)),
             metrics,
             jobs: Arc::new(Semaphore::new(limits.jobs)),
             stores: Arc::new(Semaphore::new(limits.stores)),

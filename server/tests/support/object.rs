@@ -51,6 +51,16 @@ impl Object {
         self.with(tag, vr, Value::Text(value.into()))
     }
 
+    /// Of another study, series and modality.
+    pub(crate) fn of_study(mut self, study: &str, series: &str, modality: &str) -> Self {
+        self.elements.retain(|(tag, ..)| !matches!(*tag, 0x0008_0060 | 0x0020_000D | 0x0020_000E));
+        self.text(0x0008_0060, *b"CS", modality).text(0x0020_000D, *b"UI", study).text(
+            0x0020_000E,
+            *b"UI",
+            series,
+        )
+    }
+
     /// Grey pixels of these dimensions.
     pub(crate) fn image(self, rows: u16, columns: u16, bits: u16, frames: u16) -> Self {
         let number = |object: Self, tag, value| object.with(tag, *b"US", Value::Number(value));

@@ -3,6 +3,8 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver as Messages, Sender, channel};
 use std::time::Duration;
 
@@ -18,6 +20,7 @@ use super::dimse::{Client, Message, number};
 pub(crate) struct Receiver {
     pub(crate) address: SocketAddr,
     messages: Messages<(String, Message)>,
+    opened: Arc<AtomicUsize>,
 }
 
 impl Receiver {
@@ -26,21 +29,53 @@ impl Receiver {
         syntaxes: &'static [&'static str],
         status: impl Fn(&Message) -> u16 + Send + Clone + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), syntaxes, usize::MAX, status)
+    }
+
+    /// The same on a port that was chosen before.
+    pub(crate) fn at(
+        port: u16,
+        syntaxes: &'static [&'static str],
+        status: impl Fn(&Message) -> u16 + Send + Clone + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        Self::on(listener, syntaxes, usize::MAX, status)
+    }
+
+    /// One that closes its first two associations instead of answering their message of this number.
+    pub(crate) fn breaking(syntaxes: &'static [&'static str], after: usize) -> Self {
+        Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), syntaxes, after, |_| 0)
+    }
+
+    fn on(
+        listener: TcpListener,
+        syntaxes: &'static [&'static str],
+        answers: usize,
+        status: impl Fn(&Message) -> u16 + Send + Clone + 'static,
+    ) -> Self {
+        let opened = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&opened);
         let address = listener.local_addr().unwrap();
         let (told, messages) = channel();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (told, status) = (told.clone(), status.clone());
-                std::thread::spawn(move || serve(stream, syntaxes, &status, &told));
+                let before = count.fetch_add(1, Ordering::SeqCst);
+                let answers = if before < 2 { answers } else { usize::MAX };
+                std::thread::spawn(move || serve(stream, syntaxes, answers, &status, &told));
             }
         });
-        Self { address, messages }
+        Self { address, messages, opened }
     }
 
     /// The next message that came, and the transfer syntax of its context.
     pub(crate) fn next(&self) -> (String, Message) {
         self.messages.recv_timeout(Duration::from_secs(30)).expect("a message was due")
+    }
+
+    /// Connections so far.
+    pub(crate) fn opened(&self) -> usize {
+        self.opened.load(Ordering::SeqCst)
     }
 
     /// What came so far.
@@ -52,6 +87,7 @@ impl Receiver {
 fn serve(
     stream: TcpStream,
     syntaxes: &[&str],
+    answers: usize,
     status: &dyn Fn(&Message) -> u16,
     told: &Sender<(String, Message)>,
 ) {
@@ -85,7 +121,12 @@ fn serve(
     let mut bytes = Vec::new();
     write_pdu(&mut bytes, &Pdu::AssociationAC(answer)).unwrap();
     client.raw(&bytes);
+    let mut answered = 0;
     while let Some(message) = client.message_or_end() {
+        answered += 1;
+        if answered >= answers {
+            return;
+        }
         let syntax = client.syntax(message.context).unwrap().to_owned();
         let answer = [
             (0x0002, message.command[&0x0002].clone()),

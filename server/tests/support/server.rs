@@ -27,8 +27,16 @@ pub(crate) struct Raw {
 impl Server {
     /// Starts on a free port, with these settings of `[serve]` in the environment.
     pub(crate) fn start(site: &Site, settings: &[(&str, &str)]) -> Self {
-        let mut command =
-            site.command(&["serve", "--http", "127.0.0.1:0", "--dimse", "127.0.0.1:0"]);
+        Self::start_on(site, "127.0.0.1:0", settings)
+    }
+
+    /// The same with DIMSE at this address.
+    pub(crate) fn start_at(site: &Site, dimse: &str) -> Self {
+        Self::start_on(site, dimse, &[])
+    }
+
+    fn start_on(site: &Site, dimse: &str, settings: &[(&str, &str)]) -> Self {
+        let mut command = site.command(&["serve", "--http", "127.0.0.1:0", "--dimse", dimse]);
         for (name, value) in settings {
             command.env(format!("CAIRN_{name}"), value);
         }

@@ -4,18 +4,23 @@
 //! ([`crate::rebuild`]). One trait, so that an engine for many nodes can join the embedded one. Calls
 //! block; they belong on threads that may.
 
+pub mod outbox;
 mod schema;
 pub mod search;
+pub mod seqs;
 mod sqlite;
 mod sqlite_commitment;
 mod sqlite_narrow;
+mod sqlite_outbox;
 mod sqlite_read;
 mod sqlite_rows;
 mod sqlite_search;
 mod sqlite_write;
 mod values;
 
+pub use outbox::Outbox;
 pub use search::{Found, Reach, Search, Stop};
+pub use seqs::Seqs;
 pub use sqlite::SqliteCatalog;
 
 use cairn_chunker::id::{ChunkId, DatasetHash, LeafHash, PixelDigest};
@@ -372,6 +377,13 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
 
     /// A storage commitment by its transaction UID.
     fn commitment(&self, uid: &str) -> Result<Option<CommitmentRow>>;
+
+    /// What is owed to others.
+    fn outbox(&self) -> &dyn Outbox;
+
+    /// Takes over what is owed to others from an older catalog, in place of what is here: a rebuild
+    /// names everything anew, and nothing of that has just arrived.
+    fn take_over_outbox(&self, older: &std::path::Path) -> Result<()>;
 
     /// Before the archive is closed: what is soon done so that it is found in order.
     fn tidy(&self) -> Result<()>;

@@ -1,7 +1,9 @@
 //! The tables.
 
 /// Version of the schema, kept in `user_version`.
-pub(super) const SCHEMA_VERSION: i64 = 2;
+pub(super) const SCHEMA_VERSION: i64 = 3;
+/// The version before [`OUTBOX`], which is brought up to date in place.
+pub(super) const WITHOUT_OUTBOX: i64 = 2;
 
 /// Widths are chosen for what repeats by the million: a chunk takes some 55 bytes, a version 130.
 pub(super) const SCHEMA: &str = "
@@ -152,3 +154,63 @@ CREATE TABLE bucket (id TEXT NOT NULL);
 -- Every study's content has a record as of this sequence number.
 INSERT INTO counter VALUES ('next_seq', 1), ('recorded_seq', 1);
 ";
+
+/// What is owed to others. See [`super::outbox`].
+pub(super) const OUTBOX: &str = "
+CREATE TABLE arrival (
+    no       INTEGER PRIMARY KEY,
+    study    TEXT NOT NULL,
+    series   TEXT NOT NULL,
+    source   INTEGER NOT NULL,
+    calling  TEXT NOT NULL,
+    called   TEXT NOT NULL,
+    -- Sequence numbers as ranges: 17-93,95.
+    seqs     TEXT NOT NULL,
+    received INTEGER NOT NULL
+);
+CREATE TABLE parcel (
+    no        INTEGER PRIMARY KEY,
+    route     TEXT NOT NULL,
+    peer      TEXT NOT NULL,
+    study     TEXT NOT NULL,
+    series    TEXT NOT NULL,
+    seqs      TEXT NOT NULL,
+    instances INTEGER NOT NULL,
+    priority  INTEGER NOT NULL,
+    tries     INTEGER NOT NULL,
+    status    INTEGER NOT NULL,
+    added     INTEGER NOT NULL,
+    due       INTEGER NOT NULL
+);
+CREATE INDEX parcel_by_peer ON parcel (peer, priority DESC, no);
+CREATE INDEX parcel_by_study ON parcel (study);
+CREATE TABLE undelivered (
+    no       INTEGER PRIMARY KEY,
+    route    TEXT NOT NULL,
+    peer     TEXT NOT NULL,
+    study    TEXT NOT NULL,
+    series   TEXT NOT NULL,
+    seqs     TEXT NOT NULL,
+    instances INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    tries    INTEGER NOT NULL,
+    status   INTEGER NOT NULL,
+    added    INTEGER NOT NULL,
+    failed   INTEGER NOT NULL
+);
+-- Rules, and the sequence number from which each counts.
+CREATE TABLE route (
+    name  TEXT PRIMARY KEY,
+    since INTEGER NOT NULL
+) WITHOUT ROWID;
+-- Studies whose priors a rule has looked for.
+CREATE TABLE priors (
+    route TEXT NOT NULL,
+    study TEXT NOT NULL,
+    begun INTEGER NOT NULL,
+    PRIMARY KEY (route, study)
+) WITHOUT ROWID;
+";
+
+/// Tables of [`OUTBOX`], which a rebuild takes over.
+pub(super) const OUTBOX_TABLES: [&str; 5] = ["arrival", "parcel", "undelivered", "route", "priors"];

@@ -12,7 +12,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, params};
 
-use super::schema::{SCHEMA, SCHEMA_VERSION};
+use super::schema::{OUTBOX, SCHEMA, SCHEMA_VERSION, WITHOUT_OUTBOX};
 use super::sqlite_write::BatchWriter;
 use super::{Batch, PackNo};
 use crate::error::{Error, Result};
@@ -70,12 +70,25 @@ impl SqliteCatalog {
         let version: i64 = writer
             .pragma_query_value(None, "user_version", |row| row.get(0))
             .map_err(fault("read its version"))?;
-        match version {
-            0 => {
-                let script =
-                    format!("BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;");
-                writer.execute_batch(&script).map_err(fault("make its tables"))?;
+        // Two processes may find it so at once; the second waits, and finds it done.
+        let make = |tables: &str| {
+            let script = format!(
+                "BEGIN IMMEDIATE; {tables} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+            );
+            let made = writer.execute_batch(&script);
+            let now: rusqlite::Result<i64> =
+                writer.pragma_query_value(None, "user_version", |row| row.get(0));
+            match made {
+                Err(_) if now == Ok(SCHEMA_VERSION) => {
+                    // What was begun for nothing.
+                    writer.execute_batch("ROLLBACK").map_err(fault("make its tables"))
+                }
+                made => made.map_err(fault("make its tables")),
             }
+        };
+        match version {
+            0 => make(&format!("{SCHEMA} {OUTBOX}"))?,
+            WITHOUT_OUTBOX => make(OUTBOX)?,
             SCHEMA_VERSION => {}
             _ => {
                 return Err(Error::Catalog {

@@ -7,22 +7,22 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::sqlite::{SqliteCatalog, chunk_key, fault, uid_key};
 use super::values::unpack_values;
 use super::{
-    Batch, Catalog, CommitmentRow, Existence, Found, Location, PackNo, PackRow, PackState, Reach,
-    Search, SeriesRow, SeriesState, StudyRow, Totals, VersionRow, Visitor, sqlite_search,
+    Batch, Catalog, CommitmentRow, Existence, Found, Location, Outbox, PackNo, PackRow, PackState,
+    Reach, Search, SeriesRow, SeriesState, StudyRow, Totals, VersionRow, Visitor, sqlite_search,
 };
 use crate::commit::{Outcome, StudyEntry, Target};
 use crate::error::{Error, Result};
 use crate::keys::StoredId;
 use crate::pack::PackId;
 
-const VERSION_COLUMNS: &str = "
+pub(super) const VERSION_COLUMNS: &str = "
     v.seq, study.uid, series.uid, i.uid, class.uid, syntax.uid, v.manifest, v.dataset, v.bytes,
     v.pixels, v.frames, v.flags, v.outcome, v.received, i.visible = v.seq, v.deleted <> 0, v.pack
     FROM study JOIN series ON series.study = study.no JOIN instance i ON i.series = series.no
     JOIN version v ON v.instance = i.no
     JOIN term class ON class.no = v.class JOIN term syntax ON syntax.no = v.syntax";
 
-fn version_row(row: &Row<'_>) -> rusqlite::Result<VersionRow> {
+pub(super) fn version_row(row: &Row<'_>) -> rusqlite::Result<VersionRow> {
     Ok(VersionRow {
         seq: row.get::<_, i64>(0)? as u64,
         study_uid: row.get(1)?,
@@ -58,7 +58,7 @@ fn pack_row(row: &Row<'_>) -> rusqlite::Result<PackRow> {
     })
 }
 
-fn collect<T>(
+pub(super) fn collect<T>(
     connection: &Connection,
     action: &'static str,
     sql: &str,
@@ -84,7 +84,7 @@ pub(super) fn one<T>(
 }
 
 /// Hands rows out as they come; a reader holds no lock that a writer waits for.
-fn walk<T>(
+pub(super) fn walk<T>(
     connection: &Connection,
     action: &'static str,
     sql: &str,
@@ -476,6 +476,14 @@ impl Catalog for SqliteCatalog {
 
     fn commitment(&self, uid: &str) -> Result<Option<CommitmentRow>> {
         self.find_commitment(uid)
+    }
+
+    fn outbox(&self) -> &dyn Outbox {
+        self
+    }
+
+    fn take_over_outbox(&self, older: &std::path::Path) -> Result<()> {
+        self.take_over(older)
     }
 
     fn tidy(&self) -> Result<()> {

@@ -11,6 +11,7 @@ use cairn_dicom::query::name::fold_names;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::sqlite::uid_key;
+use super::sqlite_outbox::Arrivals;
 use super::values::pack_values;
 use super::{Batch, NewInstance, PackNo};
 use crate::commit::{DeletionEntry, StudyEntry};
@@ -49,9 +50,13 @@ impl<'a> BatchWriter<'a> {
 
     /// Writes everything but the chunks' places.
     pub(super) fn write(mut self, batch: &Batch<'_>) -> Result<()> {
+        let mut arrivals = Arrivals::default();
         for instance in batch.instances {
-            self.instance(instance)?;
+            if self.instance(instance)? {
+                arrivals.add(instance);
+            }
         }
+        arrivals.write(self.transaction)?;
         for (seq, study) in batch.studies {
             self.study_record(*seq, study)?;
         }
@@ -196,7 +201,8 @@ impl<'a> BatchWriter<'a> {
             .query_row(params![study, series, sop, seq.cast_signed()], |row| row.get(0))
     }
 
-    fn instance(&mut self, new: &NewInstance<'_>) -> Result<()> {
+    /// Names an instance; false if it was named before.
+    fn instance(&mut self, new: &NewInstance<'_>) -> Result<bool> {
         let NewInstance { seq, entry, manifest } = *new;
         let sop = manifest.sop_instance_uid.as_str();
         let deleted = self.deleted_after(seq, &entry.study_uid, &entry.series_uid, sop)?;
@@ -205,7 +211,7 @@ impl<'a> BatchWriter<'a> {
         let series = self.series_no(study, &entry.series_uid, &entry.attributes, shown)?;
         let known = self.known_instance(series, sop)?;
         let no = match known {
-            Some((no, _)) if self.is_named_already(no, new)? => return Ok(()),
+            Some((no, _)) if self.is_named_already(no, new)? => return Ok(false),
             Some((no, _)) => no,
             None => {
                 self.transaction
@@ -217,13 +223,13 @@ impl<'a> BatchWriter<'a> {
                 self.transaction.last_insert_rowid()
             }
         };
-        self.version(no, deleted, new)?;
+        let added = self.version(no, deleted, new)?;
         let visible = known.map_or(0, |(_, visible)| visible);
         // The first under its UIDs is shown, whatever came before it was deleted.
         if deleted == 0 && (entry.visible && visible < seq.cast_signed() || visible == 0) {
             self.show(series, no, visible, new)?;
         }
-        Ok(())
+        Ok(added)
     }
 
     fn known_instance(&self, series: i64, sop: &str) -> Result<Option<(i64, i64)>> {
@@ -266,11 +272,12 @@ impl<'a> BatchWriter<'a> {
         Ok(())
     }
 
-    fn version(&self, instance: i64, deleted: i64, new: &NewInstance<'_>) -> Result<()> {
+    fn version(&self, instance: i64, deleted: i64, new: &NewInstance<'_>) -> Result<bool> {
         let NewInstance { seq, entry, manifest } = *new;
         let class = self.term_no(&manifest.sop_class_uid)?;
         let syntax = self.term_no(&manifest.transfer_syntax_uid)?;
-        self.transaction
+        let added = self
+            .transaction
             .prepare_cached(
                 "INSERT OR IGNORE INTO version (instance, seq, class, syntax, manifest, dataset,
                     bytes, pixels, frames, flags, outcome, received, deleted, pack)
@@ -292,7 +299,7 @@ impl<'a> BatchWriter<'a> {
                 deleted,
                 self.pack,
             ])?;
-        Ok(())
+        Ok(added == 1)
     }
 
     /// The same content under another sequence number: an entry that a crash left without its chunks,

@@ -33,7 +33,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub use message::{Receipt, StudySummary};
-pub use receive::{Admission, Arrival, Inadmissible, Incoming};
+pub use receive::{Admission, Arrival, Inadmissible, Incoming, Sender};
+pub(crate) use receive::{RECEIVING_AE, SENDING_AE};
 pub use stage::{Observer, Stage};
 
 use crate::catalog::{Existence, PackState};

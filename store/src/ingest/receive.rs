@@ -53,6 +53,23 @@ pub struct Admission {
     pub sop_class_uid: Option<String>,
     /// It has to be this instance.
     pub sop_instance_uid: Option<String>,
+    /// Who sent it; noted with its commit.
+    pub sender: Option<Sender>,
+}
+
+/// Sending Application Entity Title (PS3.10 §7.1): where a commit says who sent an instance. Tags of
+/// group 0002 are of no level, so no search and no metadata show them.
+pub(crate) const SENDING_AE: u32 = 0x0002_0017;
+/// Receiving Application Entity Title.
+pub(crate) const RECEIVING_AE: u32 = 0x0002_0018;
+
+/// The two ends of an association.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sender {
+    /// AE title of who sends.
+    pub calling: String,
+    /// AE title under which this archive was called.
+    pub called: String,
 }
 
 /// What is amiss with an object that was not admitted.
@@ -70,6 +87,14 @@ pub enum Inadmissible {
 }
 
 impl Admission {
+    /// Notes who sent the object.
+    fn stamp(&self, object: &mut Object) {
+        if let Some(Sender { calling, called }) = &self.sender {
+            object.attributes.set(SENDING_AE, calling.clone());
+            object.attributes.set(RECEIVING_AE, called.clone());
+        }
+    }
+
     fn check(&self, object: &Object, identity: &Identity) -> std::result::Result<(), Inadmissible> {
         let missing = Flags::NO_STUDY_UID | Flags::NO_SERIES_UID | Flags::NO_SOP_UID;
         if self.uids_required && object.flags.bits() & missing.bits() != 0 {
@@ -255,11 +280,12 @@ fn receive_whole(
     ack: Ack,
 ) -> Result<()> {
     let Whole { splitter, boundaries, bytes, source, admission } = whole;
-    let object = splitter.finish();
+    let mut object = splitter.finish();
     let start = (object.envelope_bytes as usize).min(bytes.len());
     let dataset_hash = DatasetHash::of(&bytes[start..]);
     let identity = object.identity(&dataset_hash.0);
     admission.check(&object, &identity)?;
+    admission.stamp(&mut object);
     if let Some(receipt) = known(pipeline, &object, &identity, dataset_hash)? {
         Counters::add(&pipeline.counters.duplicate_bytes, bytes.len() as u64);
         Counters::add(&pipeline.counters.acknowledged, 1);
@@ -365,10 +391,11 @@ impl Stream<'_> {
             self.cuts.ahead.extend(boundaries.drain(..));
         }
         Counters::add(&self.pipeline.counters.bytes_in, input.at);
-        let object = self.splitter.finish();
+        let mut object = self.splitter.finish();
         let dataset_hash = DatasetHash(*self.hasher.finalize().as_bytes());
         let identity = object.identity(&dataset_hash.0);
         self.admission.check(&object, &identity)?;
+        self.admission.stamp(&mut object);
         self.pipeline.submitted.fetch_add(1, Ordering::SeqCst);
         self.assembly.end(Ending {
             envelope: self.envelope,

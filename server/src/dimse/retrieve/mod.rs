@@ -4,16 +4,16 @@
 //! identifier ─▶ select: versions ─▶ prepare, a few ahead ─▶ send: C-STORE ─▶ answer ─▶ counters
 //! ```
 //!
-//! A receiver is the peer itself (C-GET), or another one over an association of its own (C-MOVE). An
+//! A receiver is the peer itself (C-GET), or another one over associations of its own (C-MOVE, [`ship`](super::ship)). An
 //! object goes out as it is stored where the receiver takes that; else as Explicit, else as Implicit
 //! VR Little Endian; else its sub-operation fails, and the next begins.
 
 mod counts;
 mod get;
 mod mover;
-mod prepare;
+pub(super) mod prepare;
 mod select;
-mod send;
+pub(super) mod send;
 
 use cairn_store::catalog::VersionRow;
 

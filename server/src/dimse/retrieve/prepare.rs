@@ -21,7 +21,7 @@ const CONVERTED_BYTES_MAX: u64 = 64 << 20;
 
 /// How an object goes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(in crate::dimse) enum Form {
     /// Byte for byte.
     Stored,
     /// Converted to Explicit VR Little Endian.
@@ -31,7 +31,7 @@ pub(super) enum Form {
 }
 
 /// The context and form for an object, among contexts under which the receiver takes objects.
-pub(super) fn route(contexts: &[Context], version: &VersionRow) -> Option<(u8, Form)> {
+pub(in crate::dimse) fn route(contexts: &[Context], version: &VersionRow) -> Option<(u8, Form)> {
     let stored = version.transfer_syntax_uid.as_str();
     let under = |syntax: &str| {
         let fits = |c: &&Context| c.class == version.sop_class_uid && c.transfer_syntax == syntax;
@@ -49,7 +49,7 @@ pub(super) fn route(contexts: &[Context], version: &VersionRow) -> Option<(u8, F
 }
 
 /// A data set that is ready to be sent.
-pub(super) enum Content {
+pub(in crate::dimse) enum Content {
     /// At hand.
     Whole(Vec<Bytes>),
     /// To be read as it is sent.
@@ -57,16 +57,20 @@ pub(super) enum Content {
 }
 
 /// An object that is ready to be sent, or why not.
-pub(super) struct Prepared {
-    pub(super) class: String,
-    pub(super) instance: String,
-    pub(super) context: u8,
-    pub(super) form: Form,
-    pub(super) content: Content,
+pub(in crate::dimse) struct Prepared {
+    pub(in crate::dimse) class: String,
+    pub(in crate::dimse) instance: String,
+    pub(in crate::dimse) context: u8,
+    pub(in crate::dimse) form: Form,
+    pub(in crate::dimse) content: Content,
 }
 
 /// Something to be sent, as a job for [`Ahead`](crate::dicomweb::ahead::Ahead).
-pub(super) fn job(app: Arc<App>, version: VersionRow, route: Option<(u8, Form)>) -> Job<Prepared> {
+pub(in crate::dimse) fn job(
+    app: Arc<App>,
+    version: VersionRow,
+    route: Option<(u8, Form)>,
+) -> Job<Prepared> {
     Box::new(move || {
         let (context, form) = route.ok_or_else(Problem::not_acceptable)?;
         let (class, instance) = (version.sop_class_uid.clone(), version.sop_instance_uid.clone());

@@ -12,7 +12,7 @@ use crate::http::Problem;
 const PRIORITY: u16 = 0;
 
 /// The command that brings an object.
-pub(super) fn command(prepared: &Prepared, message_id: u16) -> Command {
+pub(in crate::dimse) fn command(prepared: &Prepared, message_id: u16) -> Command {
     Command::new(operation::STORE)
         .with_uid(field::AFFECTED_CLASS, &prepared.class)
         .number(field::MESSAGE_ID, message_id)
@@ -23,7 +23,7 @@ pub(super) fn command(prepared: &Prepared, message_id: u16) -> Command {
 
 /// Sends the command and the data set. What cannot be read in the middle ends the association: a data
 /// set that was begun can only be finished or aborted.
-pub(super) fn send(
+pub(in crate::dimse) fn send(
     outbound: &mut Outbound,
     command: &Command,
     prepared: Prepared,

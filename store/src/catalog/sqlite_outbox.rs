@@ -1,0 +1,510 @@
+//! The embedded catalog: what is owed to others.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use rusqlite::{OptionalExtension, Row, Transaction, params};
+
+use super::outbox::{Arrival, Depth, Outbox, Parcel, Subject, Undelivered, Which};
+use super::schema::OUTBOX_TABLES;
+use super::seqs::Seqs;
+use super::sqlite::{SqliteCatalog, fault};
+use super::sqlite_read::{VERSION_COLUMNS, collect, one, version_row, walk};
+use super::values::unpack_values;
+use super::{NewInstance, VersionRow, Visitor};
+use crate::commit::Source;
+use crate::error::Result;
+use crate::ingest::{RECEIVING_AE, SENDING_AE};
+
+/// A study that never comes to rest is not waited for longer than this, from its first arrival.
+const WAIT_MS_MAX: i64 = 3_600_000;
+
+const PARCEL_COLUMNS: &str = "no, route, peer, study, series, seqs, priority, tries, status, added";
+
+/// Arrivals of one commit on their way into their table.
+#[derive(Default)]
+pub(super) struct Arrivals<'a>(BTreeMap<Sender<'a>, (Seqs, u64)>);
+
+type Sender<'a> = (&'a str, &'a str, u8, &'a str, &'a str);
+
+impl<'a> Arrivals<'a> {
+    /// One more instance was named that was not known.
+    pub(super) fn add(&mut self, new: &NewInstance<'a>) {
+        let entry = new.entry;
+        let title = |tag| entry.attributes.get(tag).unwrap_or_default();
+        let (calling, called) = (title(SENDING_AE), title(RECEIVING_AE));
+        let key = (
+            entry.study_uid.as_str(),
+            entry.series_uid.as_str(),
+            entry.source as u8,
+            calling,
+            called,
+        );
+        let (seqs, received) = self.0.entry(key).or_default();
+        seqs.add(new.seq);
+        *received = entry.received_ms.max(*received);
+    }
+
+    pub(super) fn write(&self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+        let mut insert = transaction.prepare_cached(
+            "INSERT INTO arrival (study, series, source, calling, called, seqs, received)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?;
+        for ((study, series, source, calling, called), (seqs, received)) in &self.0 {
+            let seqs = seqs.to_string();
+            let received = received.cast_signed();
+            insert.execute(params![study, series, source, calling, called, seqs, received])?;
+        }
+        Ok(())
+    }
+}
+
+fn arrival(row: &Row<'_>) -> rusqlite::Result<Arrival> {
+    Ok(Arrival {
+        no: row.get::<_, i64>(0)? as u64,
+        study_uid: row.get(1)?,
+        series_uid: row.get(2)?,
+        source: Source::from_code(row.get::<_, i64>(3)? as u64).unwrap_or(Source::Peer),
+        calling: row.get(4)?,
+        called: row.get(5)?,
+        seqs: seqs(row, 6)?,
+        received_ms: row.get::<_, i64>(7)? as u64,
+    })
+}
+
+fn seqs(row: &Row<'_>, column: usize) -> rusqlite::Result<Seqs> {
+    let text: String = row.get(column)?;
+    Seqs::parse(&text).ok_or(rusqlite::Error::InvalidColumnType(
+        column,
+        "seqs".into(),
+        rusqlite::types::Type::Text,
+    ))
+}
+
+/// From [`PARCEL_COLUMNS`], and one more column with a time.
+fn parcel(row: &Row<'_>) -> rusqlite::Result<Parcel> {
+    Ok(Parcel {
+        no: row.get::<_, i64>(0)? as u64,
+        route: row.get(1)?,
+        peer: row.get(2)?,
+        study_uid: row.get(3)?,
+        series_uid: row.get(4)?,
+        seqs: seqs(row, 5)?,
+        priority: row.get(6)?,
+        tries: row.get(7)?,
+        status: row.get(8)?,
+        added_ms: row.get::<_, i64>(9)? as u64,
+        due_ms: row.get::<_, i64>(10)? as u64,
+    })
+}
+
+fn undelivered(row: &Row<'_>) -> rusqlite::Result<Undelivered> {
+    let parcel = parcel(row)?;
+    Ok(Undelivered { no: parcel.no, failed_ms: parcel.due_ms, parcel })
+}
+
+fn add(
+    transaction: &Transaction<'_>,
+    table: &'static str,
+    parcel: &Parcel,
+    time_ms: u64,
+) -> rusqlite::Result<()> {
+    let time = if table == "parcel" { "due" } else { "failed" };
+    let sql = format!(
+        "INSERT INTO {table} (route, peer, study, series, seqs, instances, priority, tries, status,
+            added, {time}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+    );
+    transaction
+        .prepare_cached(&sql)?
+        .execute(params![
+            parcel.route,
+            parcel.peer,
+            parcel.study_uid,
+            parcel.series_uid,
+            parcel.seqs.to_string(),
+            parcel.seqs.count().cast_signed(),
+            parcel.priority,
+            parcel.tries,
+            parcel.status,
+            parcel.added_ms.cast_signed(),
+            time_ms.cast_signed(),
+        ])
+        .map(|_| ())
+}
+
+const CHOSEN: &str = "(?1 IS NULL OR route = ?1) AND (?2 IS NULL OR peer = ?2)";
+
+impl SqliteCatalog {
+    /// Not durable at once: what a power cut takes is sent again.
+    fn write_outbox<T>(
+        &self,
+        action: &'static str,
+        job: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T> {
+        let mut connection = self.write();
+        (|| {
+            let transaction = connection.transaction()?;
+            let done = job(&transaction)?;
+            transaction.commit()?;
+            Ok(done)
+        })()
+        .map_err(fault(action))
+    }
+
+    pub(super) fn take_over(&self, older: &Path) -> Result<()> {
+        const FAULT: &str = "take over what is owed to others";
+        let mut connection = self.write();
+        connection.execute("DELETE FROM arrival", []).map_err(fault(FAULT))?;
+        if !older.exists() {
+            return Ok(());
+        }
+        (|| {
+            connection.execute("ATTACH DATABASE ?1 AS older", [older.to_string_lossy()])?;
+            let taken = (|| {
+                let transaction = connection.transaction()?;
+                for table in OUTBOX_TABLES {
+                    transaction.execute_batch(&format!(
+                        "DELETE FROM main.{table};
+                         INSERT INTO main.{table} SELECT * FROM older.{table};"
+                    ))?;
+                }
+                transaction.commit()
+            })();
+            connection.execute("DETACH DATABASE older", [])?;
+            taken
+        })()
+        .map_err(fault(FAULT))
+    }
+}
+
+impl Outbox for SqliteCatalog {
+    fn arrivals(&self, take: usize) -> Result<Vec<Arrival>> {
+        let sql = "SELECT no, study, series, source, calling, called, seqs, received
+            FROM arrival ORDER BY no LIMIT ?1";
+        self.read(|connection| collect(connection, "list arrivals", sql, [take as u32], arrival))
+    }
+
+    fn dispatch(&self, up_to: u64, parcels: &[Parcel]) -> Result<()> {
+        self.write_outbox("note what is owed", |transaction| {
+            let mut begun = BTreeSet::new();
+            for parcel in parcels {
+                if parcel.series_uid.is_empty() {
+                    let key = (&parcel.route, &parcel.study_uid);
+                    let is_new = begun.contains(&key)
+                        || begin_priors(transaction, key.0, key.1, parcel.added_ms)?;
+                    if !is_new {
+                        continue;
+                    }
+                    begun.insert(key);
+                }
+                add(transaction, "parcel", parcel, parcel.due_ms)?;
+                transaction
+                    .prepare_cached(
+                        "UPDATE parcel SET due = max(due, min(?4, added + ?6))
+                         WHERE study = ?1 AND route = ?2 AND peer = ?3 AND tries = 0 AND due > ?5",
+                    )?
+                    .execute(params![
+                        parcel.study_uid,
+                        parcel.route,
+                        parcel.peer,
+                        parcel.due_ms.cast_signed(),
+                        parcel.added_ms.cast_signed(),
+                        WAIT_MS_MAX,
+                    ])?;
+            }
+            transaction.execute("DELETE FROM arrival WHERE no <= ?1", [up_to.cast_signed()])?;
+            Ok(())
+        })
+    }
+
+    fn due(&self, peer: &str, now_ms: u64, take: usize) -> Result<Vec<Parcel>> {
+        let sql = format!(
+            "SELECT {PARCEL_COLUMNS}, due FROM parcel WHERE peer = ?1 AND due <= ?2
+             ORDER BY priority DESC, no LIMIT ?3"
+        );
+        let which = params![peer, now_ms.cast_signed(), take as u32];
+        self.read(|connection| collect(connection, "list what is owed", &sql, which, parcel))
+    }
+
+    fn tried(&self, no: u64, rest: &[Parcel], given_up: &[Parcel], now_ms: u64) -> Result<()> {
+        self.write_outbox("note what was sent", |transaction| {
+            let gone = transaction
+                .prepare_cached("DELETE FROM parcel WHERE no = ?1")?
+                .execute([no.cast_signed()])?;
+            // Dropped meanwhile by somebody who wants nothing more of it sent.
+            if gone == 0 {
+                return Ok(());
+            }
+            for parcel in rest {
+                add(transaction, "parcel", parcel, parcel.due_ms)?;
+            }
+            for parcel in given_up {
+                add(transaction, "undelivered", parcel, now_ms)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn depths(&self) -> Result<Vec<Depth>> {
+        let sql = "SELECT route, peer, sum(parcels), sum(owed), max(oldest), sum(given_up) FROM (
+                SELECT route, peer, count(*) AS parcels, sum(instances) AS owed,
+                    min(added) AS oldest, 0 AS given_up FROM parcel GROUP BY route, peer
+                UNION ALL
+                SELECT route, peer, 0, 0, 0, sum(instances) FROM undelivered GROUP BY route, peer)
+            GROUP BY route, peer ORDER BY route, peer";
+        self.read(|connection| {
+            collect(connection, "count what is owed", sql, [], |row| {
+                let number = |column| row.get::<_, i64>(column).map(|value| value as u64);
+                Ok(Depth {
+                    route: row.get(0)?,
+                    peer: row.get(1)?,
+                    parcels: number(2)?,
+                    instances: number(3)?,
+                    oldest_ms: number(4)?,
+                    undelivered: number(5)?,
+                })
+            })
+        })
+    }
+
+    fn undelivered(&self, which: &Which, visit: Visitor<'_, Undelivered>) -> Result<()> {
+        let sql =
+            format!("SELECT {PARCEL_COLUMNS}, failed FROM undelivered WHERE {CHOSEN} ORDER BY no");
+        let which = params![which.route, which.peer];
+        self.read(|connection| {
+            walk(connection, "list what is undelivered", &sql, which, undelivered, visit)
+        })
+    }
+
+    fn retry(&self, which: &Which, now_ms: u64) -> Result<u64> {
+        self.write_outbox("put back what is undelivered", |transaction| {
+            let chosen = params![which.route, which.peer, now_ms.cast_signed()];
+            let sql = format!(
+                "INSERT INTO parcel (route, peer, study, series, seqs, instances, priority, tries,
+                    status, added, due)
+                 SELECT route, peer, study, series, seqs, instances, priority, 0, 0, ?3, ?3
+                    FROM undelivered WHERE {CHOSEN}"
+            );
+            transaction.execute(&sql, chosen)?;
+            take_out(transaction, "undelivered", which)
+        })
+    }
+
+    fn forget(&self, which: &Which, waiting: bool) -> Result<u64> {
+        self.write_outbox("drop what is owed", |transaction| {
+            let mut objects = take_out(transaction, "undelivered", which)?;
+            if waiting {
+                objects += take_out(transaction, "parcel", which)?;
+            }
+            Ok(objects)
+        })
+    }
+
+    fn route_since(&self, route: &str) -> Result<u64> {
+        self.write_outbox("note a rule", |transaction| {
+            transaction.execute(
+                "INSERT OR IGNORE INTO route
+                 SELECT ?1, value FROM counter WHERE name = 'next_seq'",
+                [route],
+            )?;
+            transaction.query_row("SELECT since FROM route WHERE name = ?1", [route], |row| {
+                row.get::<_, i64>(0).map(|since| since as u64)
+            })
+        })
+    }
+
+    fn is_prior(&self, route: &str, study_uid: &str, now_ms: u64) -> Result<()> {
+        self.write_outbox("note a prior", |transaction| {
+            begin_priors(transaction, route, study_uid, now_ms).map(|_| ())
+        })
+    }
+
+    fn shown_of(&self, study: &str, series: &str, seqs: &Seqs) -> Result<Vec<VersionRow>> {
+        let Some((first, last)) = seqs.bounds() else { return Ok(Vec::new()) };
+        let sql = format!(
+            "SELECT {VERSION_COLUMNS}
+             WHERE study.uid = ?1 AND series.uid = ?2 AND i.visible = v.seq
+                AND i.visible BETWEEN ?3 AND ?4 ORDER BY v.seq"
+        );
+        let which = params![study, series, first.cast_signed(), last.cast_signed()];
+        let all = self
+            .read(|connection| collect(connection, "list instances", &sql, which, version_row))?;
+        Ok(all.into_iter().filter(|version| seqs.contains(version.seq)).collect())
+    }
+
+    fn subject(&self, study: &str, series: &str) -> Result<Option<Subject>> {
+        const ISSUER: u32 = 0x0010_0021;
+        let sql = "SELECT study.description, patient_id, study.date, modality, body_part,
+                series.description, study.attributes
+             FROM study JOIN series ON series.study = study.no
+             WHERE study.uid = ?1 AND series.uid = ?2";
+        let found = self.read(|connection| {
+            one(connection, "find a series", sql, params![study, series], |row| {
+                let packed: Vec<u8> = row.get(6)?;
+                let subject = Subject {
+                    study_description: row.get(0)?,
+                    patient_id: row.get(1)?,
+                    patient_issuer: String::new(),
+                    study_date: row.get(2)?,
+                    modality: row.get(3)?,
+                    body_part: row.get(4)?,
+                    series_description: row.get(5)?,
+                };
+                Ok((subject, packed))
+            })
+        })?;
+        let Some((mut subject, packed)) = found else { return Ok(None) };
+        let mut attributes = cairn_dicom::attributes::Attributes::default();
+        unpack_values(&packed, &mut attributes)?;
+        attributes.get(ISSUER).unwrap_or_default().clone_into(&mut subject.patient_issuer);
+        Ok(Some(subject))
+    }
+}
+
+/// False if they were looked for before.
+fn begin_priors(
+    transaction: &Transaction<'_>,
+    route: &str,
+    study_uid: &str,
+    now_ms: u64,
+) -> rusqlite::Result<bool> {
+    let sql = "INSERT OR IGNORE INTO priors VALUES (?1, ?2, ?3)";
+    let added = transaction.execute(sql, params![route, study_uid, now_ms.cast_signed()]);
+    added.map(|added| added == 1)
+}
+
+/// Deletes chosen rows; how many objects they held.
+fn take_out(
+    transaction: &Transaction<'_>,
+    table: &'static str,
+    which: &Which,
+) -> rusqlite::Result<u64> {
+    let chosen = params![which.route, which.peer];
+    let objects: Option<i64> = transaction
+        .query_row(&format!("SELECT sum(instances) FROM {table} WHERE {CHOSEN}"), chosen, |row| {
+            row.get(0)
+        })
+        .optional()?
+        .flatten();
+    transaction.execute(&format!("DELETE FROM {table} WHERE {CHOSEN}"), chosen)?;
+    Ok(objects.unwrap_or(0) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn parcel(study: &str, seqs: &str, added_ms: u64, due_ms: u64) -> Parcel {
+        Parcel {
+            no: 0,
+            route: "r".into(),
+            peer: "PACS".into(),
+            study_uid: study.into(),
+            series_uid: "1.2.2".into(),
+            seqs: Seqs::parse(seqs).unwrap(),
+            priority: 0,
+            tries: 0,
+            status: 0,
+            added_ms,
+            due_ms,
+        }
+    }
+
+    fn open() -> (tempfile::TempDir, SqliteCatalog) {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = SqliteCatalog::open(&folder.path().join("catalog.sqlite")).unwrap();
+        (folder, catalog)
+    }
+
+    #[test]
+    fn a_study_that_goes_on_growing_keeps_all_of_it_waiting_but_not_for_ever() {
+        let (_folder, catalog) = open();
+        catalog.dispatch(0, &[parcel("1.1", "1-5", 1000, 11_000)]).unwrap();
+        catalog.dispatch(0, &[parcel("1.1", "6", 9000, 19_000)]).unwrap();
+        catalog.dispatch(0, &[parcel("1.9", "7", 9000, 9000)]).unwrap();
+        let due = |now| catalog.due("PACS", now, 10).unwrap();
+        assert_eq!(due(12_000).iter().map(|p| p.seqs.to_string()).collect::<Vec<_>>(), ["7"]);
+        assert_eq!(due(19_000).len(), 3);
+        assert!(catalog.due("OTHER", 19_000, 10).unwrap().is_empty());
+        catalog.dispatch(0, &[parcel("1.1", "8", 10_000, 99_000_000)]).unwrap();
+        assert_eq!(due(1000 + 3_600_000).len(), 2);
+        let urgent = Parcel { priority: 5, ..parcel("1.8", "20", 9000, 9000) };
+        catalog.dispatch(0, &[urgent]).unwrap();
+        assert_eq!(due(12_000)[0].seqs.to_string(), "20");
+    }
+
+    #[test]
+    fn what_is_settled_goes_and_what_is_given_up_can_be_put_back() {
+        let (_folder, catalog) = open();
+        catalog.dispatch(0, &[parcel("1.1", "1-5", 1, 1)]).unwrap();
+        let first = catalog.due("PACS", 1, 10).unwrap().remove(0);
+        let again = Parcel { tries: 1, status: 0xA700, due_ms: 50, ..parcel("1.1", "4", 1, 1) };
+        let poison = Parcel { tries: 5, status: 0xC001, ..parcel("1.1", "5", 1, 1) };
+        catalog.tried(first.no, &[again], &[poison], 7).unwrap();
+        let depth = catalog.depths().unwrap().remove(0);
+        assert_eq!((depth.parcels, depth.instances, depth.undelivered), (1, 1, 1));
+        assert_eq!(depth.oldest_ms, 1);
+        let mut listed = Vec::new();
+        let mut list = |which: &Which| {
+            listed.clear();
+            catalog
+                .undelivered(which, &mut |one| {
+                    listed.push((one.parcel.status, one.failed_ms));
+                    Ok(())
+                })
+                .unwrap();
+            listed.len()
+        };
+        assert_eq!(list(&Which { peer: Some("X".into()), route: None }), 0);
+        assert_eq!(list(&Which::default()), 1);
+        // Somebody drops what waits while it is being sent: nothing of it comes back.
+        let waiting = catalog.due("PACS", 60, 10).unwrap().remove(0);
+        assert_eq!(catalog.retry(&Which::default(), 60).unwrap(), 1);
+        let back = catalog.due("PACS", 60, 10).unwrap();
+        assert_eq!((back.len(), back[1].tries), (2, 0));
+        assert_eq!(catalog.forget(&Which::default(), true).unwrap(), 2);
+        catalog.tried(waiting.no, &[parcel("1.1", "4", 1, 1)], &[], 8).unwrap();
+        assert!(catalog.depths().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_catalog_without_an_outbox_gets_one_and_a_rebuilt_one_takes_it_over() {
+        let (folder, catalog) = open();
+        let path = folder.path().join("catalog.sqlite");
+        for table in OUTBOX_TABLES {
+            catalog.write().execute_batch(&format!("DROP TABLE {table}")).unwrap();
+        }
+        catalog.write().pragma_update(None, "user_version", 2).unwrap();
+        drop(catalog);
+        let catalog = SqliteCatalog::open(&path).unwrap();
+        assert_eq!(catalog.route_since("r").unwrap(), 1);
+        catalog.dispatch(0, &[parcel("1.1", "1-5", 1, 1)]).unwrap();
+        let rebuilt = SqliteCatalog::open(&folder.path().join("rebuilt.sqlite")).unwrap();
+        rebuilt
+            .write()
+            .execute("INSERT INTO arrival VALUES (1, '1.1', '1.2', 0, '', '', '1-9', 0)", [])
+            .unwrap();
+        rebuilt.take_over(&folder.path().join("none.sqlite")).unwrap();
+        assert!(rebuilt.arrivals(9).unwrap().is_empty());
+        assert!(!folder.path().join("none.sqlite").exists());
+        rebuilt.take_over(&path).unwrap();
+        assert_eq!(rebuilt.due("PACS", 1, 10).unwrap(), catalog.due("PACS", 1, 10).unwrap());
+    }
+
+    #[test]
+    fn priors_are_looked_for_once_and_never_those_of_a_prior() {
+        let (_folder, catalog) = open();
+        let to = |peer: &str, study| Parcel {
+            series_uid: String::new(),
+            peer: peer.into(),
+            ..parcel(study, "", 1, 1)
+        };
+        catalog.is_prior("r", "1.0", 1).unwrap();
+        for _ in 0..2 {
+            catalog.dispatch(0, &[to("A", "1.1"), to("B", "1.1"), to("A", "1.0")]).unwrap();
+        }
+        assert_eq!(catalog.due("A", 1, 10).unwrap().len(), 1);
+        assert_eq!(catalog.due("B", 1, 10).unwrap().len(), 1);
+    }
+}
