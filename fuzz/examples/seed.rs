@@ -40,6 +40,7 @@ fn main() -> io::Result<()> {
         seeds.object(bytes)?;
     }
     seeds.cutting()?;
+    seeds.dimse()?;
     println!("seeds from {} files", files.len());
     Ok(())
 }
@@ -71,6 +72,23 @@ struct Seeds {
 }
 
 impl Seeds {
+    /// Conversations: each service once, ended in order; and their parts alone.
+    fn dimse(&self) -> io::Result<()> {
+        let find = b"\x08\0\x52\0\x06\0\0\0STUDY \x20\0\x0D\0\0\0\0\0";
+        let object = b"\x08\0\x16\0\x1A\0\0\x001.2.840.10008.5.1.4.1.1.7\0\x08\0\x18\0\x08\0\0\0\
+            1.2.3.4\0\x20\0\x0D\0\x06\0\0\x001.2.3\0\x20\0\x0E\0\x08\0\0\x001.2.3.5\0";
+        let (stored, release): (&[u8], &[u8]) = (&[0x17, object.len() as u8, 0], &[5, 0, 0]);
+        let asked = |place: u8| [place << 4 | 7, find.len() as u8, 0];
+        self.put("dimse_association", &[&[1], &[12, 0, 0], release])?;
+        for place in 2..6 {
+            let parts: [&[u8]; 6] = [&[1], stored, object, &asked(place), find, release];
+            self.put("dimse_association", &parts)?;
+        }
+        self.put("dimse_message", &[&[0], b"\0\0\0\x01\x02\0\0\0\x30\0"])?;
+        self.put("dimse_message", &[&[2], find])?;
+        self.put("dimse_message", &[&[2], object])
+    }
+
     /// Named by content, as libFuzzer does, so that the same seed is there once.
     fn put(&self, target: &str, parts: &[&[u8]]) -> io::Result<()> {
         let bytes = parts.concat();

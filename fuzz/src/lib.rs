@@ -4,6 +4,7 @@
 //! file a good seed: only the control bytes have to be put before it.
 
 pub mod arrival;
+pub mod dimse;
 pub mod frames;
 pub mod input;
 pub mod packs;

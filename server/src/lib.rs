@@ -25,6 +25,10 @@ mod progress;
 
 use std::process::ExitCode;
 
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub use dimse::fuzzing;
+
 use clap::Parser;
 
 /// Does what the command line asks for.

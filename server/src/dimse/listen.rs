@@ -96,7 +96,7 @@ async fn is_empty_within(dimse: &Dimse, patience: Duration) -> bool {
 }
 
 /// Gives a connection a thread.
-fn begin(dimse: &Arc<Dimse>, stream: TcpStream, tls: bool) -> std::io::Result<()> {
+pub(super) fn begin(dimse: &Arc<Dimse>, stream: TcpStream, tls: bool) -> std::io::Result<()> {
     let count = dimse.open().len();
     let max = dimse.settings.associations_max;
     if count >= max + REFUSALS_MAX {

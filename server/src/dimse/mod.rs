@@ -23,6 +23,8 @@ mod commitment;
 mod echo;
 mod end;
 mod find;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod identifier;
 mod identity;
 mod implicit;
