@@ -42,7 +42,7 @@ impl Seqs {
         for (first, last) in all {
             match self.0.last_mut() {
                 Some(before) if first <= before.1.saturating_add(1) => {
-                    before.1 = before.1.max(last)
+                    before.1 = before.1.max(last);
                 }
                 _ => self.0.push((first, last)),
             }

@@ -20,7 +20,7 @@ mod tests {
     fn pauses_grow_up_to_a_bound_and_differ() {
         let (first, longest) = (Duration::from_secs(2), Duration::from_secs(60));
         for tries in [0, 1, 4, 5, 31, 32, u32::MAX] {
-            let exact = (2.0 * 2_f64.powi(tries.min(40) as i32)).min(60.0);
+            let exact = (2.0 * 2_f64.powi(tries.min(40).cast_signed())).min(60.0);
             for _ in 0..50 {
                 let pause = pause(first, longest, tries).as_secs_f64();
                 assert!((exact * 0.75 - 1e-6..exact * 1.25 + 1e-6).contains(&pause), "{pause}");
