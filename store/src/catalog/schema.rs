@@ -169,7 +169,8 @@ CREATE TABLE arrival (
     received INTEGER NOT NULL
 );
 CREATE TABLE parcel (
-    no        INTEGER PRIMARY KEY,
+    -- Never used again: whoever tried one that is gone must not take a later one for it.
+    no        INTEGER PRIMARY KEY AUTOINCREMENT,
     route     TEXT NOT NULL,
     peer      TEXT NOT NULL,
     study     TEXT NOT NULL,

@@ -34,6 +34,21 @@ impl Seqs {
         }
     }
 
+    /// Adds all of another set.
+    pub fn merge(&mut self, other: &Self) {
+        let mut all = std::mem::take(&mut self.0);
+        all.extend_from_slice(&other.0);
+        all.sort_unstable();
+        for (first, last) in all {
+            match self.0.last_mut() {
+                Some(before) if first <= before.1.saturating_add(1) => {
+                    before.1 = before.1.max(last);
+                }
+                _ => self.0.push((first, last)),
+            }
+        }
+    }
+
     /// Is it one of them?
     #[must_use]
     pub fn contains(&self, seq: u64) -> bool {
@@ -138,6 +153,14 @@ mod tests {
             }
             prop_assert_eq!(seqs.count(), naive.len() as u64);
             prop_assert_eq!(Seqs::parse(&seqs.to_string()).unwrap(), seqs);
+        }
+
+        #[test]
+        fn merged_sets_are_one(a in prop::collection::vec(0_u64..60, 0..40), b: Vec<u8>) {
+            let b: Vec<u64> = b.into_iter().map(u64::from).collect();
+            let mut merged: Seqs = a.iter().copied().collect();
+            merged.merge(&b.iter().copied().collect());
+            prop_assert_eq!(merged, a.into_iter().chain(b).collect::<Seqs>());
         }
     }
 }

@@ -19,6 +19,9 @@ use crate::ingest::{RECEIVING_AE, SENDING_AE};
 /// A study that never comes to rest is not waited for longer than this, from its first arrival.
 const WAIT_MS_MAX: i64 = 3_600_000;
 
+/// Sequence numbers of one parcel, as text, to which more are added.
+const MERGED_BYTES_MAX: i64 = 64 << 10;
+
 const PARCEL_COLUMNS: &str = "no, route, peer, study, series, seqs, priority, tries, status, added";
 
 /// Arrivals of one commit on their way into their table.
@@ -197,7 +200,8 @@ impl Outbox for SqliteCatalog {
                     }
                     begun.insert(key);
                 }
-                add(transaction, "parcel", parcel, parcel.due_ms)?;
+                let merged = with_what_waits(transaction, parcel)?;
+                add(transaction, "parcel", &merged, merged.due_ms)?;
                 transaction
                     .prepare_cached(
                         "UPDATE parcel SET due = max(due, min(?4, added + ?6))
@@ -361,6 +365,38 @@ impl Outbox for SqliteCatalog {
     }
 }
 
+/// A parcel for later, with those of the same series that are not due yet: a sender that waits for each
+/// answer brings an arrival for each object, and a study would be as many rows, all of which have to
+/// wait longer with each that is added. The others get a new number: should somebody have begun to
+/// send them at this very moment, what they note is of no effect, and they are sent again.
+fn with_what_waits(transaction: &Transaction<'_>, parcel: &Parcel) -> rusqlite::Result<Parcel> {
+    let mut merged = parcel.clone();
+    if parcel.due_ms <= parcel.added_ms || parcel.series_uid.is_empty() {
+        return Ok(merged);
+    }
+    let which = params![
+        parcel.study_uid,
+        parcel.route,
+        parcel.peer,
+        parcel.series_uid,
+        parcel.added_ms.cast_signed(),
+        MERGED_BYTES_MAX,
+    ];
+    let waiting = transaction
+        .prepare_cached(
+            "DELETE FROM parcel WHERE study = ?1 AND route = ?2 AND peer = ?3 AND series = ?4
+                AND tries = 0 AND due > ?5 AND length(seqs) < ?6 RETURNING seqs, added",
+        )?
+        .query_map(which, |row| Ok((seqs(row, 0)?, row.get::<_, i64>(1)? as u64)))?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    for (seqs, added) in waiting {
+        merged.seqs.merge(&seqs);
+        merged.added_ms = merged.added_ms.min(added);
+    }
+    merged.due_ms = merged.due_ms.min(merged.added_ms + WAIT_MS_MAX as u64);
+    Ok(merged)
+}
+
 /// False if they were looked for before.
 fn begin_priors(
     transaction: &Transaction<'_>,
@@ -425,13 +461,25 @@ mod tests {
         catalog.dispatch(0, &[parcel("1.9", "7", 9000, 9000)]).unwrap();
         let due = |now| catalog.due("PACS", now, 10).unwrap();
         assert_eq!(due(12_000).iter().map(|p| p.seqs.to_string()).collect::<Vec<_>>(), ["7"]);
-        assert_eq!(due(19_000).len(), 3);
+        let texts: Vec<String> = due(19_000).iter().map(|p| p.seqs.to_string()).collect();
+        assert_eq!(texts, ["1-6", "7"]);
         assert!(catalog.due("OTHER", 19_000, 10).unwrap().is_empty());
         catalog.dispatch(0, &[parcel("1.1", "8", 10_000, 99_000_000)]).unwrap();
         assert_eq!(due(1000 + 3_600_000).len(), 2);
         let urgent = Parcel { priority: 5, ..parcel("1.8", "20", 9000, 9000) };
         catalog.dispatch(0, &[urgent]).unwrap();
         assert_eq!(due(12_000)[0].seqs.to_string(), "20");
+    }
+
+    #[test]
+    fn what_is_added_to_a_parcel_that_is_being_sent_stays() {
+        let (_folder, catalog) = open();
+        catalog.dispatch(0, &[parcel("1.1", "1", 1000, 2000)]).unwrap();
+        let begun = catalog.due("PACS", 2000, 10).unwrap().remove(0);
+        // The clock of who adds is a moment behind.
+        catalog.dispatch(0, &[parcel("1.1", "2", 1999, 2999)]).unwrap();
+        catalog.tried(begun.no, &[], &[], 2001).unwrap();
+        assert_eq!(catalog.due("PACS", 2999, 10).unwrap()[0].seqs.to_string(), "1-2");
     }
 
     #[test]
@@ -466,6 +514,11 @@ mod tests {
         assert_eq!(catalog.forget(&Which::default(), true).unwrap(), 2);
         catalog.tried(waiting.no, &[parcel("1.1", "4", 1, 1)], &[], 8).unwrap();
         assert!(catalog.depths().unwrap().is_empty());
+        // Nor does that touch what was added since.
+        catalog.dispatch(0, &[parcel("1.2", "9", 1, 1)]).unwrap();
+        catalog.tried(back[1].no, &[], &[], 9).unwrap();
+        catalog.tried(waiting.no, &[], &[], 9).unwrap();
+        assert_eq!(catalog.due("PACS", 9, 10).unwrap()[0].seqs.to_string(), "9");
     }
 
     #[test]

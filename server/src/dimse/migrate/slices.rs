@@ -33,20 +33,19 @@ impl Slice {
     pub(crate) fn cut(self, by: By) -> Vec<Self> {
         let mut pieces = Vec::new();
         let mut first = self.first;
-        while first <= self.last {
+        loop {
             let end = match by {
                 By::Month => first.last_of_month(),
                 By::Week => after(first, 6.days()),
                 By::Day => first,
             };
             pieces.push(Self { first, last: end.min(self.last) });
-            let next = after(end, 1.day());
-            if next <= first {
-                break; // the end of the calendar
+            // Compared with what it ends with, not with what would follow: the calendar ends somewhere.
+            if end >= self.last {
+                return pieces;
             }
-            first = next;
+            first = after(end, 1.day());
         }
-        pieces
     }
 
     /// Two halves; `None`: it is a day.
