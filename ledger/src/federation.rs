@@ -141,14 +141,15 @@ impl<'a> Federation<'a> {
         None
     }
 
-    /// Is the receipt in `logged_by`'s log signed by the key that the other side has now, under a right
+    /// Is the receipt in `logged_by`'s log signed by a key of the other side, under a right
     /// that the log of the right has?
     #[must_use]
     pub fn receipt_holds(&self, logged_by: &SiteId, receipt: &Receipt) -> bool {
         let access = &receipt.access;
         let other = if access.owner == *logged_by { access.reader } else { access.owner };
-        let key_of = |site| self.trusted(&site).and_then(|member| member.state.keys());
-        let key_known = key_of(other).is_some_and(|keys| keys.sign == receipt.key);
+        // It may be an old receipt, signed before a rotation.
+        let other = self.trusted(&other);
+        let key_known = other.is_some_and(|other| other.state.has_signed_with(&receipt.key));
         let Some(of_right) = self.trusted(&access.right.site) else { return false };
         let sequence = access.right.sequence;
         let right_known = if access.right.site == access.owner {

@@ -44,3 +44,7 @@ pub const OWNERS_MAX: usize = 64;
 
 /// Entries that a mirror asks for at a time: 256 entry bundles, some 20 MiB.
 pub const FETCH_ENTRIES: u64 = 1 << 16;
+
+/// How long a log may go on showing an earlier checkpoint once a later one is seen elsewhere, in
+/// seconds: witnesses have a checkpoint before the log can publish their cosignatures.
+pub const PUBLISH_SECONDS: u64 = 60;

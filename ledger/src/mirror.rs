@@ -15,7 +15,7 @@ use crate::entry::{Body, SignedEntry};
 use crate::evidence::Finding;
 use crate::federation::Member;
 use crate::id::SiteId;
-use crate::limits::FETCH_ENTRIES;
+use crate::limits::{FETCH_ENTRIES, PUBLISH_SECONDS};
 use crate::merkle::{ConsistencyProof, consistency, inclusion};
 use crate::note::VerifierKey;
 use crate::quorum::Quorum;
@@ -57,8 +57,8 @@ pub struct Mirror {
     log_keys: Vec<VerifierKey>,
     fresh_at: Option<u64>,
     finding: Option<Finding>,
-    /// The largest checkpoint that somebody else has shown and that is not followed yet.
-    promised: Option<SignedCheckpoint>,
+    /// The largest checkpoint that somebody else has shown and that is not followed yet, and since when.
+    promised: Option<(SignedCheckpoint, u64)>,
 }
 
 impl Mirror {
@@ -155,10 +155,12 @@ impl Mirror {
         if to <= from && from > 0 {
             self.check_known(shown)?;
         }
-        let behind = |known: &SignedCheckpoint| known.checkpoint().size > to;
-        if let Some(known) =
-            self.promised.iter().chain(self.files.head()).find(|known| behind(known))
-        {
+        // The log itself learns last of a cosignature: it gets a moment to publish what it promised.
+        let due =
+            |(_, heard): &&(SignedCheckpoint, u64)| now.saturating_sub(*heard) >= PUBLISH_SECONDS;
+        let promised = self.promised.iter().filter(due).map(|(promised, _)| promised);
+        let behind = |known: &&SignedCheckpoint| known.checkpoint().size > to;
+        if let Some(known) = promised.chain(self.files.head()).find(behind) {
             let (known, shown) = (Box::new(known.clone()), Box::new(shown.clone()));
             return Err(self.find(Finding::RolledBack { known, shown }));
         }
@@ -172,16 +174,17 @@ impl Mirror {
         Ok(if to > from { Update::Advanced { from, to } } else { Update::Unchanged })
     }
 
-    /// Takes note of a checkpoint of this log that somebody else shows, a witness perhaps: it may be a
-    /// fork, or later than what the log itself shows.
-    pub fn heard_of(&mut self, shown: &SignedCheckpoint) -> Result<()> {
+    /// Takes note of a checkpoint of this log that somebody else shows at `now`, a witness perhaps: it
+    /// may be a fork, or later than what the log itself shows.
+    pub fn heard_of(&mut self, shown: &SignedCheckpoint, now: u64) -> Result<()> {
         if shown.checkpoint().size <= self.files.committed() {
             return self.check_known(shown);
         }
         self.signed(shown)?;
         let size = |known: &SignedCheckpoint| known.checkpoint().size;
-        if self.promised.as_ref().is_none_or(|known| size(known) < size(shown)) {
-            self.promised = Some(shown.clone());
+        if self.promised.as_ref().is_none_or(|(known, _)| size(known) < size(shown)) {
+            let since = self.promised.as_ref().map_or(now, |(_, since)| *since);
+            self.promised = Some((shown.clone(), since));
         }
         Ok(())
     }
@@ -307,7 +310,8 @@ impl Mirror {
     /// Does what was followed now refute what was found before, or prove it?
     fn settle(&mut self, shown: &SignedCheckpoint) -> Result<()> {
         let to = self.files.committed();
-        if let Some(promised) = self.promised.take_if(|known| known.checkpoint().size <= to) {
+        let reached = |(known, _): &mut (SignedCheckpoint, u64)| known.checkpoint().size <= to;
+        if let Some((promised, _)) = self.promised.take_if(reached) {
             self.check_known(&promised)?;
         }
         match self.finding.clone() {

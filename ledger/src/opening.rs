@@ -163,18 +163,23 @@ impl Sealed {
         if opening.commitment() == *commitment { Ok(opening) } else { Err(Error::Sealed) }
     }
 
+    /// One that another implementation made; a suite that this build does not know can be carried, and
+    /// not opened.
+    pub fn new(suite: u64, bytes: Vec<u8>) -> Result<Self> {
+        let known = suite != SUITE_X25519 || bytes.len() == ENCAPSULATED_BYTES + PLAIN_BYTES + 16;
+        let fits = known && bytes.len() <= SEALED_BYTES_MAX;
+        if fits { Ok(Self { suite, bytes }) } else { Err(Error::Sealed) }
+    }
+
     pub(crate) fn write(&self, writer: &mut Writer) {
         writer.array(2).uint(self.suite).bytes(&self.bytes);
     }
 
-    /// Reads one; a suite that this build does not know is kept, so that it can be replayed.
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self> {
         reader.array_of(2)?;
         let (suite, bytes) = (reader.uint()?, reader.bytes(SEALED_BYTES_MAX)?.to_vec());
-        if suite == SUITE_X25519 && bytes.len() != ENCAPSULATED_BYTES + PLAIN_BYTES + 16 {
-            return Err(reader.fault("a sealed opening has another length").into());
-        }
-        Ok(Self { suite, bytes })
+        let sealed = Self::new(suite, bytes);
+        sealed.map_err(|_| reader.fault("a sealed opening has another length").into())
     }
 }
 

@@ -132,7 +132,7 @@ fn grants_are_of_owned_studies_to_others_for_a_bounded_time() {
     let (mut a, b) = (Site::new(1), Site::new(2));
     let (study, opening) = a.register(1);
     let good = a.grant_of(study, &opening, &b);
-    let mut refused = |grant: Grant| a.clone().say(Body::Grant(Box::new(grant))).unwrap_err();
+    let refused = |grant: Grant| a.clone().say(Body::Grant(Box::new(grant))).unwrap_err();
     assert_eq!(refused(Grant { study: StudyId([7; 32]), ..good.clone() }), Reject::NotOwned);
     let found = Reject::Version { known: 1, found: 2 };
     assert_eq!(refused(Grant { version: 2, ..good.clone() }), found);

@@ -48,6 +48,8 @@ struct Site {
     id: SiteId,
     origin: String,
     keys: SiteKeys,
+    /// Keys that have signed entries, the one in force last.
+    signers: Vec<[u8; 32]>,
 }
 
 /// A study as its owner's log has it.
@@ -168,6 +170,12 @@ impl SiteState {
         self.site.as_ref().map(|site| &site.keys)
     }
 
+    /// Has the site ever signed entries with this key?
+    #[must_use]
+    pub fn has_signed_with(&self, key: &[u8; 32]) -> bool {
+        self.site.as_ref().is_some_and(|site| site.signers.contains(key))
+    }
+
     /// Number of entries applied, and so the next one's sequence.
     #[must_use]
     pub fn next(&self) -> u64 {
@@ -246,11 +254,13 @@ impl SiteState {
         match body {
             Body::Join(join) => {
                 let id = SiteId::derive(&join.origin, &join.keys.sign);
-                self.site = Some(Site { id, origin: join.origin.clone(), keys: join.keys });
+                let (origin, signers) = (join.origin.clone(), vec![join.keys.sign]);
+                self.site = Some(Site { id, origin, keys: join.keys, signers });
             }
             Body::Rotate(rotate) => {
                 if let Some(site) = &mut self.site {
                     site.keys = rotate.keys;
+                    site.signers.push(rotate.keys.sign);
                 }
             }
             Body::Register(register) => {

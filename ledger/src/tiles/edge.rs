@@ -58,7 +58,8 @@ impl Edge {
     /// folders that may go once they are there.
     pub(super) fn take_due(&mut self, committed: u64) -> (BTreeMap<String, Vec<u8>>, Vec<String>) {
         let size = self.frontier.size();
-        if !self.bundle.is_empty() {
+        // What a head names already is never written again: a crash halfway would lose it.
+        if !self.bundle.is_empty() && size != committed {
             let path = bundle_path(size / TILE_WIDTH, size % TILE_WIDTH);
             self.due.insert(path, self.bundle.clone());
         }

@@ -183,10 +183,15 @@ impl TileWriter {
         read_head(&self.directory.join(CHECKPOINT))
     }
 
-    /// Publishes a tree head that the committed log covers.
+    /// Publishes a tree head of this very log, durable and not before the last one published.
     pub fn publish(&self, checkpoint: &SignedCheckpoint) -> Result<()> {
-        if checkpoint.checkpoint().size > self.committed() {
+        let new = checkpoint.checkpoint();
+        let last = self.published()?.map_or(0, |last| last.checkpoint().size);
+        if new.size > self.committed() || new.size < last {
             return Err(Error::OutOfRange);
+        }
+        if self.reader().root_at(new.size)? != new.root {
+            return Err(Error::Proof("the checkpoint is of another tree"));
         }
         let path = self.directory.join(CHECKPOINT);
         replace_file(&*self.disk, &path, checkpoint.format().as_bytes())

@@ -1,6 +1,8 @@
 //! Sites for tests: keys from small seeds, entries signed by hand, logs in temporary folders.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+pub mod samples;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -69,9 +71,9 @@ impl Site {
         Ok(link)
     }
 
-    /// Registers a study with the root that `n` stands for.
+    /// Registers a study with a salt and a root that `n` stands for.
     pub fn register(&mut self, n: u8) -> (StudyId, Opening) {
-        let opening = Opening::generate(StudyRoot([n; 32])).unwrap();
+        let opening = Opening::generate(StudyRoot([!n; 32])).unwrap();
         let salt = [n; 32];
         let commitment = opening.commitment();
         self.say(Body::Register(Register { salt, commitment })).unwrap();
