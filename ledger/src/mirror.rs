@@ -164,10 +164,12 @@ impl Mirror {
             let (known, shown) = (Box::new(known.clone()), Box::new(shown.clone()));
             return Err(self.find(Finding::RolledBack { known, shown }));
         }
-        let fresh_at = self.witnessed(shown)?.unwrap_or(now).min(now);
+        self.witnessed(shown)?;
         if to > from {
             self.advance(shown, fetch)?;
         }
+        // Now its keys are known, so that its own cosignature does not count.
+        let fresh_at = self.witnessed(shown)?.unwrap_or(now).min(now);
         self.settle(shown)?;
         self.files.publish(shown)?;
         self.fresh_at = self.fresh_at.max(Some(fresh_at));

@@ -169,8 +169,8 @@ fn append_until_failure(disk: &Handle, directory: &Path) -> Vec<Link> {
     kept
 }
 
-/// At every single operation of the disk, with the write torn or not, and with what was not synced
-/// lost or not: as after an error, a kill, a power cut.
+/// At every single operation of the disk: as after an error or a kill, and with the write torn and what
+/// was not synced lost, as after a power cut.
 #[test]
 fn a_disk_that_fails_at_any_operation_loses_nothing_answered_for() {
     let _turn = ONE_AT_A_TIME.lock().unwrap();
@@ -185,8 +185,8 @@ fn a_disk_that_fails_at_any_operation_loses_nothing_answered_for() {
     assert!(operations > 40, "{operations} operations only");
     let mut answered = 0;
     for at in 0..operations {
-        for (torn, power_cut) in [(false, false), (true, false), (true, true)] {
-            let (disk, dir) = (new(at, torn), tempfile::tempdir().unwrap());
+        for power_cut in [false, true] {
+            let (disk, dir) = (new(at, power_cut), tempfile::tempdir().unwrap());
             let kept = append_until_failure(&disk, dir.path());
             if power_cut {
                 for path in disk.0.unsynced.lock().unwrap().iter().filter(|path| path.exists()) {
@@ -204,7 +204,7 @@ fn a_disk_that_fails_at_any_operation_loses_nothing_answered_for() {
             answered += kept.len();
         }
     }
-    assert!(answered > 1000, "{answered} answers only");
+    assert!(answered > 400, "{answered} answers only");
 }
 
 #[test]

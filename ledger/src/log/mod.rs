@@ -29,7 +29,7 @@ use crate::merkle::{ConsistencyProof, InclusionProof, consistency, inclusion};
 use crate::note::{VerifierKey, is_key_name};
 use crate::order::{Logged, Order};
 use crate::state::SiteState;
-use crate::tiles::{TileReader, TileWriter};
+use crate::tiles::{CHECKPOINT, TILE_WIDTH, TileReader, TileWriter, bundle_path};
 use crate::{Error, Result};
 
 /// Tells the time in seconds since the epoch.
@@ -87,6 +87,10 @@ impl SiteLog {
             Ok(state.apply_known(&SignedEntry::decode(bytes)?)?)
         })?;
         if files.head().is_none() {
+            // To begin again with the same keys would be a fork.
+            if has_history(directory) {
+                return Err(Error::damaged(directory, "it has entries and no head"));
+            }
             begin(&mut files, &mut state, origin, secret, &clock)?;
         }
         let head = files.head().cloned().ok_or(Error::OutOfRange)?;
@@ -147,6 +151,16 @@ impl SiteLog {
     pub fn publish(&self, checkpoint: SignedCheckpoint) -> Result<()> {
         self.hand_in(|reply| Job::Publish { checkpoint: Box::new(checkpoint), reply })
     }
+}
+
+/// Are there more entries than the join, which a crash may have left without a head?
+fn has_history(directory: &Path) -> bool {
+    let partial = directory.join(bundle_path(0, TILE_WIDTH) + ".p");
+    let longer =
+        |file: std::io::Result<std::fs::DirEntry>| file.is_ok_and(|file| file.file_name() != "1");
+    directory.join(CHECKPOINT).exists()
+        || directory.join(bundle_path(0, TILE_WIDTH)).exists()
+        || std::fs::read_dir(partial).is_ok_and(|mut files| files.any(longer))
 }
 
 /// Logs the join, in a commit of its own.

@@ -19,9 +19,10 @@ use crate::entry::{
 use crate::id::{Commitment, LeafHash, Link, SiteId, StudyId};
 use crate::keys::SiteKeys;
 
-/// Version of the rules. A change of what is accepted gets the next number and keeps the old rules for
-/// the logs that began under them.
-pub const RULES_VERSION: u64 = 1;
+/// Version of the rules: that of the entries which are judged by them. A change of what is accepted gets
+/// the next number, and entries of version 1 are judged by these rules for ever, or old logs could not
+/// be replayed.
+pub const RULES_VERSION: u64 = crate::entry::ENTRY_VERSION;
 
 /// What a log says after so many entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
