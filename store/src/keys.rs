@@ -281,7 +281,8 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<String>> {
 }
 
 fn read_private_with(path: &Path, credentials: Option<&Path>) -> Result<Zeroizing<String>> {
-    let text = std::fs::read_to_string(path).map(Zeroizing::new).map_err(Error::io("read", path))?;
+    let text =
+        std::fs::read_to_string(path).map(Zeroizing::new).map_err(Error::io("read", path))?;
     let file = std::fs::metadata(path).map_err(Error::io("read", path))?;
     let lent = || credentials.is_some_and(|directory| is_below(path, directory));
     if is_private(file.mode(), file.uid(), lent) {
