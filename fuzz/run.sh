@@ -31,11 +31,11 @@ for target; do
 done
 
 # Longer inputs than these only make the fuzzer slower: the cutter stretches its input by itself, and
-# proofs and commits are a few KiB.
+# proofs, commits and entries are a few KiB.
 longest() {
     case $1 in
     cutter) echo 4096 ;;
-    commit) echo 8192 ;;
+    commit | ledger_entry) echo 8192 ;;
     *) echo 65536 ;;
     esac
 }

@@ -2,7 +2,7 @@
 //!
 //! From phantoms, and from the files of at most 64 KiB under FOLDER: each file as it is for the
 //! splitter, and what Cairn makes of it (chunks, coded chunks, manifest, proof, commit, pack) for the
-//! others.
+//! others. The ledger's seeds are its test vectors.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -18,8 +18,8 @@ use cairn_chunker::tree::{InstanceNode, SeriesTree, StudyTree};
 use cairn_dicom::phantom::{self, PhantomFile};
 use cairn_dicom::syntax::EXPLICIT_LE;
 use cairn_dicom::{Object, PROBE_BYTES, Splitter, probe};
-use cairn_fuzz::{frames, input};
 use cairn_fuzz::packs::pack_of;
+use cairn_fuzz::{frames, input};
 use cairn_store::commit::{
     Commit, DeletionEntry, Entry, InstanceEntry, Outcome, Source, StudyEntry, Target,
 };
@@ -41,6 +41,7 @@ fn main() -> io::Result<()> {
     }
     seeds.cutting()?;
     seeds.dimse()?;
+    seeds.ledger()?;
     println!("seeds from {} files", files.len());
     Ok(())
 }
@@ -95,6 +96,19 @@ impl Seeds {
         let folder = self.corpus.join(target);
         std::fs::create_dir_all(&folder)?;
         std::fs::write(folder.join(ChunkId::of(&bytes).to_string()), bytes)
+    }
+
+    /// Entries, payloads and notes: all that is in hexadecimal in the document.
+    fn ledger(&self) -> io::Result<()> {
+        let document = include_str!("../../ledger/VECTORS.md");
+        for cell in document.split('`').filter(|cell| cell.len() > 64 && cell.is_ascii()) {
+            let digits = cell.as_bytes().chunks(2);
+            let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+            let Some(bytes) = digits.map(byte).collect::<Option<Vec<_>>>() else { continue };
+            self.put("ledger_entry", &[&bytes])?;
+            self.put("ledger_checkpoint", &[&bytes])?;
+        }
+        Ok(())
     }
 
     fn object(&self, bytes: &[u8]) -> io::Result<()> {

@@ -1,10 +1,10 @@
-//! A crate uses only the crates to its left: chunker, dicom, store, server. `bench` may use all.
+//! A crate uses only the crates to its left: chunker, dicom, store, ledger, server. `bench` may use all.
 #![allow(clippy::unwrap_used)]
 
 use std::process::Command;
 
-const ORDER: [&str; 5] =
-    ["cairn-chunker", "cairn-dicom", "cairn-store", "cairn-server", "cairn-bench"];
+const ORDER: [&str; 6] =
+    ["cairn-chunker", "cairn-dicom", "cairn-store", "cairn-ledger", "cairn-server", "cairn-bench"];
 
 #[test]
 fn arrows_point_left() {

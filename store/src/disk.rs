@@ -58,7 +58,7 @@ pub trait Disk: Send + Sync + std::fmt::Debug {
 }
 
 /// Makes `path` and what is missing above it, each durable in the one above.
-pub(crate) fn create_directories(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+pub fn create_directories(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     if path.as_os_str().is_empty() || path.is_dir() {
         return Ok(());
     }

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use cairn_chunker::id::ChunkId;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::disk::{OsDisk, create_directories};
 use crate::error::{Error, Result};
@@ -95,19 +95,15 @@ impl SiteKey {
     /// Reads the key file. Only its owner may be able to read it, or it is a credential of a systemd
     /// service: below `$CREDENTIALS_DIRECTORY`, as the service manager puts it there.
     pub fn load(path: &Path) -> Result<Self> {
-        let credentials = std::env::var_os(CREDENTIALS_VARIABLE);
-        Self::load_with(path, credentials.as_deref().map(Path::new))
+        Self::parse(path, &read_private(path)?)
     }
 
+    #[cfg(test)]
     fn load_with(path: &Path, credentials: Option<&Path>) -> Result<Self> {
-        let fault = |why: &str| Error::Key { path: path.to_owned(), why: why.to_owned() };
-        let mut text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-        let file = std::fs::metadata(path).map_err(Error::io("read", path))?;
-        let lent = || credentials.is_some_and(|directory| is_below(path, directory));
-        if !is_private(file.mode(), file.uid(), lent) {
-            text.zeroize();
-            return Err(fault("others can read it; run: chmod 600 on it"));
-        }
+        Self::parse(path, &read_private_with(path, credentials)?)
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self> {
         let line = text.lines().find(|line| !line.starts_with('#') && !line.trim().is_empty());
         let mut words = line.unwrap_or_default().split_whitespace();
         let key = (words.next() == Some(KEY_FILE_TAG)).then(|| {
@@ -115,28 +111,25 @@ impl SiteKey {
             let name = ChunkId::from_hex(words.next()?)?.0;
             Some(Self { wrap, name })
         });
-        text.zeroize();
-        key.flatten().ok_or_else(|| fault("it is not a site key file of this version"))
+        key.flatten().ok_or_else(|| Error::Key {
+            path: path.to_owned(),
+            why: "it is not a site key file of this version".to_owned(),
+        })
     }
 
     /// Writes a new key file, readable by the owner alone; never replaces one.
     pub fn save(&self, path: &Path) -> Result<()> {
-        if let Some(parent) = path.parent() {
-            create_directories(&OsDisk, parent).map_err(Error::io("create", parent))?;
-        }
-        let mut text = String::from(
+        let mut text = Zeroizing::new(String::from(
             "# Cairn site key. Without this file nothing in the bucket can ever be read again.\n\
              # Keep a copy in a safe place away from this machine. Show it to nobody.\n",
-        );
+        ));
         text.push_str(KEY_FILE_TAG);
         for secret in [&self.wrap, &self.name] {
             text.push(' ');
             text.push_str(&hex::encode(secret));
         }
         text.push('\n');
-        let written = write_private(path, text.as_bytes());
-        text.zeroize();
-        written.map_err(Error::io("create", path))
+        write_private(path, &text)
     }
 
     /// The key of what is derived from the archive and kept beside the catalog. Another wrap secret makes
@@ -280,8 +273,35 @@ fn nonce_of(bytes: &[u8]) -> Result<Nonce> {
     Nonce::try_assume_unique_for_key(bytes).map_err(|_| Error::Internal("a nonce is short"))
 }
 
-/// Creates `path` with mode 0600, whole or not at all, and makes it durable. Fails if it is there.
-fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+/// Reads a file of secrets. Only its owner may be able to read it, or it is a credential of a systemd
+/// service: below `$CREDENTIALS_DIRECTORY`, as the service manager puts it there.
+pub fn read_private(path: &Path) -> Result<Zeroizing<String>> {
+    let credentials = std::env::var_os(CREDENTIALS_VARIABLE);
+    read_private_with(path, credentials.as_deref().map(Path::new))
+}
+
+fn read_private_with(path: &Path, credentials: Option<&Path>) -> Result<Zeroizing<String>> {
+    let text =
+        std::fs::read_to_string(path).map(Zeroizing::new).map_err(Error::io("read", path))?;
+    let file = std::fs::metadata(path).map_err(Error::io("read", path))?;
+    let lent = || credentials.is_some_and(|directory| is_below(path, directory));
+    if is_private(file.mode(), file.uid(), lent) {
+        return Ok(text);
+    }
+    let why = "others can read it; run: chmod 600 on it".to_owned();
+    Err(Error::Key { path: path.to_owned(), why })
+}
+
+/// Creates a file of secrets with mode 0600, and the folders above it, whole or not at all, and makes
+/// it durable. Fails if it is there.
+pub fn write_private(path: &Path, text: &str) -> Result<()> {
+    if let Some(parent) = path.parent() {
+        create_directories(&OsDisk, parent).map_err(Error::io("create", parent))?;
+    }
+    write_whole(path, text.as_bytes()).map_err(Error::io("create", path))
+}
+
+fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let unfinished = path.with_extension("unfinished");
     match std::fs::remove_file(&unfinished) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),

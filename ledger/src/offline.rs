@@ -1,0 +1,83 @@
+//! A proof that can be checked with nothing at hand but keys: an entry, where it stands, and a
+//! checkpoint with its cosignatures (C2SP tlog-proof).
+
+use crate::Error;
+use crate::Result;
+use crate::checkpoint::{SignedCheckpoint, format_hash, parse_decimal, parse_hash};
+use crate::entry::SignedEntry;
+use crate::limits::{NOTE_BYTES_MAX, PROOF_HASHES_MAX};
+use crate::merkle::InclusionProof;
+use crate::note::VerifierKey;
+use crate::quorum::Quorum;
+
+const FIRST_LINE: &str = "c2sp.org/tlog-proof@v1";
+
+/// An entry's place in a signed tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogProof {
+    /// The path from the entry to the root.
+    pub inclusion: InclusionProof,
+    /// The tree head.
+    pub checkpoint: SignedCheckpoint,
+}
+
+impl LogProof {
+    /// The text that C2SP tlog-proof describes, without extra data.
+    #[must_use]
+    pub fn format(&self) -> String {
+        let mut out = format!("{FIRST_LINE}\nindex {}\n", self.inclusion.index);
+        for hash in &self.inclusion.path {
+            out.push_str(&format_hash(hash));
+            out.push('\n');
+        }
+        out.push('\n');
+        out.push_str(&self.checkpoint.format());
+        out
+    }
+
+    /// Reads the text; extra data is skipped, as nobody signs it.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        let fault = |why| Error::Note { what: "log proof", why };
+        if bytes.len() > NOTE_BYTES_MAX {
+            return Err(fault("it is too long"));
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| fault("it is not UTF-8"))?;
+        let (head, note) = text.split_once("\n\n").ok_or(fault("it has no checkpoint"))?;
+        let mut lines = head.split('\n').peekable();
+        if lines.next() != Some(FIRST_LINE) {
+            return Err(fault("its first line is another"));
+        }
+        lines.next_if(|line| line.starts_with("extra "));
+        let index = lines.next().and_then(|line| parse_decimal(line.strip_prefix("index ")?));
+        let index = index.ok_or(fault("it has no index"))?;
+        let mut path = Vec::new();
+        for line in lines {
+            if path.len() == PROOF_HASHES_MAX {
+                return Err(fault("its path is too long"));
+            }
+            path.push(parse_hash(line).ok_or(fault("a hash is not base64"))?);
+        }
+        let checkpoint = SignedCheckpoint::parse(note.as_bytes())?;
+        let size = checkpoint.checkpoint().size;
+        Ok(Self { inclusion: InclusionProof { index, size, path }, checkpoint })
+    }
+
+    /// Is the entry in a tree that the log signed and enough witnesses saw, where it says it is, and
+    /// signed by `signer`? Gives back when it was certainly the log's latest tree.
+    pub fn verify(
+        &self,
+        entry: &SignedEntry,
+        signer: &[u8; 32],
+        log: &VerifierKey,
+        quorum: &Quorum,
+    ) -> Result<Option<u64>> {
+        self.checkpoint.verify(log)?;
+        let seen_at = quorum.fresh_at(&self.checkpoint)?;
+        self.inclusion.verify(&entry.leaf(), &self.checkpoint.checkpoint().root)?;
+        if entry.entry().header.sequence != self.inclusion.index {
+            return Err(Error::Proof("the entry says that it stands elsewhere"));
+        }
+        entry.verify(signer)?;
+        Ok(seen_at)
+    }
+}
