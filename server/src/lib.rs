@@ -1,7 +1,7 @@
 //! The `cairn` program: a content-addressed archive for medical images. `main.rs` only calls [`main`];
 //! it is a library so that fuzz targets can be one more caller.
 //!
-//! One command, one file under [`cli`]; settings in [`config`]. Nothing here decides how bytes are
+//! One command, one file under `cli`; settings in `config`. Nothing here decides how bytes are
 //! stored or read: that is `cairn-store`'s. Patient data reaches standard output where a command
 //! asks for it, and nothing else: no log, no error text.
 //!

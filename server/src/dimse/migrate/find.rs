@@ -61,11 +61,39 @@ pub(in crate::dimse) struct Contents {
     plain: BTreeSet<Wanted>,
 }
 
+/// Transfer syntaxes in which images are mostly kept where they are compressed, the more usual first:
+/// JPEG lossless and baseline, JPEG 2000, JPEG-LS, RLE, JPEG extended, HTJ2K, MPEG-4 (PS3.5 annex A.4).
+const USUAL_SYNTAXES: [&str; 13] = [
+    "1.2.840.10008.1.2.4.70",
+    "1.2.840.10008.1.2.4.90",
+    "1.2.840.10008.1.2.4.50",
+    "1.2.840.10008.1.2.4.91",
+    "1.2.840.10008.1.2.4.80",
+    "1.2.840.10008.1.2.5",
+    "1.2.840.10008.1.2.4.57",
+    "1.2.840.10008.1.2.4.51",
+    "1.2.840.10008.1.2.4.81",
+    "1.2.840.10008.1.2.4.201",
+    "1.2.840.10008.1.2.4.203",
+    "1.2.840.10008.1.2.4.102",
+    "1.2.840.10008.1.2.4.103",
+];
+
 impl Contents {
-    /// Classes and syntaxes, the stored syntax of each class first, then the plain ones.
+    /// Classes and syntaxes: the stored syntax of each class first, then the plain ones. Where nothing is
+    /// known of what is stored, the usual compressed ones follow, so that nothing has to be decoded to
+    /// come, which some archives refuse to do.
     pub(in crate::dimse) fn kinds(&self) -> Vec<Wanted> {
-        let rest = self.plain.difference(&self.stored);
-        self.stored.iter().chain(rest).cloned().collect()
+        let known: BTreeSet<&str> = self.stored.iter().map(|kind| kind.class.as_str()).collect();
+        let unknown: BTreeSet<&str> = self.plain.iter().map(|kind| kind.class.as_str()).collect();
+        let usual = USUAL_SYNTAXES.iter().flat_map(|syntax| {
+            unknown.difference(&known).map(|class| Wanted {
+                class: (*class).to_owned(),
+                transfer_syntax: (*syntax).to_owned(),
+            })
+        });
+        let rest = self.plain.difference(&self.stored).cloned();
+        self.stored.iter().cloned().chain(rest).chain(usual).collect()
     }
 }
 
