@@ -102,7 +102,7 @@ pub(super) fn decode(coded: &[u8], plain: &mut [u8]) -> Result<()> {
     })
 }
 
-fn load_wide(plain: &[u8], big_endian: bool, samples: &mut Vec<u16>) {
+pub(super) fn load_wide(plain: &[u8], big_endian: bool, samples: &mut Vec<u16>) {
     let pairs = plain.as_chunks::<2>().0;
     samples.clear();
     if big_endian {
@@ -112,7 +112,7 @@ fn load_wide(plain: &[u8], big_endian: bool, samples: &mut Vec<u16>) {
     }
 }
 
-fn store_wide(samples: &[u16], big_endian: bool, plain: &mut [[u8; 2]]) {
+pub(super) fn store_wide(samples: &[u16], big_endian: bool, plain: &mut [[u8; 2]]) {
     let pairs = plain.iter_mut().zip(samples);
     if big_endian {
         pairs.for_each(|(pair, sample)| *pair = sample.to_be_bytes());
@@ -136,13 +136,13 @@ fn join(low: &[u8], high: &[u8], numbers: &mut Vec<u16>) {
 
 macro_rules! filter_for {
     ($module:ident, $sample:ty) => {
-        mod $module {
+        pub(super) mod $module {
             /// Residuals of `samples`, zigzagged.
             ///
             /// The first row is predicted from the left, the first value of every other row from
             /// above: a row does not depend on the end of the one before it, so that several can be
             /// restored at once.
-            pub(super) fn residuals(
+            pub(in crate::codec) fn residuals(
                 samples: &[$sample],
                 left: usize,
                 above: usize,
@@ -175,7 +175,7 @@ macro_rules! filter_for {
             }
 
             /// Turns zigzagged residuals back into samples, in place.
-            pub(super) fn restore(samples: &mut [$sample], left: usize, above: usize) {
+            pub(in crate::codec) fn restore(samples: &mut [$sample], left: usize, above: usize) {
                 for sample in samples.iter_mut() {
                     *sample = unzigzag(*sample);
                 }

@@ -1,0 +1,249 @@
+//! The second pixel filter: MED prediction, groups of one class, prefix codes.
+//!
+//! Residuals are predicted and zigzagged as in codec 2, sixteen of them are a group, and groups are
+//! sorted by how many bits their largest code has: what varies alike is coded alike, at no more cost
+//! than telling one class for sixteen samples. A chunk is cut into stripes of rows that share codes and
+//! nothing else, so that several cores can work on one chunk. `FORMAT.md` has the layout.
+
+mod bits;
+mod classes;
+mod colour;
+mod groups;
+mod header;
+mod huffman;
+mod sample;
+mod stripe;
+mod tables;
+
+use std::cell::Cell;
+
+use rayon::prelude::*;
+
+use super::Codec;
+use crate::span::Geometry;
+use crate::{Error, Result};
+use colour::Colour;
+use groups::{CLASSES, GROUP};
+use header::Header;
+use sample::Sample;
+use stripe::Stripe;
+use tables::{Decoding, Encoding, SymbolCounts};
+
+/// How a chunk lies, as both sides need it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Shape {
+    wide: bool,
+    big_endian: bool,
+    colour: Colour,
+    left: usize,
+    above: usize,
+    stripes: usize,
+}
+
+/// A chunk of this many bytes has a stripe, one of twice as many two: less is not worth waking another
+/// core for.
+const STRIPE_BYTES: usize = 128 << 10;
+/// Stripes of the longest chunk.
+const STRIPES_MAX: usize = 8;
+
+impl Shape {
+    /// `None` where the filter does not apply.
+    fn of(geometry: Geometry, plain_bytes: usize) -> Option<Self> {
+        let wide = match geometry.sample_bytes {
+            1 => false,
+            2 => true,
+            _ => return None,
+        };
+        let left = usize::from(geometry.left.max(1));
+        let above = (geometry.above.max(1) as usize).max(left);
+        Some(Self {
+            wide,
+            big_endian: wide && geometry.big_endian,
+            colour: Colour::Kept,
+            left,
+            above,
+            stripes: (plain_bytes / STRIPE_BYTES).clamp(1, STRIPES_MAX),
+        })
+    }
+
+    /// Samples to the neighbour that is predicted from.
+    fn left(&self) -> usize {
+        if self.colour.parted() { 1 } else { self.left }
+    }
+
+    /// Groups in a row, the last of which may reach into the next.
+    fn groups_above(&self) -> usize {
+        self.above.div_ceil(GROUP)
+    }
+
+    fn sample_bytes(&self) -> usize {
+        if self.wide { 2 } else { 1 }
+    }
+
+    /// Bytes of each stripe. Their sum is the plain length without the odd byte behind 16-bit samples.
+    fn stripe_bytes(&self, plain_bytes: usize) -> impl Iterator<Item = usize> {
+        let samples = plain_bytes / self.sample_bytes();
+        let rows = samples.div_ceil(self.above);
+        let (stripes, above, sample_bytes) = (self.stripes, self.above, self.sample_bytes());
+        let end = move |stripe: usize| samples.min((rows * stripe / stripes).saturating_mul(above));
+        (0..stripes).map(move |stripe| (end(stripe + 1) - end(stripe)) * sample_bytes)
+    }
+}
+
+thread_local! {
+    /// Taken for the time of a call: a thread that waits for others may be given another chunk.
+    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+}
+
+#[derive(Default)]
+struct Scratch {
+    wide: Vec<Stripe<u16>>,
+    narrow: Vec<Stripe<u8>>,
+    encoding: Box<Encoding>,
+    decoding: Box<Decoding>,
+}
+
+fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
+    let mut scratch: Box<Scratch> = SCRATCH.take().unwrap_or_default();
+    let done = work(&mut scratch);
+    SCRATCH.set(Some(scratch));
+    done
+}
+
+/// Codes `plain`; `None` where the filter does not apply, or would not make it shorter by 1/64.
+pub(super) fn encode(plain: &[u8], geometry: Geometry) -> Option<Vec<u8>> {
+    let shape = Shape::of(geometry, plain.len())?;
+    with_scratch(|Scratch { wide, narrow, encoding, .. }| {
+        if shape.wide {
+            encode_samples(plain, shape, wide, encoding)
+        } else {
+            encode_samples(plain, shape, narrow, encoding)
+        }
+    })
+}
+
+fn encode_samples<S: Sample>(
+    plain: &[u8],
+    mut shape: Shape,
+    stripes: &mut Vec<Stripe<S>>,
+    encoding: &mut Encoding,
+) -> Option<Vec<u8>> {
+    if shape.left == 3 && shape.above % 3 == 0 {
+        shape.colour = Colour::Differences;
+    }
+    stripes.resize_with(shape.stripes.max(stripes.len()), Stripe::default);
+    let stripes = &mut stripes[..shape.stripes];
+    let (parts, rest) = parted(plain, &shape);
+    each(stripes, parts, |stripe, plain| stripe.prepare(plain, &shape));
+
+    let mut out = Vec::new();
+    Header { shape, plain_bytes: plain.len() }.write(&mut out);
+    let bits = make_codes(stripes, encoding, &mut out);
+    let low_bytes: usize = stripes.iter().map(Stripe::low_bytes).sum();
+    let bytes = out.len() + bits as usize / 8 + low_bytes;
+    if bytes + plain.len() / 64 >= plain.len() {
+        return None;
+    }
+    let none = std::iter::repeat(());
+    each(stripes, none, |stripe, ()| stripe.encode(encoding, &shape));
+    out.reserve_exact(stripes.iter().map(|stripe| stripe.coded.len() + 4).sum::<usize>() + 1);
+    for stripe in &*stripes {
+        out.extend((stripe.coded.len() as u32).to_le_bytes());
+    }
+    stripes.iter().for_each(|stripe| out.extend(&stripe.coded));
+    out.extend(rest);
+    Some(out)
+}
+
+/// Codes for all stripes together.
+fn make_codes<S>(stripes: &[Stripe<S>], encoding: &mut Encoding, out: &mut Vec<u8>) -> u64 {
+    let mut contexts = classes::Counts::default();
+    let mut symbols: SymbolCounts = [[0; 256]; CLASSES];
+    for stripe in stripes {
+        add(contexts.as_flattened_mut(), stripe.class_counts.as_flattened());
+        add(symbols.as_flattened_mut(), stripe.symbol_counts.as_flattened());
+    }
+    tables::make(&contexts, &symbols, encoding, out)
+}
+
+fn add(sums: &mut [u32], counts: &[u32]) {
+    sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+}
+
+/// The bytes of each stripe, and what remains: the odd byte behind 16-bit samples.
+fn parted<'a>(plain: &'a [u8], shape: &Shape) -> (Vec<&'a [u8]>, &'a [u8]) {
+    let mut rest = plain;
+    let parts = shape.stripe_bytes(plain.len()).map(|bytes| {
+        let (part, behind) = rest.split_at(bytes);
+        rest = behind;
+        part
+    });
+    (parts.collect(), rest)
+}
+
+/// Works on all stripes: on several threads if this is one of a pool of several, else in turn.
+fn each<S: Sample, P: Send>(
+    stripes: &mut [Stripe<S>],
+    parts: impl IntoIterator<Item = P>,
+    work: impl Fn(&mut Stripe<S>, P) + Sync,
+) {
+    let mut jobs: Vec<_> = stripes.iter_mut().zip(parts).collect();
+    if jobs.len() > 1 && is_pooled() {
+        jobs.into_par_iter().for_each(|(stripe, part)| work(stripe, part));
+    } else {
+        jobs.drain(..).for_each(|(stripe, part)| work(stripe, part));
+    }
+}
+
+fn is_pooled() -> bool {
+    rayon::current_thread_index().is_some() && rayon::current_num_threads() > 1
+}
+
+/// Fills `plain`, exactly.
+pub(super) fn decode(coded: &[u8], plain: &mut [u8]) -> Result<()> {
+    let fault = |why| Error::Codec { codec: Codec::PixelClassed.id(), why };
+    let (Header { shape, plain_bytes }, rest) = Header::read(coded).map_err(fault)?;
+    if plain_bytes != plain.len() {
+        return Err(fault("it has another length"));
+    }
+    with_scratch(|Scratch { wide, narrow, decoding, .. }| {
+        if shape.wide {
+            decode_samples(rest, shape, wide, decoding, plain)
+        } else {
+            decode_samples(rest, shape, narrow, decoding, plain)
+        }
+    })
+    .map_err(fault)
+}
+
+fn decode_samples<S: Sample>(
+    coded: &[u8],
+    shape: Shape,
+    stripes: &mut Vec<Stripe<S>>,
+    decoding: &mut Decoding,
+    plain: &mut [u8],
+) -> std::result::Result<(), &'static str> {
+    const SHORT: &str = "it is cut short";
+    let (bytes, known) =
+        tables::read(coded, decoding).ok_or("its codes are not ones that an encoder writes")?;
+    let (lengths, mut coded) = coded[bytes..].split_at_checked(4 * shape.stripes).ok_or(SHORT)?;
+    let mut parts = Vec::with_capacity(shape.stripes);
+    let mut rest = plain;
+    let plain_bytes = rest.len();
+    let lengths = lengths.as_chunks().0.iter().map(|length| u32::from_le_bytes(*length));
+    for (length, bytes) in lengths.zip(shape.stripe_bytes(plain_bytes)) {
+        let (stripe, behind) = coded.split_at_checked(length as usize).ok_or(SHORT)?;
+        let (part, plain_behind) = rest.split_at_mut(bytes);
+        (coded, rest) = (behind, plain_behind);
+        parts.push((stripe, part, Ok(())));
+    }
+    if coded.len() != rest.len() {
+        return Err("it has another length");
+    }
+    rest.copy_from_slice(coded);
+    stripes.resize_with(shape.stripes.max(stripes.len()), Stripe::default);
+    each(&mut stripes[..shape.stripes], &mut parts, |stripe, (coded, plain, done)| {
+        *done = stripe.decode(coded, decoding, known, &shape, plain);
+    });
+    parts.into_iter().try_for_each(|(_, _, done)| done)
+}
