@@ -14,6 +14,9 @@ mod huffman;
 mod sample;
 mod stripe;
 mod tables;
+mod vector;
+#[cfg(target_arch = "x86_64")]
+mod wavefront;
 
 use std::cell::Cell;
 
@@ -28,6 +31,7 @@ use header::Header;
 use sample::Sample;
 use stripe::Stripe;
 use tables::{Decoding, Encoding, SymbolCounts};
+use vector::vectorized;
 
 /// How a chunk lies, as both sides need it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +138,12 @@ fn encode_samples<S: Sample>(
     stripes.resize_with(shape.stripes.max(stripes.len()), Stripe::default);
     let stripes = &mut stripes[..shape.stripes];
     let (parts, rest) = parted(plain, &shape);
-    each(stripes, parts, |stripe, plain| stripe.prepare(plain, &shape));
+    each(stripes, parts, |stripe, plain| {
+        vectorized(
+            #[inline(always)]
+            || stripe.prepare(plain, &shape),
+        )
+    });
 
     let mut out = Vec::new();
     Header { shape, plain_bytes: plain.len() }.write(&mut out);
@@ -145,7 +154,12 @@ fn encode_samples<S: Sample>(
         return None;
     }
     let none = std::iter::repeat(());
-    each(stripes, none, |stripe, ()| stripe.encode(encoding, &shape));
+    each(stripes, none, |stripe, ()| {
+        vectorized(
+            #[inline(always)]
+            || stripe.encode(encoding, &shape),
+        )
+    });
     out.reserve_exact(stripes.iter().map(|stripe| stripe.coded.len() + 4).sum::<usize>() + 1);
     for stripe in &*stripes {
         out.extend((stripe.coded.len() as u32).to_le_bytes());
@@ -243,7 +257,10 @@ fn decode_samples<S: Sample>(
     rest.copy_from_slice(coded);
     stripes.resize_with(shape.stripes.max(stripes.len()), Stripe::default);
     each(&mut stripes[..shape.stripes], &mut parts, |stripe, (coded, plain, done)| {
-        *done = stripe.decode(coded, decoding, known, &shape, plain);
+        *done = vectorized(
+            #[inline(always)]
+            || stripe.decode(coded, decoding, known, &shape, plain),
+        );
     });
     parts.into_iter().try_for_each(|(_, _, done)| done)
 }

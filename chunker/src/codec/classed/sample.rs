@@ -35,7 +35,11 @@ impl Sample for u16 {
 
     #[inline(always)]
     fn restore(codes: &mut [Self], left: usize, above: usize) {
-        wide::restore(codes, left, above);
+        if left == 1 {
+            super::vector::restore(codes, above);
+        } else {
+            wide::restore(codes, left, above);
+        }
     }
 
     #[inline(always)]

@@ -52,8 +52,8 @@ impl<S: Sample> Stripe<S> {
             std::mem::swap(&mut self.samples, &mut self.codes);
         }
         // Behind the last sample, zeros make the last group whole.
-        self.codes.clear();
         self.codes.resize(self.samples.len().next_multiple_of(GROUP), S::default());
+        self.codes[self.samples.len()..].fill(S::default());
         let codes = &mut self.codes[..self.samples.len()];
         S::residuals(&self.samples, shape.left(), shape.above, codes);
         groups::classify(&self.codes, &mut self.classes);

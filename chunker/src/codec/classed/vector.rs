@@ -1,0 +1,31 @@
+//! What the core at hand is good for, asked at run time.
+//!
+//! The same code is compiled twice: for every core of its kind, and for those with AVX2, BMI and
+//! LZCNT (x86-64-v3), of which a tenth to a half more comes. What it computes is the same.
+
+/// Does `work`, compiled for what the core can. All that it calls has to be inlined to gain.
+#[inline(always)]
+pub(super) fn vectorized<T>(work: impl FnOnce() -> T) -> T {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(core) = pulp::x86::V3::try_new() {
+        return pulp::Simd::vectorize(core, work);
+    }
+    work()
+}
+
+/// Restores 16-bit samples in place of zigzag codes, with one neighbour a sample to the left.
+#[inline(always)]
+pub(super) fn restore(codes: &mut [u16], above: usize) {
+    use crate::codec::pixel::wide;
+    #[cfg(target_arch = "x86_64")]
+    if let Some(core) = pulp::x86::V3::try_new() {
+        return wide::restore_by(codes, 1, above, |north, rest| match rest.get_mut(..16 * above) {
+            Some(rows) if above >= super::wavefront::WIDTH_MIN => {
+                super::wavefront::restore(core, north, rows);
+                16
+            }
+            _ => wide::restore_rows(north, rest, 1),
+        });
+    }
+    wide::restore(codes, 1, above);
+}
