@@ -3,7 +3,7 @@
 /// The 64 bits from a byte on; zeros stand where the bytes have ended.
 #[inline(always)]
 pub(super) fn window(bytes: &[u8], at: usize) -> u64 {
-    match bytes.get(at..).and_then(|rest| rest.first_chunk()) {
+    match bytes.get(at..at.wrapping_add(8)).and_then(|window| window.first_chunk()) {
         Some(whole) => u64::from_le_bytes(*whole),
         None => last_window(bytes, at),
     }
@@ -15,7 +15,44 @@ fn last_window(bytes: &[u8], at: usize) -> u64 {
     rest.iter().rev().fold(0, |window, byte| window << 8 | u64::from(*byte))
 }
 
-/// Reads a stream that is short, or of which each value waits for the one before it.
+/// Where a stream of words is being read: the bits not read yet, with a one above them that tells how
+/// many were.
+#[derive(Clone, Copy)]
+pub(super) struct Cursor {
+    held: u64,
+    at: usize,
+}
+
+impl Cursor {
+    /// At a byte.
+    pub(super) fn new(at: usize) -> Self {
+        Self { held: 1 << 63, at }
+    }
+
+    /// Makes 56 bits ready.
+    #[inline(always)]
+    pub(super) fn refill(&mut self, coded: &[u8]) {
+        let read = self.held.leading_zeros();
+        self.at += read as usize / 8;
+        self.held = (window(coded, self.at) | 1 << 63) >> (read % 8);
+    }
+
+    /// The symbol that is next by a table of what bits begin with: symbol (high byte) and how many bits
+    /// it has (low byte).
+    #[inline(always)]
+    pub(super) fn symbol<const TABLE: usize>(&mut self, table: &[u16; TABLE]) -> u8 {
+        let entry = table[self.held as usize % TABLE];
+        self.held >>= entry & 63;
+        (entry >> 8) as u8
+    }
+
+    /// Behind the last byte that was begun.
+    pub(super) fn end(self) -> usize {
+        self.at + self.held.leading_zeros().div_ceil(8) as usize
+    }
+}
+
+/// Reads numbers of any width.
 pub(super) struct Reader<'a> {
     bytes: &'a [u8],
     /// Bits read, also past the end.
@@ -117,5 +154,6 @@ mod tests {
         assert_eq!(window(&bytes, 7), 0xffff);
         assert_eq!(window(&bytes, 9), 0);
         assert_eq!(window(&bytes, usize::MAX), 0);
+        assert_eq!(window(&bytes, usize::MAX - 8), 0);
     }
 }

@@ -1,6 +1,6 @@
 //! The stream of classes: each is told in the light of the classes to its left and above.
 
-use super::bits::{Reader, Writer};
+use super::bits::{Cursor, Writer};
 use super::groups::CLASSES;
 use super::huffman;
 
@@ -9,6 +9,9 @@ pub(super) const WORD_BITS_MAX: usize = 8;
 
 /// Entries of a decoding table.
 pub(super) const TABLE: usize = 1 << WORD_BITS_MAX;
+
+/// Words between two refills.
+const WORDS: usize = 7;
 
 /// How often each class occurs in each context.
 pub(super) type Counts = [[u32; CLASSES]; CLASSES];
@@ -62,16 +65,17 @@ pub(super) fn decode(
     tables: &[[u16; TABLE]; CLASSES],
     classes: &mut [u8],
 ) -> bool {
-    let mut reader = Reader::new(coded);
+    let mut cursor = Cursor::new(0);
     let mut left = 0;
-    for i in 0..classes.len() {
-        let over = i.checked_sub(above).and_then(|i| classes.get(i));
-        // A class that there is not leads out of the tables.
-        let Some(table) = tables.get(context(left, over)) else { return false };
-        let entry = table[reader.peek() as usize % TABLE];
-        reader.skip(usize::from(entry & 15));
-        left = (entry >> 8) as u8;
-        classes[i] = left;
+    for start in (0..classes.len()).step_by(WORDS) {
+        cursor.refill(coded);
+        for i in start..classes.len().min(start + WORDS) {
+            let over = i.checked_sub(above).and_then(|i| classes.get(i));
+            // A class that there is not leads out of the tables.
+            let Some(table) = tables.get(context(left, over)) else { return false };
+            left = cursor.symbol(table);
+            classes[i] = left;
+        }
     }
-    usize::from(left) < CLASSES && reader.bytes_read() == coded.len()
+    usize::from(left) < CLASSES && cursor.end() == coded.len()
 }

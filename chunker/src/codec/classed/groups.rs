@@ -46,11 +46,15 @@ pub(super) const fn low_bytes_of(class: usize) -> usize {
 /// The class of each group.
 #[inline(always)]
 pub(super) fn classify<S: Sample>(codes: &[S], classes: &mut Vec<u8>) {
-    classes.clear();
-    classes.extend(codes.as_chunks::<GROUP>().0.iter().map(|group| {
-        let any = group.iter().fold(0, |any, code| any | code.widen());
-        (16 - any.leading_zeros()) as u8
-    }));
+    let groups = codes.as_chunks::<GROUP>().0;
+    classes.resize(groups.len(), 0);
+    for (class, group) in classes.iter_mut().zip(groups) {
+        let mut any = 0;
+        for code in group {
+            any |= code.widen();
+        }
+        *class = (16 - any.leading_zeros()) as u8;
+    }
 }
 
 /// Groups in order of class, then of place: `order[starts[class]..starts[class + 1]]`.
@@ -64,18 +68,26 @@ impl Sorted {
     /// `classes` are all below [`CLASSES`].
     #[inline(always)]
     pub(super) fn sort(&mut self, classes: &[u8]) {
+        // Neighbours are often of one class, and would wait for its count: two counts.
+        let mut counts = [[0u32; 256]; 2];
+        let (pairs, rest) = classes.as_chunks::<2>();
+        for [a, b] in pairs {
+            counts[0][usize::from(*a)] += 1;
+            counts[1][usize::from(*b)] += 1;
+        }
+        rest.iter().for_each(|class| counts[0][usize::from(*class)] += 1);
         let mut at = [0usize; 256];
-        classes.iter().for_each(|class| at[usize::from(*class)] += 1);
         let mut sum = 0;
         for class in 0..CLASSES {
-            self.starts[class] = sum;
-            sum += std::mem::replace(&mut at[class], sum);
+            (self.starts[class], at[class]) = (sum, sum);
+            sum += (counts[0][class] + counts[1][class]) as usize;
         }
         self.starts[CLASSES] = sum;
         self.order.resize(classes.len(), 0);
+        let order = self.order.as_mut_slice();
         for (group, class) in classes.iter().enumerate() {
             let place = &mut at[usize::from(*class)];
-            if let Some(entry) = self.order.get_mut(*place) {
+            if let Some(entry) = order.get_mut(*place) {
                 *entry = group as u32;
             }
             *place += 1;

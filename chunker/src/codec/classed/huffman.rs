@@ -7,7 +7,7 @@
 //! Symbols go to [`STREAMS`] bit streams in turn once there are [`STREAMS_FROM`] of them, so that a
 //! decoder has as many look-ups under way at once.
 
-use super::bits::window;
+use super::bits::Cursor;
 
 /// Longest word of a symbol, in bits: a table of 2^11 entries of two bytes stays in a core's nearest
 /// cache, and five words fit in what one refill brings.
@@ -203,19 +203,21 @@ pub(super) fn encode(symbols: &[u8], words: &Words, spare: &mut Vec<u8>, out: &m
     if spare.len() < region * STREAMS {
         spare.resize(region * STREAMS, 0);
     }
-    let (a, rest) = spare.split_at_mut(region);
-    let (b, rest) = rest.split_at_mut(region);
-    let (c, d) = rest.split_at_mut(region);
     let mut ends = [0; STREAMS];
     if streams == 1 {
-        let mut stream = Appender::new(a);
+        let mut stream = Appender::new(spare);
         for symbols in symbols.chunks(WORDS) {
             symbols.iter().for_each(|symbol| stream.put(words[usize::from(*symbol)]));
             stream.flush();
         }
         ends[0] = stream.finish();
     } else {
-        let mut all = [Appender::new(a), Appender::new(b), Appender::new(c), Appender::new(d)];
+        let mut rest = spare.as_mut_slice();
+        let mut all: [Appender<'_>; STREAMS] = std::array::from_fn(|_| {
+            let (mine, behind) = std::mem::take(&mut rest).split_at_mut(region);
+            rest = behind;
+            Appender::new(mine)
+        });
         let (rounds, rest) = symbols.as_chunks::<{ STREAMS * WORDS }>();
         for round in rounds {
             for turn in round.as_chunks::<STREAMS>().0 {
@@ -235,7 +237,7 @@ pub(super) fn encode(symbols: &[u8], words: &Words, spare: &mut Vec<u8>, out: &m
         }
     }
     ends[..streams].iter().for_each(|end| put_length(*end, out));
-    for (stream, end) in [&*a, b, c, d].into_iter().zip(ends) {
+    for (stream, end) in spare.chunks(region).zip(ends) {
         out.extend(&stream[..end]);
     }
 }
@@ -276,33 +278,6 @@ impl<'a> Appender<'a> {
     }
 }
 
-/// Where a stream is being read: the bits not read yet, with a one above them that tells how many were.
-#[derive(Clone, Copy)]
-struct Cursor {
-    held: u64,
-    at: usize,
-}
-
-impl Cursor {
-    #[inline(always)]
-    fn refill(&mut self, coded: &[u8]) {
-        let read = self.held.leading_zeros();
-        self.at += read as usize / 8;
-        self.held = (window(coded, self.at) | 1 << 63) >> (read % 8);
-    }
-
-    #[inline(always)]
-    fn symbol(&mut self, table: &[u16; TABLE]) -> u8 {
-        let entry = table[self.held as usize % TABLE];
-        self.held >>= entry & 63;
-        (entry >> 8) as u8
-    }
-
-    fn end(self) -> usize {
-        self.at + self.held.leading_zeros().div_ceil(8) as usize
-    }
-}
-
 /// Decodes `symbols` from the start of `coded`, and gives what follows their streams; `None` if they
 /// are not streams of so many symbols.
 #[inline(always)]
@@ -320,7 +295,7 @@ pub(super) fn decode<'a>(
         ends[i] = at;
     }
     let rest = coded.get(at..)?;
-    let mut cursors = starts.map(|at| Cursor { held: 1 << 63, at });
+    let mut cursors = starts.map(Cursor::new);
     if streams == 1 {
         let cursor = &mut cursors[0];
         for symbols in symbols.chunks_mut(WORDS) {
@@ -329,17 +304,12 @@ pub(super) fn decode<'a>(
         }
     } else {
         let (rounds, rest) = symbols.as_chunks_mut::<{ STREAMS * WORDS }>();
-        let [mut a, mut b, mut c, mut d] = cursors;
         for round in rounds {
-            a.refill(coded);
-            b.refill(coded);
-            c.refill(coded);
-            d.refill(coded);
+            cursors.iter_mut().for_each(|cursor| cursor.refill(coded));
             for turn in round.as_chunks_mut::<STREAMS>().0 {
-                *turn = [a.symbol(table), b.symbol(table), c.symbol(table), d.symbol(table)];
+                *turn = std::array::from_fn(|i| cursors[i].symbol(table));
             }
         }
-        cursors = [a, b, c, d];
         cursors.iter_mut().for_each(|cursor| cursor.refill(coded));
         for turn in rest.chunks_mut(STREAMS) {
             for (cursor, symbol) in cursors.iter_mut().zip(turn) {

@@ -124,7 +124,7 @@ pub(super) fn read(coded: &[u8], decoding: &mut Decoding) -> Option<(usize, u32)
     let mut lengths = [0; 256];
     for (context, table) in decoding.contexts.iter_mut().enumerate() {
         if contexts >> context & 1 == 0 {
-            // Leads to no class, and with it to an error.
+            // A class that there is not, and with it an error.
             table.fill(0xff00);
             continue;
         }

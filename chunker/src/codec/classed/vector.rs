@@ -19,12 +19,8 @@ pub(super) fn restore(codes: &mut [u16], above: usize) {
     use crate::codec::pixel::wide;
     #[cfg(target_arch = "x86_64")]
     if let Some(core) = pulp::x86::V3::try_new() {
-        return wide::restore_by(codes, 1, above, |north, rest| match rest.get_mut(..16 * above) {
-            Some(rows) if above >= super::wavefront::WIDTH_MIN => {
-                super::wavefront::restore(core, north, rows);
-                16
-            }
-            _ => wide::restore_rows(north, rest, 1),
+        return wide::restore_by(codes, 1, above, |north, rest| {
+            super::wavefront::restore_some(core, north, rest)
         });
     }
     wide::restore(codes, 1, above);

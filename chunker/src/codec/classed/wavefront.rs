@@ -13,11 +13,34 @@ use crate::codec::pixel::wide::{finish_row, restore_row};
 const LANES: usize = 16;
 
 /// The narrowest row that this is for.
-pub(super) const WIDTH_MIN: usize = 2 * LANES;
+const WIDTH_MIN: usize = 2 * LANES;
+
+/// Restores rows below `north`, in place of their residuals, and gives how many: [`LANES`], or what
+/// there is, or none if rows are too narrow.
+pub(super) fn restore_some(core: V3, north: &[u16], rest: &mut [u16]) -> usize {
+    let width = north.len();
+    if width < WIDTH_MIN {
+        return 0;
+    }
+    if let Some(rows) = rest.get_mut(..LANES * width) {
+        restore(core, north, rows);
+        return LANES;
+    }
+    // The last rows, and any below them to make their number full: less work than row by row.
+    let count = rest.len() / width;
+    if count >= 2 {
+        let mut rows = vec![0; LANES * width];
+        rows[..count * width].copy_from_slice(&rest[..count * width]);
+        restore(core, north, &mut rows);
+        rest[..count * width].copy_from_slice(&rows[..count * width]);
+        return count;
+    }
+    0
+}
 
 /// Restores [`LANES`] rows below `north`, in place of their residuals. A row has as many samples as
 /// `north`, at least [`WIDTH_MIN`].
-pub(super) fn restore(core: V3, north: &[u16], rows: &mut [u16]) {
+fn restore(core: V3, north: &[u16], rows: &mut [u16]) {
     let width = north.len();
     // The corner in which not all rows have begun.
     restore_row(&north[..LANES], &mut rows[..LANES], 1);
