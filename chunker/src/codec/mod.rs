@@ -103,6 +103,10 @@ const SAMPLE_BYTES: usize = 16 << 10;
 /// Bytes of an eight-bit image that are tried before choosing how to code all of it.
 const DRAWN_SAMPLE_BYTES: usize = 48 << 10;
 
+/// Samples of a 16-bit image that are looked at for a palette, and values that it may have.
+const VALUES_SAMPLED: usize = 4096;
+const PALETTE_VALUES: u32 = 256;
+
 /// An image that became so many times shorter is all but empty.
 const EMPTY_RATIO: usize = 40;
 
@@ -138,7 +142,8 @@ fn dense(plain: &[u8]) -> Option<Encoded> {
 }
 
 fn pixels(plain: &[u8], geometry: Geometry, effort: Effort) -> Option<Encoded> {
-    if geometry.sample_bytes == 1 && looks_drawn(plain, geometry, effort) {
+    let maybe_drawn = geometry.sample_bytes == 1 || has_few_values(plain);
+    if maybe_drawn && looks_drawn(plain, geometry, effort) {
         return compressed(plain, effort.text_level);
     }
     let filtered = encode_filtered(Codec::PixelClassed, plain, geometry);
@@ -155,18 +160,36 @@ fn pixels(plain: &[u8], geometry: Geometry, effort: Effort) -> Option<Encoded> {
 }
 
 /// Eight-bit images are often drawn (palettes, text, flat areas), where prediction loses to plain
-/// matching: a sample tells.
+/// matching: samples tell.
 fn looks_drawn(plain: &[u8], geometry: Geometry, effort: Effort) -> bool {
-    let middle = (plain.len() / 2).saturating_sub(DRAWN_SAMPLE_BYTES / 2);
-    let row = (geometry.above as usize).max(1);
-    let sample = &plain[middle / row * row..];
-    let sample = &sample[..sample.len().min(DRAWN_SAMPLE_BYTES)];
-    let filtered = encode_filtered(Codec::PixelClassed, sample, geometry);
-    let direct = zstandard::compress(sample, effort.text_level);
+    let row = (geometry.above as usize).max(1) * usize::from(geometry.sample_bytes);
+    let piece = (DRAWN_SAMPLE_BYTES / 3).next_multiple_of(row);
+    let sample: Vec<u8> = if plain.len() <= 3 * piece {
+        plain.to_vec()
+    } else {
+        let from = |quarter| plain.len() / 4 * quarter / row * row;
+        (1..4)
+            .flat_map(|quarter| &plain[from(quarter)..][..piece.min(plain.len() / 4)])
+            .copied()
+            .collect()
+    };
+    let filtered = encode_filtered(Codec::PixelClassed, &sample, geometry);
+    let direct = zstandard::compress(&sample, effort.text_level);
     match (filtered, direct) {
         (Some(filtered), Some(direct)) => direct.len() < filtered.bytes.len(),
         (filtered, direct) => filtered.is_none() && direct.is_some(),
     }
+}
+
+/// Few different values are a sign of a palette.
+fn has_few_values(plain: &[u8]) -> bool {
+    let pairs = plain.as_chunks::<2>().0;
+    let mut seen = [0u64; 1024];
+    for pair in pairs.iter().step_by((pairs.len() / VALUES_SAMPLED).max(1)) {
+        let value = usize::from(u16::from_le_bytes(*pair));
+        seen[value / 64] |= 1 << (value % 64);
+    }
+    seen.iter().map(|word| word.count_ones()).sum::<u32>() <= PALETTE_VALUES
 }
 
 /// Codes `plain` with a pixel filter, whatever comes of it: for comparing codecs. `None` where the

@@ -61,10 +61,12 @@ impl<S: Sample> Stripe<S> {
         classes::count(&self.classes, shape.groups_above(), &mut self.class_counts);
 
         let bytes = (1..CLASSES).map(|class| self.sorted.of(class).len() * symbols_of(class)).sum();
-        self.symbols.resize(bytes, 0);
+        if self.symbols.len() < bytes {
+            self.symbols.resize(bytes, 0);
+        }
         self.low.clear();
         let codes = self.codes.as_chunks::<GROUP>().0;
-        let mut rest = self.symbols.as_mut_slice();
+        let mut rest = &mut self.symbols[..bytes];
         for class in 1..CLASSES {
             let members = self.sorted.of(class);
             let (symbols, behind) = rest.split_at_mut(members.len() * symbols_of(class));
@@ -140,14 +142,18 @@ impl<S: Sample> Stripe<S> {
             if known >> class & 1 == 0 {
                 return Err("a class has no code");
             }
-            self.symbols.resize(members.len() * symbols_of(class), 0);
+            let symbols = members.len() * symbols_of(class);
+            if self.symbols.len() < symbols {
+                self.symbols.resize(symbols, 0);
+            }
+            let symbols = &mut self.symbols[..symbols];
             let table = &decoding.classes[class];
-            let rest = huffman::decode(coded, table, &mut self.symbols)
+            let rest = huffman::decode(coded, table, symbols)
                 .ok_or("a stream is not one of so many symbols")?;
             let (low, rest) =
                 rest.split_at_checked(members.len() * low_bytes_of(class)).ok_or(SHORT)?;
             coded = rest;
-            unpack(class, codes, members, &self.symbols, low);
+            unpack(class, codes, members, symbols, low);
         }
         if !coded.is_empty() {
             return Err("something is left over");
