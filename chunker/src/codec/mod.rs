@@ -343,7 +343,11 @@ mod tests {
     fn noise_is_stored() {
         let mut noise = vec![0; 100_000];
         blake3::Hasher::new().finalize_xof().fill(&mut noise);
-        for content in [Content::Text, Content::Dense] {
+        let wide = Geometry { sample_bytes: 2, big_endian: false, left: 1, above: 300 };
+        let narrow = Geometry { sample_bytes: 1, ..wide };
+        for content in
+            [Content::Text, Content::Dense, Content::Pixels(wide), Content::Pixels(narrow)]
+        {
             assert_eq!(encode(&noise, content, Effort::default()).codec, Codec::Stored);
         }
     }

@@ -23,6 +23,7 @@ use std::cell::Cell;
 use rayon::prelude::*;
 
 use super::Codec;
+use crate::limits::CHUNK_BYTES_MAX;
 use crate::span::Geometry;
 use crate::{Error, Result};
 use colour::Colour;
@@ -107,17 +108,22 @@ struct Scratch {
     decoding: Box<Decoding>,
 }
 
-fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
+/// A thread keeps what it worked with for a chunk of so many bytes: longer ones are rare.
+const KEPT_BYTES: usize = 2 * CHUNK_BYTES_MAX;
+
+fn with_scratch<T>(plain_bytes: usize, work: impl FnOnce(&mut Scratch) -> T) -> T {
     let mut scratch: Box<Scratch> = SCRATCH.take().unwrap_or_default();
     let done = work(&mut scratch);
-    SCRATCH.set(Some(scratch));
+    if plain_bytes <= KEPT_BYTES {
+        SCRATCH.set(Some(scratch));
+    }
     done
 }
 
 /// Codes `plain`; `None` where the filter does not apply, or would not make it shorter by 1/64.
 pub(super) fn encode(plain: &[u8], geometry: Geometry) -> Option<Vec<u8>> {
     let shape = Shape::of(geometry, plain.len())?;
-    with_scratch(|Scratch { wide, narrow, encoding, .. }| {
+    with_scratch(plain.len(), |Scratch { wide, narrow, encoding, .. }| {
         if shape.wide {
             encode_samples(plain, shape, wide, encoding)
         } else {
@@ -220,7 +226,7 @@ pub(super) fn decode(coded: &[u8], plain: &mut [u8]) -> Result<()> {
     if plain_bytes != plain.len() {
         return Err(fault("it has another length"));
     }
-    with_scratch(|Scratch { wide, narrow, decoding, .. }| {
+    with_scratch(plain.len(), |Scratch { wide, narrow, decoding, .. }| {
         if shape.wide {
             decode_samples(rest, shape, wide, decoding, plain)
         } else {
@@ -263,4 +269,112 @@ fn decode_samples<S: Sample>(
         );
     });
     parts.into_iter().try_for_each(|(_, _, done)| done)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Flat, smooth and noisy areas of any loudness.
+    fn picture(seed: u8, bytes: usize, row: usize) -> Vec<u8> {
+        let mut noise = vec![0; bytes];
+        blake3::Hasher::new().update(&[seed]).finalize_xof().fill(&mut noise);
+        let value = |i: usize| match (i % row / 50 + i / row / 9) % 4 {
+            0 => 3,
+            1 => (i % row / 2) as u8 ^ (noise[i] & 1),
+            2 => noise[i] >> (i / row % 9).min(7),
+            _ if i % 2 == 1 => noise[i] >> (seed % 8),
+            _ => noise[i],
+        };
+        (0..bytes).map(value).collect()
+    }
+
+    fn any_geometry() -> impl Strategy<Value = Geometry> {
+        let left = prop_oneof![4 => Just(1), 2 => Just(3), 1 => 0u8..6];
+        let above = prop_oneof![4 => 1u32..700, 1 => any::<u32>()];
+        (1u8..3, any::<bool>(), left, above).prop_map(|(sample_bytes, big_endian, left, above)| {
+            let above = if left == 3 && above < 700 { 3 * above } else { above };
+            Geometry { sample_bytes, big_endian, left, above }
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(120))]
+
+        /// The same bytes whatever the core can do and however many threads there are, and back.
+        #[test]
+        fn cores_and_threads_agree(
+            geometry in any_geometry(),
+            seed: u8,
+            bytes in prop_oneof![3 => 0usize..9000, 1 => 250_000usize..600_000],
+        ) {
+            let plain = picture(seed, bytes, (geometry.above as usize).clamp(10, 1400));
+            let coded = encode(&plain, geometry);
+            vector::PLAIN.set(true);
+            let plainly = encode(&plain, geometry);
+            vector::PLAIN.set(false);
+            prop_assert_eq!(&coded, &plainly);
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+            prop_assert_eq!(&coded, &pool.install(|| encode(&plain, geometry)));
+            let Some(coded) = coded else { return Ok(()) };
+            let mut back = vec![1; plain.len()];
+            decode(&coded, &mut back).unwrap();
+            prop_assert!(back == plain);
+            vector::PLAIN.set(true);
+            back.fill(2);
+            let done = decode(&coded, &mut back);
+            vector::PLAIN.set(false);
+            prop_assert!(done.is_ok() && back == plain);
+            back.fill(3);
+            pool.install(|| decode(&coded, &mut back)).unwrap();
+            prop_assert!(back == plain);
+        }
+
+        #[test]
+        fn damaged_chunks_never_panic(
+            geometry in any_geometry(),
+            seed: u8,
+            bytes in 64usize..40_000,
+            at: prop::sample::Index,
+            with in 1u8..,
+            cut: prop::sample::Index,
+        ) {
+            let plain = picture(seed, bytes, 200);
+            let Some(mut coded) = encode(&plain, geometry) else { return Ok(()) };
+            let mut back = vec![0; plain.len()];
+            prop_assert!(decode(&coded[..cut.index(coded.len())], &mut back).is_err());
+            coded.push(0);
+            prop_assert!(decode(&coded, &mut back).is_err());
+            coded.pop();
+            // Half of the damage to where it matters most.
+            let near = if with % 2 == 0 { coded.len() } else { coded.len().min(300) };
+            coded[at.index(near)] ^= with;
+            let _ = decode(&coded, &mut back);
+            back.push(0);
+            let _ = decode(&coded, &mut back);
+        }
+    }
+
+    #[test]
+    fn noise_is_refused_and_nothing_costs_next_to_nothing() {
+        let geometry = Geometry { sample_bytes: 2, big_endian: false, left: 1, above: 512 };
+        let mut noise = vec![0; 300_000];
+        blake3::Hasher::new().finalize_xof().fill(&mut noise);
+        assert_eq!(encode(&noise, geometry), None);
+        let empty = encode(&vec![0; 512 * 512 * 2], geometry).unwrap();
+        assert!(empty.len() < 60, "{}", empty.len());
+    }
+
+    #[test]
+    fn what_a_thread_keeps_is_bounded() {
+        let geometry = Geometry { sample_bytes: 1, big_endian: false, left: 1, above: 512 };
+        let coded = encode(&vec![7; KEPT_BYTES + 1], geometry).unwrap();
+        assert!(SCRATCH.take().is_none());
+        let mut back = vec![0; KEPT_BYTES + 1];
+        decode(&coded, &mut back).unwrap();
+        assert!(SCRATCH.take().is_none());
+        assert!(back.iter().all(|byte| *byte == 7));
+    }
 }

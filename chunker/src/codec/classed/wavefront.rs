@@ -3,8 +3,8 @@
 //! Lane `k` holds row `k`, `k` samples behind row 0: what a lane has above it is what the lane before
 //! had one step ago.
 
+use pulp::cast;
 use pulp::x86::V3;
-use pulp::{Simd, cast};
 use std::arch::x86_64::__m256i;
 
 use crate::codec::pixel::wide::{finish_row, restore_row};
