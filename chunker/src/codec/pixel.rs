@@ -7,6 +7,8 @@
 //! small ones of either sign are small numbers, and for 16 bit are parted into a plane of low and one
 //! of high bytes.
 
+#![allow(clippy::inline_always)] // also called from where more instructions are at hand
+
 #[cfg(target_arch = "x86_64")]
 mod wavefront;
 

@@ -20,7 +20,7 @@ pub(super) type Counts = [[u32; CLASSES]; CLASSES];
 /// left, which for the first group is 0.
 #[inline(always)]
 fn context(left: u8, above: Option<&u8>) -> usize {
-    (usize::from(*above.unwrap_or(&left)) + usize::from(left)) / 2
+    usize::midpoint(usize::from(*above.unwrap_or(&left)), usize::from(left))
 }
 
 /// Calls `each` with the context and class of all groups, `above` being groups in a row.
@@ -42,12 +42,7 @@ pub(super) fn count(classes: &[u8], above: usize, counts: &mut Counts) {
 
 /// Appends the stream to `out`.
 #[inline(always)]
-pub(super) fn encode(
-    classes: &[u8],
-    above: usize,
-    words: &[huffman::Words; CLASSES],
-    out: &mut Vec<u8>,
-) {
+pub(super) fn encode(classes: &[u8], above: usize, words: &[huffman::Words], out: &mut Vec<u8>) {
     let mut writer = Writer::new(out);
     in_context(classes, above, |context, class| {
         let word = words[context][class];
@@ -62,7 +57,7 @@ pub(super) fn encode(
 pub(super) fn decode(
     coded: &[u8],
     above: usize,
-    tables: &[[u16; TABLE]; CLASSES],
+    tables: &[[u16; TABLE]],
     classes: &mut [u8],
 ) -> bool {
     let mut cursor = Cursor::new(0);

@@ -75,7 +75,9 @@ impl Sorted {
             counts[0][usize::from(*a)] += 1;
             counts[1][usize::from(*b)] += 1;
         }
-        rest.iter().for_each(|class| counts[0][usize::from(*class)] += 1);
+        for class in rest {
+            counts[0][usize::from(*class)] += 1;
+        }
         let mut at = [0usize; 256];
         let mut sum = 0;
         for class in 0..CLASSES {

@@ -41,7 +41,9 @@ pub(super) fn lengths(counts: &[u32], lengths: &mut [u8], bits_max: usize) {
     }
     let sorted = &mut sorted[..used];
     if used < 2 {
-        sorted.iter().for_each(|only| lengths[(only & 0xff) as usize] = 1);
+        if let [only] = sorted {
+            lengths[(*only & 0xff) as usize] = 1;
+        }
         return;
     }
     sorted.sort_unstable();
@@ -207,7 +209,9 @@ pub(super) fn encode(symbols: &[u8], words: &Words, spare: &mut Vec<u8>, out: &m
     if streams == 1 {
         let mut stream = Appender::new(spare);
         for symbols in symbols.chunks(WORDS) {
-            symbols.iter().for_each(|symbol| stream.put(words[usize::from(*symbol)]));
+            for symbol in symbols {
+                stream.put(words[usize::from(*symbol)]);
+            }
             stream.flush();
         }
         ends[0] = stream.finish();
@@ -225,7 +229,9 @@ pub(super) fn encode(symbols: &[u8], words: &Words, spare: &mut Vec<u8>, out: &m
                     stream.put(words[usize::from(*symbol)]);
                 }
             }
-            all.iter_mut().for_each(Appender::flush);
+            for stream in &mut all {
+                stream.flush();
+            }
         }
         for turn in rest.chunks(STREAMS) {
             for (stream, symbol) in all.iter_mut().zip(turn) {
@@ -236,7 +242,9 @@ pub(super) fn encode(symbols: &[u8], words: &Words, spare: &mut Vec<u8>, out: &m
             *end = stream.finish();
         }
     }
-    ends[..streams].iter().for_each(|end| put_length(*end, out));
+    for end in &ends[..streams] {
+        put_length(*end, out);
+    }
     for (stream, end) in spare.chunks(region).zip(ends) {
         out.extend(&stream[..end]);
     }
@@ -300,17 +308,23 @@ pub(super) fn decode<'a>(
         let cursor = &mut cursors[0];
         for symbols in symbols.chunks_mut(WORDS) {
             cursor.refill(coded);
-            symbols.iter_mut().for_each(|symbol| *symbol = cursor.symbol(table));
+            for symbol in symbols {
+                *symbol = cursor.symbol(table);
+            }
         }
     } else {
         let (rounds, rest) = symbols.as_chunks_mut::<{ STREAMS * WORDS }>();
         for round in rounds {
-            cursors.iter_mut().for_each(|cursor| cursor.refill(coded));
+            for cursor in &mut cursors {
+                cursor.refill(coded);
+            }
             for turn in round.as_chunks_mut::<STREAMS>().0 {
                 *turn = std::array::from_fn(|i| cursors[i].symbol(table));
             }
         }
-        cursors.iter_mut().for_each(|cursor| cursor.refill(coded));
+        for cursor in &mut cursors {
+            cursor.refill(coded);
+        }
         for turn in rest.chunks_mut(STREAMS) {
             for (cursor, symbol) in cursors.iter_mut().zip(turn) {
                 *symbol = cursor.symbol(table);
@@ -354,7 +368,9 @@ mod tests {
 
     fn counted(symbols: &[u8]) -> [u32; 256] {
         let mut counts = [0; 256];
-        symbols.iter().for_each(|symbol| counts[usize::from(*symbol)] += 1);
+        for symbol in symbols {
+            counts[usize::from(*symbol)] += 1;
+        }
         counts
     }
 

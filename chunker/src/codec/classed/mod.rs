@@ -5,6 +5,8 @@
 //! than telling one class for sixteen samples. A chunk is cut into stripes of rows that share codes and
 //! nothing else, so that several cores can work on one chunk. `FORMAT.md` has the layout.
 
+#![allow(clippy::inline_always)] // what is not inlined is not compiled for what the core can: `vector`
+
 mod bits;
 mod classes;
 mod colour;
@@ -27,11 +29,11 @@ use crate::limits::CHUNK_BYTES_MAX;
 use crate::span::Geometry;
 use crate::{Error, Result};
 use colour::Colour;
-use groups::{CLASSES, GROUP};
+use groups::GROUP;
 use header::Header;
 use sample::Sample;
 use stripe::Stripe;
-use tables::{Decoding, Encoding, SymbolCounts};
+use tables::{Decoding, Encoding, no_symbols};
 use vector::vectorized;
 
 /// How a chunk lies, as both sides need it.
@@ -104,8 +106,8 @@ thread_local! {
 struct Scratch {
     wide: Vec<Stripe<u16>>,
     narrow: Vec<Stripe<u8>>,
-    encoding: Box<Encoding>,
-    decoding: Box<Decoding>,
+    encoding: Encoding,
+    decoding: Decoding,
 }
 
 /// A thread keeps what it worked with for a chunk of so many bytes: longer ones are rare.
@@ -138,7 +140,7 @@ fn encode_samples<S: Sample>(
     stripes: &mut Vec<Stripe<S>>,
     encoding: &mut Encoding,
 ) -> Option<Vec<u8>> {
-    if shape.left == 3 && shape.above % 3 == 0 {
+    if shape.left == 3 && shape.above.is_multiple_of(3) {
         shape.colour = Colour::Differences;
     }
     stripes.resize_with(shape.stripes.max(stripes.len()), Stripe::default);
@@ -170,7 +172,9 @@ fn encode_samples<S: Sample>(
     for stripe in &*stripes {
         out.extend((stripe.coded.len() as u32).to_le_bytes());
     }
-    stripes.iter().for_each(|stripe| out.extend(&stripe.coded));
+    for stripe in &*stripes {
+        out.extend(&stripe.coded);
+    }
     out.extend(rest);
     Some(out)
 }
@@ -178,7 +182,7 @@ fn encode_samples<S: Sample>(
 /// Codes for all stripes together.
 fn make_codes<S>(stripes: &[Stripe<S>], encoding: &mut Encoding, out: &mut Vec<u8>) -> u64 {
     let mut contexts = classes::Counts::default();
-    let mut symbols: SymbolCounts = [[0; 256]; CLASSES];
+    let mut symbols = no_symbols();
     for stripe in stripes {
         add(contexts.as_flattened_mut(), stripe.class_counts.as_flattened());
         add(symbols.as_flattened_mut(), stripe.symbol_counts.as_flattened());
@@ -187,7 +191,9 @@ fn make_codes<S>(stripes: &[Stripe<S>], encoding: &mut Encoding, out: &mut Vec<u
 }
 
 fn add(sums: &mut [u32], counts: &[u32]) {
-    sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+    for (sum, count) in sums.iter_mut().zip(counts) {
+        *sum += count;
+    }
 }
 
 /// The bytes of each stripe, and what remains: the odd byte behind 16-bit samples.

@@ -6,7 +6,7 @@ use super::groups::{
     self, CLASSES, GROUP, Sorted, alphabet, low_bytes_of, pack, symbols_of, unpack,
 };
 use super::huffman::{self, put_length, take_length};
-use super::tables::{Decoding, Encoding, SymbolCounts};
+use super::tables::{Decoding, Encoding, SymbolCounts, no_symbols};
 use super::{Sample, Shape};
 
 /// Buffers of one stripe, used again for the next chunk.
@@ -21,7 +21,7 @@ pub(super) struct Stripe<S> {
     /// What the stripe is coded as.
     pub(super) coded: Vec<u8>,
     pub(super) class_counts: classes::Counts,
-    pub(super) symbol_counts: Box<SymbolCounts>,
+    pub(super) symbol_counts: SymbolCounts,
 }
 
 impl<S> Default for Stripe<S> {
@@ -36,7 +36,7 @@ impl<S> Default for Stripe<S> {
             spare: Vec::new(),
             coded: Vec::new(),
             class_counts: classes::Counts::default(),
-            symbol_counts: Box::new([[0; 256]; CLASSES]),
+            symbol_counts: no_symbols(),
         }
     }
 }
@@ -181,7 +181,9 @@ fn count(symbols: &[u8], counts: &mut [u32; 256]) {
             part[usize::from(*symbol)] += 1;
         }
     }
-    rest.iter().for_each(|symbol| parts[0][usize::from(*symbol)] += 1);
+    for symbol in rest {
+        parts[0][usize::from(*symbol)] += 1;
+    }
     for (i, count) in counts.iter_mut().enumerate() {
         *count = parts.iter().map(|part| part[i]).sum();
     }

@@ -12,29 +12,37 @@ const LENGTH_BITS_MAX: usize = 7;
 const LENGTHS: usize = huffman::WORD_BITS_MAX + 1;
 
 /// How often each symbol occurs in each class.
-pub(super) type SymbolCounts = [[u32; 256]; CLASSES];
+pub(super) type SymbolCounts = Vec<[u32; 256]>;
+
+/// Nothing counted.
+pub(super) fn no_symbols() -> SymbolCounts {
+    vec![[0; 256]; CLASSES]
+}
 
 /// The words of all codes.
 pub(super) struct Encoding {
-    pub(super) contexts: [Words; CLASSES],
-    pub(super) classes: [Words; CLASSES],
+    pub(super) contexts: Vec<Words>,
+    pub(super) classes: Vec<Words>,
 }
 
 impl Default for Encoding {
     fn default() -> Self {
-        Self { contexts: [[0; 256]; CLASSES], classes: [[0; 256]; CLASSES] }
+        Self { contexts: vec![[0; 256]; CLASSES], classes: vec![[0; 256]; CLASSES] }
     }
 }
 
 /// The decoding tables of all codes.
 pub(super) struct Decoding {
-    pub(super) contexts: [[u16; classes::TABLE]; CLASSES],
-    pub(super) classes: [[u16; huffman::TABLE]; CLASSES],
+    pub(super) contexts: Vec<[u16; classes::TABLE]>,
+    pub(super) classes: Vec<[u16; huffman::TABLE]>,
 }
 
 impl Default for Decoding {
     fn default() -> Self {
-        Self { contexts: [[0; classes::TABLE]; CLASSES], classes: [[0; huffman::TABLE]; CLASSES] }
+        Self {
+            contexts: vec![[0; classes::TABLE]; CLASSES],
+            classes: vec![[0; huffman::TABLE]; CLASSES],
+        }
     }
 }
 
@@ -87,14 +95,18 @@ fn one_code(counts: &[u32], bits_max: usize, words: &mut Words, told: &mut Vec<u
 impl Told {
     fn write(&self, out: &mut Vec<u8>) {
         let mut counts = [0; LENGTHS];
-        self.lengths.iter().for_each(|bits| counts[usize::from(*bits)] += 1);
+        for bits in &self.lengths {
+            counts[usize::from(*bits)] += 1;
+        }
         let mut lengths = [0; LENGTHS];
         huffman::lengths(&counts, &mut lengths, LENGTH_BITS_MAX);
         let words = huffman::words(&lengths);
         let mut writer = Writer::new(out);
         writer.put(self.contexts, CLASSES as u32);
         writer.put(self.classes, CLASSES as u32);
-        lengths.iter().for_each(|bits| writer.put(u32::from(*bits), 3));
+        for bits in lengths {
+            writer.put(u32::from(bits), 3);
+        }
         for bits in &self.lengths {
             let word = words[usize::from(*bits)];
             writer.put(word & 0xffff, word >> 16);
