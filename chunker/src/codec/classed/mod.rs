@@ -150,7 +150,7 @@ fn encode_samples<S: Sample>(
         vectorized(
             #[inline(always)]
             || stripe.prepare(plain, &shape),
-        )
+        );
     });
 
     let mut out = Vec::new();
@@ -166,7 +166,7 @@ fn encode_samples<S: Sample>(
         vectorized(
             #[inline(always)]
             || stripe.encode(encoding, &shape),
-        )
+        );
     });
     out.reserve_exact(stripes.iter().map(|stripe| stripe.coded.len() + 4).sum::<usize>() + 1);
     for stripe in &*stripes {
