@@ -103,9 +103,11 @@ const SAMPLE_BYTES: usize = 16 << 10;
 /// Bytes of an eight-bit image that are tried before choosing how to code all of it.
 const DRAWN_SAMPLE_BYTES: usize = 48 << 10;
 
-/// Samples of a 16-bit image that are looked at for a palette, and values that it may have.
+/// Samples of a 16-bit image that are looked at for a palette; values that it may have, and how far
+/// they are apart at least, on average. Dark images have few values too, but leave none out.
 const VALUES_SAMPLED: usize = 4096;
 const PALETTE_VALUES: u32 = 256;
+const PALETTE_STEP: u32 = 32;
 
 /// An image that became so many times shorter is all but empty.
 const EMPTY_RATIO: usize = 40;
@@ -142,7 +144,7 @@ fn dense(plain: &[u8]) -> Option<Encoded> {
 }
 
 fn pixels(plain: &[u8], geometry: Geometry, effort: Effort) -> Option<Encoded> {
-    let maybe_drawn = geometry.sample_bytes == 1 || has_few_values(plain);
+    let maybe_drawn = geometry.sample_bytes == 1 || has_few_values(plain, geometry);
     if maybe_drawn && looks_drawn(plain, geometry, effort) {
         return compressed(plain, effort.text_level);
     }
@@ -181,15 +183,19 @@ fn looks_drawn(plain: &[u8], geometry: Geometry, effort: Effort) -> bool {
     }
 }
 
-/// Few different values are a sign of a palette.
-fn has_few_values(plain: &[u8]) -> bool {
+/// Few values, far apart, are a sign of a palette.
+fn has_few_values(plain: &[u8], geometry: Geometry) -> bool {
     let pairs = plain.as_chunks::<2>().0;
     let mut seen = [0u64; 1024];
+    let mut highest = 0;
     for pair in pairs.iter().step_by((pairs.len() / VALUES_SAMPLED).max(1)) {
-        let value = usize::from(u16::from_le_bytes(*pair));
-        seen[value / 64] |= 1 << (value % 64);
+        let value =
+            if geometry.big_endian { u16::from_be_bytes(*pair) } else { u16::from_le_bytes(*pair) };
+        highest = highest.max(value);
+        seen[usize::from(value / 64)] |= 1 << (value % 64);
     }
-    seen.iter().map(|word| word.count_ones()).sum::<u32>() <= PALETTE_VALUES
+    let values = seen.iter().map(|word| word.count_ones()).sum::<u32>();
+    values <= PALETTE_VALUES && u32::from(highest) >= PALETTE_STEP * values
 }
 
 /// Codes `plain` with a pixel filter, whatever comes of it: for comparing codecs. `None` where the
