@@ -154,7 +154,7 @@ fn stripe_of(
     for g in 0..samples.div_ceil(16) {
         let w = if g > 0 { class_of[g - 1] } else { 0 };
         let n = if g < row { w } else { class_of[g - row] };
-        class_of.push(bits.symbol(&contexts[(n + w) / 2]));
+        class_of.push(bits.symbol(&contexts[usize::midpoint(n, w)]));
     }
     let mut codes = vec![[0u32; 16]; class_of.len()];
     for class in 1..17 {
