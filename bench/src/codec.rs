@@ -1,11 +1,11 @@
-//! `cairn-bench codec`: the pixel codec against zstd alone, on one thread, in this process.
+//! `cairn-bench codec`: the pixel codecs and zstd alone, on one thread, in this process.
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use cairn_chunker::codec::{Codec, Content, Effort, decode, encode};
+use cairn_chunker::codec::{Codec, Content, Effort, decode, encode, encode_filtered};
 use cairn_chunker::span::{Boundary, Geometry, SpanKind};
 use cairn_dicom::{PROBE_BYTES, Splitter, probe};
 use clap::Args;
@@ -46,6 +46,8 @@ struct Frame {
 enum Coder {
     /// As the store codes it.
     Cairn,
+    /// By this pixel filter, or stored where it gains nothing.
+    Filter(Codec),
     Zstd(i32),
 }
 
@@ -64,7 +66,8 @@ pub(crate) fn run(args: &CodecArgs, report: &mut Report) -> Result<()> {
     let (frames, files) = collect(&args.paths, args.mb_max * 1_000_000)?;
     ensure!(!frames.is_empty(), "no native frames of 8 or 16 bits in these files");
     let plain_bytes: u64 = frames.iter().map(|frame| frame.bytes.len() as u64).sum();
-    let coders = std::iter::once(Coder::Cairn).chain(ZSTD_LEVELS.map(Coder::Zstd));
+    let coders = [Coder::Cairn, Coder::Filter(Codec::PixelClassed), Coder::Filter(Codec::PixelMed)];
+    let coders = coders.into_iter().chain(ZSTD_LEVELS.map(Coder::Zstd));
     let lines = coders
         .map(|coder| Line::measure(coder, &frames, plain_bytes, args.runs))
         .collect::<Result<Vec<_>>>()?;
@@ -93,7 +96,7 @@ pub(crate) fn run(args: &CodecArgs, report: &mut Report) -> Result<()> {
 
 fn is_filtered(frame: &Frame) -> bool {
     let coded = encode(&frame.bytes, Content::Pixels(frame.geometry), Effort::default());
-    coded.codec == Codec::PixelMed
+    coded.codec == Codec::PixelClassed
 }
 
 /// Native frames of the files, in order, until there are `bytes_max`; and of how many files.
@@ -175,7 +178,8 @@ impl Line {
 impl Coder {
     fn name(self) -> String {
         match self {
-            Self::Cairn => "cairn (codec 2)".to_owned(),
+            Self::Cairn => "cairn".to_owned(),
+            Self::Filter(codec) => format!("codec {}", codec.id()),
             Self::Zstd(level) => format!("zstd {level}"),
         }
     }
@@ -184,8 +188,8 @@ impl Coder {
     fn encode(self, frame: &Frame) -> Result<(Codec, Vec<u8>)> {
         match self {
             Self::Cairn => {
-                let coded =
-                    encode(&frame.bytes, Content::Pixels(frame.geometry), Effort::default());
+                let content = Content::Pixels(frame.geometry);
+                let coded = encode(&frame.bytes, content, Effort::default());
                 // Copies nothing but what could not be compressed.
                 let payload = match coded.codec {
                     Codec::Stored => frame.bytes.clone(),
@@ -193,13 +197,18 @@ impl Coder {
                 };
                 Ok((coded.codec, payload))
             }
+            Self::Filter(codec) => {
+                let coded = encode_filtered(codec, &frame.bytes, frame.geometry);
+                let stored = || (Codec::Stored, frame.bytes.clone());
+                Ok(coded.map_or_else(stored, |coded| (coded.codec, coded.bytes)))
+            }
             Self::Zstd(level) => Ok((Codec::Zstd, zstd::bulk::compress(&frame.bytes, level)?)),
         }
     }
 
     fn decode(self, codec: Codec, coded: &[u8], plain_bytes: usize) -> Result<Vec<u8>> {
         match self {
-            Self::Cairn => Ok(decode(codec, coded, plain_bytes)?),
+            Self::Cairn | Self::Filter(_) => Ok(decode(codec, coded, plain_bytes)?),
             Self::Zstd(_) => Ok(zstd::bulk::decompress(coded, plain_bytes)?),
         }
     }
@@ -223,7 +232,7 @@ mod tests {
         assert!(frames.iter().all(|frame| frame.bytes.len() == 64 * 64 * 2));
         let (frames, _) = collect(&[folder.path().to_owned()], 1).unwrap();
         assert_eq!(frames.len(), 1);
-        for coder in [Coder::Cairn, Coder::Zstd(1)] {
+        for coder in [Coder::Cairn, Coder::Filter(Codec::PixelMed), Coder::Zstd(1)] {
             let line = Line::measure(coder, &frames, 64 * 64 * 2, 1).unwrap();
             assert!(line.ratio >= 1.0, "{line:?}");
         }

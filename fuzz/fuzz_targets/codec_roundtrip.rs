@@ -2,7 +2,7 @@
 //! are the same bytes. Lying geometry costs compression, never a byte.
 #![no_main]
 
-use cairn_chunker::codec::{decode, encode};
+use cairn_chunker::codec::{Codec, Content, decode, encode, encode_filtered};
 use cairn_fuzz::input::{ROUNDTRIP_BYTES, coding};
 use libfuzzer_sys::fuzz_target;
 
@@ -15,4 +15,11 @@ fuzz_target!(|data: &[u8]| {
     let back = decode(coded.codec, payload, plain.len());
     assert_eq!(back.as_deref(), Ok(plain), "{:?}", coded.codec);
     assert_eq!(encode(plain, content, effort), coded, "scratch shows through");
+
+    // Also by filters that the encoder would not have chosen.
+    let Content::Pixels(geometry) = content else { return };
+    for codec in [Codec::PixelMed, Codec::PixelClassed] {
+        let Some(coded) = encode_filtered(codec, plain, geometry) else { continue };
+        assert_eq!(decode(codec, &coded.bytes, plain.len()).as_deref(), Ok(plain), "{codec:?}");
+    }
 });

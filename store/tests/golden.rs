@@ -167,7 +167,7 @@ fn kinds(bucket: &Path, key: &SiteKey, encrypt: bool) -> BTreeSet<(u8, u8)> {
     found
 }
 
-fn still_reads(name: &str, encrypt: bool) {
+fn still_reads(name: &str, encrypt: bool, chunk_codec: u8) {
     if std::env::var("CAIRN_REGENERATE_GOLDEN").as_deref() == Ok("1") {
         generate(name, encrypt);
     }
@@ -179,7 +179,7 @@ fn still_reads(name: &str, encrypt: bool) {
 
     let kinds = kinds(&golden.join("bucket"), &SiteKey::load(&key).unwrap(), encrypt);
     for (kind, codec) in [
-        (RecordKind::Chunk, 2),
+        (RecordKind::Chunk, chunk_codec),
         (RecordKind::Block, 0),
         (RecordKind::Block, 1),
         (RecordKind::Commit, 1),
@@ -197,10 +197,15 @@ fn still_reads(name: &str, encrypt: bool) {
 
 #[test]
 fn a_plain_bucket_of_format_1_is_still_read() {
-    still_reads("plain-1", false);
+    still_reads("plain-1", false, 2);
 }
 
 #[test]
 fn an_encrypted_bucket_of_format_1_is_still_read() {
-    still_reads("encrypted-1", true);
+    still_reads("encrypted-1", true, 2);
+}
+
+#[test]
+fn a_bucket_with_the_second_pixel_filter_is_still_read() {
+    still_reads("plain-codec-3", false, 3);
 }

@@ -5,10 +5,11 @@
 //! Nothing is trusted on the way back: lengths are bounded by the caller, and the chunk's name is
 //! checked by whoever asked for it.
 
+mod classed;
 mod pixel;
 mod zstandard;
 
-use std::cell::RefCell;
+use std::cell::Cell;
 
 use crate::limits::MANIFEST_BYTES_MAX;
 use crate::span::Geometry;
@@ -24,6 +25,8 @@ pub enum Codec {
     Zstd = 1,
     /// MED prediction, zigzag, byte planes, Zstandard: see `FORMAT.md`.
     PixelMed = 2,
+    /// MED prediction, zigzag, groups by magnitude, prefix codes: see `FORMAT.md`.
+    PixelClassed = 3,
 }
 
 impl Codec {
@@ -33,6 +36,7 @@ impl Codec {
             0 => Ok(Self::Stored),
             1 => Ok(Self::Zstd),
             2 => Ok(Self::PixelMed),
+            3 => Ok(Self::PixelClassed),
             _ => Err(Error::Codec { codec: id, why: "this build does not know the codec" }),
         }
     }
@@ -96,6 +100,18 @@ impl Encoded {
 /// Bytes of a dense chunk that are tried before compressing all of it.
 const SAMPLE_BYTES: usize = 16 << 10;
 
+/// Bytes of an eight-bit image that are tried before choosing how to code all of it.
+const DRAWN_SAMPLE_BYTES: usize = 48 << 10;
+
+/// Samples of a 16-bit image that are looked at for a palette; values that it may have, and how far
+/// they are apart at least, on average. Dark images have few values too, but leave none out.
+const VALUES_SAMPLED: usize = 4096;
+const PALETTE_VALUES: u32 = 256;
+const PALETTE_STEP: u32 = 32;
+
+/// An image that became so many times shorter is all but empty.
+const EMPTY_RATIO: usize = 40;
+
 /// Codes `plain`, choosing the codec by `content`. Never longer than the plain bytes.
 #[must_use]
 pub fn encode(plain: &[u8], content: Content, effort: Effort) -> Encoded {
@@ -128,18 +144,70 @@ fn dense(plain: &[u8]) -> Option<Encoded> {
 }
 
 fn pixels(plain: &[u8], geometry: Geometry, effort: Effort) -> Option<Encoded> {
-    let filtered = pixel::encode(plain, geometry, effort.pixel_level)
-        .map(|bytes| Encoded { codec: Codec::PixelMed, bytes });
-    if geometry.sample_bytes != 1 {
-        return filtered.or_else(|| compressed(plain, effort.text_level));
+    let maybe_drawn = geometry.sample_bytes == 1 || has_few_values(plain, geometry);
+    if maybe_drawn && looks_drawn(plain, geometry, effort) {
+        return compressed(plain, effort.text_level);
     }
-    // Eight-bit images are often drawn (palettes, text, flat areas), where prediction loses to
-    // plain matching: keep the smaller.
-    let direct = compressed(plain, effort.text_level);
+    let filtered = encode_filtered(Codec::PixelClassed, plain, geometry);
+    match filtered {
+        // Of what is all but empty, Zstandard makes still less, and it is quick there.
+        Some(coded) if coded.bytes.len() < plain.len() / EMPTY_RATIO => {
+            let direct = compressed(plain, effort.text_level);
+            direct.filter(|direct| direct.bytes.len() < coded.bytes.len()).or(Some(coded))
+        }
+        Some(coded) => Some(coded),
+        // What prediction does not make shorter is noise, or repeats itself.
+        None => dense(plain),
+    }
+}
+
+/// Eight-bit images are often drawn (palettes, text, flat areas), where prediction loses to plain
+/// matching: samples tell.
+fn looks_drawn(plain: &[u8], geometry: Geometry, effort: Effort) -> bool {
+    let row = (geometry.above as usize).max(1) * usize::from(geometry.sample_bytes);
+    let piece = (DRAWN_SAMPLE_BYTES / 3).next_multiple_of(row);
+    let sample: Vec<u8> = if plain.len() <= 3 * piece {
+        plain.to_vec()
+    } else {
+        let from = |quarter| plain.len() / 4 * quarter / row * row;
+        (1..4)
+            .flat_map(|quarter| &plain[from(quarter)..][..piece.min(plain.len() / 4)])
+            .copied()
+            .collect()
+    };
+    let filtered = encode_filtered(Codec::PixelClassed, &sample, geometry);
+    let direct = zstandard::compress(&sample, effort.text_level);
     match (filtered, direct) {
-        (Some(a), Some(b)) => Some(if a.bytes.len() <= b.bytes.len() { a } else { b }),
-        (a, b) => a.or(b),
+        (Some(filtered), Some(direct)) => direct.len() < filtered.bytes.len(),
+        (filtered, direct) => filtered.is_none() && direct.is_some(),
     }
+}
+
+/// Few values, far apart, are a sign of a palette.
+fn has_few_values(plain: &[u8], geometry: Geometry) -> bool {
+    let pairs = plain.as_chunks::<2>().0;
+    let mut seen = [0u64; 1024];
+    let mut highest = 0;
+    for pair in pairs.iter().step_by((pairs.len() / VALUES_SAMPLED).max(1)) {
+        let value =
+            if geometry.big_endian { u16::from_be_bytes(*pair) } else { u16::from_le_bytes(*pair) };
+        highest = highest.max(value);
+        seen[usize::from(value / 64)] |= 1 << (value % 64);
+    }
+    let values = seen.iter().map(|word| word.count_ones()).sum::<u32>();
+    values <= PALETTE_VALUES && u32::from(highest) >= PALETTE_STEP * values
+}
+
+/// Codes `plain` with a pixel filter, whatever comes of it: for comparing codecs. `None` where the
+/// filter does not apply or gains nothing.
+#[must_use]
+pub fn encode_filtered(codec: Codec, plain: &[u8], geometry: Geometry) -> Option<Encoded> {
+    let bytes = match codec {
+        Codec::PixelMed => pixel::encode(plain, geometry, Effort::default().pixel_level),
+        Codec::PixelClassed => classed::encode(plain, geometry),
+        Codec::Stored | Codec::Zstd => None,
+    }?;
+    Some(Encoded { codec, bytes })
 }
 
 /// Decodes into exactly `plain_bytes` bytes, or fails; never allocates more.
@@ -165,12 +233,14 @@ pub fn decode_into(codec: Codec, coded: &[u8], plain: &mut [u8]) -> Result<()> {
         Codec::Stored => Err(Error::Codec { codec: 0, why: "it has another length" }),
         Codec::Zstd => zstandard::decompress(codec, coded, plain),
         Codec::PixelMed => pixel::decode(coded, plain),
+        Codec::PixelClassed => classed::decode(coded, plain),
     }
 }
 
 thread_local! {
-    /// What [`comes_back`] decodes into: memory that was used just before is quicker than new.
-    static DECODED: RefCell<Vec<u8>> = RefCell::default();
+    /// What [`comes_back`] decodes into: memory that was used just before is quicker than new. Taken
+    /// for the time of a call: a thread that waits for others may be given another chunk.
+    static DECODED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// Bytes that a thread keeps for [`comes_back`]: any chunk but a very long manifest.
@@ -179,14 +249,14 @@ const DECODED_KEPT_BYTES: usize = 2 << 20;
 /// Does `encoded` decode to `plain`?
 #[must_use]
 pub fn comes_back(encoded: &Encoded, plain: &[u8]) -> bool {
-    DECODED.with_borrow_mut(|decoded| {
-        decoded.resize(plain.len(), 0);
-        let done = decode_into(encoded.codec, encoded.payload(plain), decoded);
-        let same = done.is_ok() && decoded == plain;
-        decoded.truncate(DECODED_KEPT_BYTES);
-        decoded.shrink_to(DECODED_KEPT_BYTES);
-        same
-    })
+    let mut decoded = DECODED.take();
+    decoded.resize(plain.len(), 0);
+    let done = decode_into(encoded.codec, encoded.payload(plain), &mut decoded);
+    let same = done.is_ok() && decoded == plain;
+    decoded.truncate(DECODED_KEPT_BYTES);
+    decoded.shrink_to(DECODED_KEPT_BYTES);
+    DECODED.set(decoded);
+    same
 }
 
 #[cfg(test)]
@@ -241,7 +311,7 @@ mod tests {
         }
 
         #[test]
-        fn hostile_bytes_never_panic(id in 0u8..4, coded: Vec<u8>, length in 0usize..100_000) {
+        fn hostile_bytes_never_panic(id in 0u8..5, coded: Vec<u8>, length in 0usize..100_000) {
             if let Ok(codec) = Codec::from_id(id) {
                 let _ = decode(codec, &coded, length);
             }
@@ -271,7 +341,7 @@ mod tests {
         let geometry = Geometry { sample_bytes: 2, big_endian: false, left: 1, above: 256 };
         let filtered = encode(&plain, Content::Pixels(geometry), Effort::default());
         let plainly = encode(&plain, Content::Text, Effort::default());
-        assert_eq!(filtered.codec, Codec::PixelMed);
+        assert_eq!(filtered.codec, Codec::PixelClassed);
         assert!(filtered.bytes.len() * 2 < plainly.payload(&plain).len());
     }
 
@@ -279,7 +349,11 @@ mod tests {
     fn noise_is_stored() {
         let mut noise = vec![0; 100_000];
         blake3::Hasher::new().finalize_xof().fill(&mut noise);
-        for content in [Content::Text, Content::Dense] {
+        let wide = Geometry { sample_bytes: 2, big_endian: false, left: 1, above: 300 };
+        let narrow = Geometry { sample_bytes: 1, ..wide };
+        for content in
+            [Content::Text, Content::Dense, Content::Pixels(wide), Content::Pixels(narrow)]
+        {
             assert_eq!(encode(&noise, content, Effort::default()).codec, Codec::Stored);
         }
     }

@@ -7,6 +7,8 @@
 //! small ones of either sign are small numbers, and for 16 bit are parted into a plane of low and one
 //! of high bytes.
 
+#![allow(clippy::inline_always)] // also called from where more instructions are at hand
+
 #[cfg(target_arch = "x86_64")]
 mod wavefront;
 
@@ -102,7 +104,8 @@ pub(super) fn decode(coded: &[u8], plain: &mut [u8]) -> Result<()> {
     })
 }
 
-fn load_wide(plain: &[u8], big_endian: bool, samples: &mut Vec<u16>) {
+#[inline(always)]
+pub(super) fn load_wide(plain: &[u8], big_endian: bool, samples: &mut Vec<u16>) {
     let pairs = plain.as_chunks::<2>().0;
     samples.clear();
     if big_endian {
@@ -112,7 +115,8 @@ fn load_wide(plain: &[u8], big_endian: bool, samples: &mut Vec<u16>) {
     }
 }
 
-fn store_wide(samples: &[u16], big_endian: bool, plain: &mut [[u8; 2]]) {
+#[inline(always)]
+pub(super) fn store_wide(samples: &[u16], big_endian: bool, plain: &mut [[u8; 2]]) {
     let pairs = plain.iter_mut().zip(samples);
     if big_endian {
         pairs.for_each(|(pair, sample)| *pair = sample.to_be_bytes());
@@ -136,13 +140,14 @@ fn join(low: &[u8], high: &[u8], numbers: &mut Vec<u16>) {
 
 macro_rules! filter_for {
     ($module:ident, $sample:ty) => {
-        mod $module {
+        pub(super) mod $module {
             /// Residuals of `samples`, zigzagged.
             ///
             /// The first row is predicted from the left, the first value of every other row from
             /// above: a row does not depend on the end of the one before it, so that several can be
             /// restored at once.
-            pub(super) fn residuals(
+            #[inline(always)]
+            pub(in crate::codec) fn residuals(
                 samples: &[$sample],
                 left: usize,
                 above: usize,
@@ -175,7 +180,19 @@ macro_rules! filter_for {
             }
 
             /// Turns zigzagged residuals back into samples, in place.
-            pub(super) fn restore(samples: &mut [$sample], left: usize, above: usize) {
+            pub(in crate::codec) fn restore(samples: &mut [$sample], left: usize, above: usize) {
+                restore_by(samples, left, above, |north, rest| restore_rows(north, rest, left));
+            }
+
+            /// As [`restore`], with `rows` to restore some rows below the first slice at once if it
+            /// can, and say how many.
+            #[inline(always)]
+            pub(in crate::codec) fn restore_by(
+                samples: &mut [$sample],
+                left: usize,
+                above: usize,
+                mut several: impl FnMut(&[$sample], &mut [$sample]) -> usize,
+            ) {
                 for sample in samples.iter_mut() {
                     *sample = unzigzag(*sample);
                 }
@@ -187,7 +204,7 @@ macro_rules! filter_for {
                 while at < samples.len() {
                     let (done, rest) = samples.split_at_mut(at);
                     let north = &done[at - above..];
-                    let rows = restore_rows(&north[..above], rest, left);
+                    let rows = several(&north[..above], rest);
                     if rows > 0 {
                         at += rows * above;
                     } else {
@@ -200,7 +217,11 @@ macro_rules! filter_for {
 
             /// Restores some rows at once, if that can be; gives how many.
             #[cfg(target_arch = "x86_64")]
-            fn restore_rows(north: &[$sample], rest: &mut [$sample], left: usize) -> usize {
+            pub(in crate::codec) fn restore_rows(
+                north: &[$sample],
+                rest: &mut [$sample],
+                left: usize,
+            ) -> usize {
                 use super::wavefront::$module::{LANES, restore, width_min};
                 let Some(rows) = rest.get_mut(..LANES * north.len()) else { return 0 };
                 if north.len() < width_min(left) {
@@ -215,7 +236,11 @@ macro_rules! filter_for {
             }
 
             #[cfg(not(target_arch = "x86_64"))]
-            fn restore_rows(north: &[$sample], rest: &mut [$sample], left: usize) -> usize {
+            pub(in crate::codec) fn restore_rows(
+                north: &[$sample],
+                rest: &mut [$sample],
+                left: usize,
+            ) -> usize {
                 if left == 1 && north.len() >= 8 && rest.len() >= 4 * north.len() {
                     restore_four_rows(north, &mut rest[..4 * north.len()]);
                     return 4;
@@ -223,7 +248,11 @@ macro_rules! filter_for {
                 0
             }
 
-            pub(super) fn restore_row(north: &[$sample], row: &mut [$sample], left: usize) {
+            pub(in crate::codec) fn restore_row(
+                north: &[$sample],
+                row: &mut [$sample],
+                left: usize,
+            ) {
                 for i in 0..left.min(row.len()) {
                     row[i] = row[i].wrapping_add(north[i]);
                 }
@@ -231,7 +260,7 @@ macro_rules! filter_for {
             }
 
             /// What of a row is not restored yet: all from `from`, which is `left` at least.
-            pub(super) fn finish_row(
+            pub(in crate::codec) fn finish_row(
                 north: &[$sample],
                 row: &mut [$sample],
                 from: usize,

@@ -174,7 +174,7 @@ mod tests {
         }
 
         #[test]
-        fn hostile_blocks_never_panic(payload: Vec<u8>, codec in 0u8..3, plain in 0u32..3_000_000) {
+        fn hostile_blocks_never_panic(payload: Vec<u8>, codec in 0u8..4, plain in 0u32..3_000_000) {
             let _ = open_block(Codec::from_id(codec).unwrap(), &payload, plain);
         }
     }

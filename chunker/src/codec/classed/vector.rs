@@ -1,0 +1,44 @@
+//! What the core at hand is good for, asked at run time.
+//!
+//! The same code is compiled twice: for every core of its kind, and for those with AVX2, BMI and
+//! LZCNT (x86-64-v3), of which a tenth to a half more comes. What it computes is the same.
+
+#[cfg(test)]
+thread_local! {
+    /// Do as if the core could do no more than every one of its kind.
+    pub(super) static PLAIN: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// The token of what the core can do more.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn best() -> Option<pulp::x86::V3> {
+    #[cfg(test)]
+    if PLAIN.get() {
+        return None;
+    }
+    pulp::x86::V3::try_new()
+}
+
+/// Does `work`, compiled for what the core can. All that it calls has to be inlined to gain.
+#[inline(always)]
+pub(super) fn vectorized<T>(work: impl FnOnce() -> T) -> T {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(core) = best() {
+        return pulp::Simd::vectorize(core, work);
+    }
+    work()
+}
+
+/// Restores 16-bit samples in place of zigzag codes, with one neighbour a sample to the left.
+#[inline(always)]
+pub(super) fn restore(codes: &mut [u16], above: usize) {
+    use crate::codec::pixel::wide;
+    #[cfg(target_arch = "x86_64")]
+    if let Some(core) = best() {
+        return wide::restore_by(codes, 1, above, |north, rest| {
+            super::wavefront::restore_some(core, north, rest)
+        });
+    }
+    wide::restore(codes, 1, above);
+}
