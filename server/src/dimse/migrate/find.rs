@@ -61,9 +61,10 @@ pub(in crate::dimse) struct Contents {
     plain: BTreeSet<Wanted>,
 }
 
-/// Transfer syntaxes in which images are mostly kept where they are compressed, the more usual first:
-/// JPEG lossless and baseline, JPEG 2000, JPEG-LS, RLE, JPEG extended, HTJ2K, MPEG-4 (PS3.5 annex A.4).
-const USUAL_SYNTAXES: [&str; 13] = [
+/// Transfer syntaxes in which images are mostly kept where they are not plain, the more usual first: JPEG
+/// lossless and baseline, JPEG 2000, JPEG-LS, RLE, JPEG extended, HTJ2K, MPEG-4 (PS3.5 annex A.4); Explicit
+/// VR Big Endian (retired), deflated (annexes A.3, A.5).
+const USUAL_SYNTAXES: [&str; 15] = [
     "1.2.840.10008.1.2.4.70",
     "1.2.840.10008.1.2.4.90",
     "1.2.840.10008.1.2.4.50",
@@ -77,11 +78,13 @@ const USUAL_SYNTAXES: [&str; 13] = [
     "1.2.840.10008.1.2.4.203",
     "1.2.840.10008.1.2.4.102",
     "1.2.840.10008.1.2.4.103",
+    "1.2.840.10008.1.2.2",
+    "1.2.840.10008.1.2.1.99",
 ];
 
 impl Contents {
     /// Classes and syntaxes: the stored syntax of each class first, then the plain ones. Where nothing is
-    /// known of what is stored, the usual compressed ones follow, so that nothing has to be decoded to
+    /// known of what is stored, the usual ones follow, so that nothing has to be decoded to
     /// come, which some archives refuse to do.
     pub(in crate::dimse) fn kinds(&self) -> Vec<Wanted> {
         let known: BTreeSet<&str> = self.stored.iter().map(|kind| kind.class.as_str()).collect();
