@@ -29,6 +29,8 @@ pub(super) struct Pool {
 struct Line {
     /// Lent, being opened, and idle.
     open: usize,
+    /// Being opened: a receiver that serves one after the other does not answer while it has another.
+    opening: usize,
     idle: Vec<Warm>,
     /// Threads that wait for one.
     waiting: usize,
@@ -65,7 +67,11 @@ impl Pool {
         if let Some(warm) = self.place(settings, &key, wanted, patience)? {
             return Ok(Loan { pool: Arc::clone(self), key, warm: Some(warm), is_fresh: false });
         }
+        self.lines().entry(key.clone()).or_default().opening += 1;
         let opened = Scu::open(settings, peer, wanted, Vec::new());
+        if let Some(line) = self.lines().get_mut(&key) {
+            line.opening = line.opening.saturating_sub(1);
+        }
         let scu = opened.map_err(|why| {
             let mut lines = self.lines();
             let line = lines.entry(key.clone()).or_default();
@@ -190,12 +196,18 @@ impl Loan {
         self.pool.lines().get(&self.key).is_some_and(|line| line.waiting > 0)
     }
 
-    /// It is sound: whoever comes next may have it.
+    /// It is sound: whoever comes next may have it. It is released if somebody waits for the receiver to
+    /// accept another one: that receiver may be waiting for the end of this one.
     pub(super) fn give_back(mut self) {
         if let Some(mut warm) = self.warm.take() {
             warm.since = Instant::now();
             if let Some(line) = self.pool.lines().get_mut(&self.key) {
-                line.idle.push(warm);
+                if line.opening == 0 {
+                    line.idle.push(warm);
+                } else {
+                    line.open = line.open.saturating_sub(1);
+                    release(warm.scu);
+                }
             }
             self.pool.changed.notify_all();
         }
