@@ -104,7 +104,7 @@ fn codecs() {
     let folder = sets();
     let set = folder.path().join("set");
     let (stdout, json) = good(&["codec", set.to_str().unwrap(), "--runs", "1"]);
-    assert_eq!(json["coders"].as_array().unwrap().len(), 4, "{stdout}");
+    assert_eq!(json["coders"].as_array().unwrap().len(), 6, "{stdout}");
 }
 
 #[test]
