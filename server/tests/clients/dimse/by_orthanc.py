@@ -16,7 +16,6 @@ import requests
 
 from archive import Archive
 from compare import differences
-from corpus import EXPLICIT_BE
 from dimse.by_dcmtk import outbox, tool
 from dimse.by_pynetdicom import by_study, free_port, store
 from dimse.data import sendable
@@ -141,12 +140,7 @@ def asked_by_orthanc(section, orthanc, instances):
 def pulled_from_orthanc(section, binary, orthanc, instances, scratch):
     """`cairn pull`: C-FIND and C-GET against Orthanc."""
     there = orthanc.files()
-    # Orthanc 1.10 finds no presentation context for them, though it accepted one.
-    swapped = {each.study for each in instances if each.syntax == EXPLICIT_BE}
-    if swapped:
-        section.count("studies left out: Orthanc sends no big endian by C-GET", len(swapped))
-    studies = [study for study, _ in by_study(instances) if study not in swapped]
-    there = {each.sop: there[each.sop] for each in instances if each.sop in there and each.study in studies}
+    studies = [study for study, members in by_study(instances) if any(each.sop in there for each in members)]
     pulled = Archive(binary, scratch / "pulled")
     pulled.folder.mkdir()
     source = f"ORTHANC@127.0.0.1:{orthanc.port}"
