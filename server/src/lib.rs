@@ -21,6 +21,7 @@ mod interrupt;
 mod logging;
 mod metrics;
 mod output;
+mod peer;
 mod progress;
 
 use std::process::ExitCode;
