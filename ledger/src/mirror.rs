@@ -176,6 +176,11 @@ impl Mirror {
         Ok(if to > from { Update::Advanced { from, to } } else { Update::Unchanged })
     }
 
+    /// Who vouches for the log from now on: members of a federation come and go, and replace their keys.
+    pub fn set_quorum(&mut self, quorum: Quorum) {
+        self.quorum = quorum;
+    }
+
     /// Takes note of a checkpoint of this log that somebody else shows at `now`, a witness perhaps: it
     /// may be a fork, or later than what the log itself shows.
     pub fn heard_of(&mut self, shown: &SignedCheckpoint, now: u64) -> Result<()> {

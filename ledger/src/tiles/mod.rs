@@ -17,7 +17,7 @@ mod files;
 mod read;
 
 pub use files::TileWriter;
-pub(crate) use files::replace_file;
+pub(crate) use files::{read_head, replace_file};
 pub use read::TileReader;
 
 use crate::{Error, Result};
