@@ -14,6 +14,7 @@ mod dicomweb;
 mod dimse;
 mod dispatch;
 mod error;
+mod fetch;
 mod health;
 mod home;
 mod http;
@@ -23,6 +24,7 @@ mod metrics;
 mod output;
 mod peer;
 mod progress;
+mod sharing;
 
 use std::process::ExitCode;
 
