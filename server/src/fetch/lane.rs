@@ -113,8 +113,8 @@ fn stream(
         for bytes in packed.unpack().map_err(|malformed| Error::Peer(stream.wrong(malformed)))? {
             over = take(bytes)?;
         }
-        fetching.alive();
         take_in(fetching)?;
+        fetching.alive();
         if fetching.plan.is_over() || (fetching.interrupted)() {
             return Err(Error::Interrupted);
         }
