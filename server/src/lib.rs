@@ -23,6 +23,7 @@ mod metrics;
 mod output;
 mod peer;
 mod progress;
+mod sharing;
 
 use std::process::ExitCode;
 
