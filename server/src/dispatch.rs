@@ -10,7 +10,7 @@ use crate::dicomweb::{
     thumbnail, wado_uri,
 };
 use crate::http::{Answer, App, Ask, Problem, Route};
-use crate::{health, home};
+use crate::{health, home, peer};
 
 /// Lets the handler of a route answer.
 pub(crate) async fn dispatch(app: &Arc<App>, route: Route, ask: Ask) -> Answer {
@@ -33,6 +33,7 @@ pub(crate) async fn dispatch(app: &Arc<App>, route: Route, ask: Ask) -> Answer {
         Route::Rendered { scope, frames } => rendered::rendered(app, scope, frames, ask).await,
         Route::Thumbnail { scope, frames } => thumbnail::thumbnail(app, scope, frames, ask).await,
         Route::WadoUri => wado_uri::wado_uri(app, ask).await,
+        Route::Peer(route) => peer::answer(app, route, ask).await,
         // Answered before, for every resource alike.
         Route::Options { .. } => Err(Problem::internal("OPTIONS came through")),
     }

@@ -14,6 +14,7 @@ mod dicomweb;
 mod dimse;
 mod dispatch;
 mod error;
+mod fetch;
 mod health;
 mod home;
 mod http;

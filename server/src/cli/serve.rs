@@ -14,7 +14,7 @@ use crate::config::{LogWord, ServeSection};
 use crate::dimse::{self, Dimse, Ports};
 use crate::error::{Error, Result};
 use crate::http::app::Parts;
-use crate::http::{App, serve};
+use crate::http::{App, Door, serve};
 use crate::logging::{self, Style};
 use crate::metrics::Metrics;
 
@@ -173,7 +173,7 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
         runtime.spawn(dimse::serve(dimse, Ports { plain, tls }, signalled()))
     });
     let cannot = |source| Error::Listen { address: bound.to_string(), source };
-    runtime.block_on(serve(Arc::clone(&app), listener, signalled())).map_err(cannot)?;
+    runtime.block_on(serve(Arc::clone(&app), listener, Door::Web, signalled())).map_err(cannot)?;
     if let Some(associations) = associations {
         // An error is a panic of that task, which said so itself.
         let _ = runtime.block_on(associations);

@@ -1,7 +1,7 @@
 //! What every request shares.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use cairn_store::Store;
 use cairn_store::ingest::Ingest;
@@ -18,6 +18,7 @@ use crate::dicomweb::rendered::picture::ROOM_BYTES;
 use crate::dicomweb::room::Room;
 use crate::dicomweb::undecodable::Undecodable;
 use crate::metrics::Metrics;
+use crate::sharing::Site;
 
 /// One server: an archive, its settings and its figures.
 pub(crate) struct App {
@@ -53,6 +54,8 @@ pub(crate) struct App {
     pub(crate) bookmarks: Bookmarks,
     /// Frames that are read before they are asked for.
     pub(crate) prefetch: Prefetch,
+    /// What this server is to other sites, if it shares.
+    site: OnceLock<Arc<Site>>,
     draining: AtomicBool,
     jobs: Arc<Semaphore>,
     stores: Arc<Semaphore>,
@@ -101,8 +104,19 @@ impl App {
             room: Room::new(ROOM_BYTES),
             bookmarks: Bookmarks::default(),
             prefetch: Prefetch::default(),
+            site: OnceLock::new(),
             draining: AtomicBool::new(false),
         }
+    }
+
+    /// Makes it a site among others. The first one stays.
+    pub(crate) fn share_as(&self, site: Arc<Site>) {
+        let _ = self.site.set(site);
+    }
+
+    /// What it is to other sites, if it shares.
+    pub(crate) fn site(&self) -> Option<Arc<Site>> {
+        self.site.get().cloned()
     }
 
     /// The way in. Hold it no longer than a request.

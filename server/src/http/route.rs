@@ -7,6 +7,7 @@ use hyper::Method;
 use percent_encoding::percent_decode_str;
 
 use super::problem::Problem;
+use crate::peer::PeerRoute;
 
 /// Longest UID (PS3.5 §9.1).
 const UID_BYTES_MAX: usize = 64;
@@ -96,6 +97,8 @@ pub(crate) enum Route {
     Commitment {
         transaction: String,
     },
+    /// What another site asks, over a port of its own.
+    Peer(PeerRoute),
     /// OPTIONS: the methods that the resource takes.
     Options {
         allow: &'static str,
@@ -154,6 +157,7 @@ impl Route {
             Self::Frames { .. } => "frames",
             Self::Commit { .. } => "commit",
             Self::Commitment { .. } => "commitment",
+            Self::Peer(route) => route.label(),
             Self::Options { .. } => "options",
         }
     }

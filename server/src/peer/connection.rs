@@ -1,0 +1,222 @@
+//! Connections to another site, one request after the other.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::header::{CONTENT_LENGTH, HOST, HeaderValue};
+use hyper::{Method, Request, Response, Uri};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::Error;
+use super::keys::{Identity, shown_key};
+
+/// Time to connect, and for the handshake.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+/// Time for the head of an answer. What takes longer is streamed.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
+/// Time that an answer may stand still.
+pub(super) const IDLE_PATIENCE: Duration = Duration::from_secs(30);
+/// Longest refusal that is read.
+const REFUSAL_BYTES_MAX: usize = 4 << 10;
+/// Names are in the keys: no name is looked at, and none is sent.
+const NO_NAME: &str = "site.invalid";
+
+/// Another site at its address. Holds one connection that is free, if there is one.
+pub(super) struct Connection {
+    own: Identity,
+    url: String,
+    host: String,
+    port: u16,
+    /// The key that it has to show.
+    key: Option<[u8; 32]>,
+    free: Mutex<Option<Open>>,
+}
+
+struct Open {
+    sender: SendRequest<Full<Bytes>>,
+    key: [u8; 32],
+}
+
+/// An answer, the connection that it came over, and the key that was shown.
+pub(super) struct Answer {
+    pub(super) response: Response<Incoming>,
+    pub(super) key: [u8; 32],
+    open: Option<Open>,
+    home: Arc<Connection>,
+}
+
+impl Connection {
+    pub(super) fn new(own: &Identity, url: &str, key: Option<[u8; 32]>) -> Result<Self, Error> {
+        let fault = || Error::Url(url.chars().take(200).collect());
+        let parsed: Uri = url.parse().map_err(|_| fault())?;
+        let plain = matches!(parsed.path(), "" | "/") && parsed.query().is_none();
+        let authority = parsed.authority().ok_or_else(fault)?;
+        if parsed.scheme_str() != Some("https") || !plain || authority.as_str().contains('@') {
+            return Err(fault());
+        }
+        let host = authority.host().trim_matches(['[', ']']).to_owned();
+        let port = authority.port_u16().unwrap_or(443);
+        let url = url.trim_end_matches('/').to_owned();
+        Ok(Self { own: own.clone(), url, host, port, key, free: Mutex::default() })
+    }
+
+    /// The same site, over connections of its own.
+    pub(super) fn fork(&self) -> Self {
+        let Self { own, url, host, port, key, .. } = self;
+        let (own, url, host) = (own.clone(), url.clone(), host.clone());
+        Self { own, url, host, port: *port, key: *key, free: Mutex::default() }
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn unreachable(&self, why: impl ToString) -> Error {
+        Error::Unreachable { url: self.url.clone(), why: why.to_string() }
+    }
+
+    pub(super) fn wrong(&self, why: impl ToString) -> Error {
+        Error::Wrong { url: self.url.clone(), why: why.to_string() }
+    }
+
+    pub(super) fn broken(&self) -> Error {
+        self.unreachable("its answer broke off")
+    }
+
+    async fn open(&self) -> Result<Open, Error> {
+        let connecting = async {
+            let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
+            stream.set_nodelay(true)?;
+            let name = ServerName::try_from(NO_NAME).map_err(std::io::Error::other)?;
+            TlsConnector::from(Arc::clone(&self.own.client)).connect(name, stream).await
+        };
+        let stream = tokio::time::timeout(CONNECT_PATIENCE, connecting)
+            .await
+            .map_err(|_| self.unreachable("it does not answer in time"))?
+            .map_err(|error| self.unreachable(error))?;
+        let shown = shown_key(stream.get_ref().1.peer_certificates());
+        let key = shown.ok_or_else(|| self.wrong("it shows no key"))?;
+        // Before anything is asked.
+        if self.key.is_some_and(|expected| expected != key) {
+            return Err(Error::OtherKey { url: self.url.clone() });
+        }
+        let (sender, connection) =
+            handshake(TokioIo::new(stream)).await.map_err(|error| self.unreachable(error))?;
+        tokio::spawn(connection);
+        Ok(Open { sender, key })
+    }
+
+    fn take_free(&self) -> Option<Open> {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        free.take().filter(|open| !open.sender.is_closed() && open.sender.is_ready())
+    }
+
+    /// Asks; gives the answer, whatever its status.
+    pub(super) async fn ask(
+        self: &Arc<Self>,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Answer, Error> {
+        // A connection that was kept may be over; what it was asked then did not arrive, or does no
+        // harm twice.
+        if let Some(open) = self.take_free()
+            && let Ok(answer) = self.ask_over(open, method.clone(), path, body.clone()).await
+        {
+            return Ok(answer);
+        }
+        let open = self.open().await?;
+        self.ask_over(open, method, path, body).await
+    }
+
+    async fn ask_over(
+        self: &Arc<Self>,
+        mut open: Open,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Answer, Error> {
+        let length = body.len();
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, self.host.as_str())
+            .header(CONTENT_LENGTH, HeaderValue::from(length))
+            .body(Full::new(body))
+            .map_err(|error| self.wrong(error))?;
+        let asking = open.sender.send_request(request);
+        let response = tokio::time::timeout(ANSWER_PATIENCE, asking)
+            .await
+            .map_err(|_| self.unreachable("it does not answer in time"))?
+            .map_err(|error| self.unreachable(error))?;
+        Ok(Answer { response, key: open.key, open: Some(open), home: Arc::clone(self) })
+    }
+}
+
+impl Answer {
+    pub(super) fn status(&self) -> u16 {
+        self.response.status().as_u16()
+    }
+
+    /// The next bytes; `None` at the end.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        loop {
+            let frame = tokio::time::timeout(IDLE_PATIENCE, self.response.frame());
+            let frame = frame.await.map_err(|_| self.home.unreachable("it stands still"))?;
+            let Some(frame) = frame else {
+                self.give_back();
+                return Ok(None);
+            };
+            let frame = frame.map_err(|error| self.home.unreachable(error))?;
+            if let Ok(bytes) = frame.into_data()
+                && !bytes.is_empty()
+            {
+                return Ok(Some(bytes));
+            }
+        }
+    }
+
+    /// All of it.
+    pub(super) async fn whole(mut self, bytes_max: usize) -> Result<Bytes, Error> {
+        let mut all = Vec::new();
+        while let Some(bytes) = self.next().await? {
+            if all.len() + bytes.len() > bytes_max {
+                return Err(self.home.wrong("its answer is too long"));
+            }
+            all.extend_from_slice(&bytes);
+        }
+        Ok(all.into())
+    }
+
+    /// Refuses every status but 200 and 204.
+    pub(super) async fn good(self) -> Result<Self, Error> {
+        let status = self.status();
+        if matches!(status, 200 | 204) {
+            return Ok(self);
+        }
+        Err(self.refusal().await)
+    }
+
+    /// What a refusal says.
+    pub(super) async fn refusal(self) -> Error {
+        let (url, status) = (self.home.url.clone(), self.status());
+        let text = self.whole(REFUSAL_BYTES_MAX).await.unwrap_or_default();
+        let said = serde_json::from_slice::<serde_json::Value>(&text);
+        let said = said.ok().and_then(|said| Some(said.get("detail")?.as_str()?.to_owned()));
+        let plain = |c: &char| !c.is_control();
+        let why = said.unwrap_or_else(|| format!("status {status}"));
+        Error::Refused { url, status, why: why.chars().filter(plain).take(300).collect() }
+    }
+
+    fn give_back(&mut self) {
+        let mut free = self.home.free.lock().unwrap_or_else(PoisonError::into_inner);
+        *free = self.open.take();
+    }
+}
