@@ -57,7 +57,8 @@ impl SharingSection {
             }
         }
         if self.stale_seconds < 2 * self.sync_seconds {
-            let why = "it has to be at least twice sync_seconds, or a healthy site is taken for stale";
+            let why =
+                "it has to be at least twice sync_seconds, or a healthy site is taken for stale";
             return Err(fault("sharing.stale_seconds", why.into()));
         }
         if !self.name.is_empty() && !cairn_ledger::note::is_key_name(&self.name) {

@@ -75,7 +75,9 @@ impl Site {
         // One whose entry failed is settled at the next start; its version is free until then.
         for stale in editions.extract_if(.., |edition| edition.sequence.is_none()) {
             let is_logged = self.with_state(|state| {
-                state.study(&StudyId(stale.study)).is_some_and(|known| known.version >= stale.version)
+                state
+                    .study(&StudyId(stale.study))
+                    .is_some_and(|known| known.version >= stale.version)
             });
             if !is_logged {
                 catalog.editions().drop_edition(&stale.study, stale.version)?;
@@ -98,10 +100,8 @@ pub(crate) fn settle_editions(site: &Site, catalog: &dyn Catalog) -> Result<()> 
     if due.is_empty() {
         return Ok(());
     }
-    let mut wanted: BTreeMap<[u8; 32], &Edition> = due
-        .iter()
-        .map(|edition| (opening_of(edition).commitment().0, edition))
-        .collect();
+    let mut wanted: BTreeMap<[u8; 32], &Edition> =
+        due.iter().map(|edition| (opening_of(edition).commitment().0, edition)).collect();
     let reader = site.log().reader();
     let mut found = Vec::new();
     reader.for_each(0..reader.size(), &mut |sequence, bytes| {
@@ -110,7 +110,8 @@ pub(crate) fn settle_editions(site: &Site, catalog: &dyn Catalog) -> Result<()> 
             Body::Supersede(supersede) => supersede.commitment,
             _ => return Ok(()),
         };
-        found.extend(wanted.remove(&Commitment::as_bytes(&commitment)[..]).map(|it| (it, sequence)));
+        found
+            .extend(wanted.remove(&Commitment::as_bytes(&commitment)[..]).map(|it| (it, sequence)));
         Ok(())
     })?;
     for (edition, sequence) in &found {
@@ -119,6 +120,10 @@ pub(crate) fn settle_editions(site: &Site, catalog: &dyn Catalog) -> Result<()> 
     for edition in wanted.values() {
         catalog.editions().drop_edition(&edition.study, edition.version)?;
     }
-    tracing::info!(found = found.len(), dropped = wanted.len(), "editions were matched with the ledger");
+    tracing::info!(
+        found = found.len(),
+        dropped = wanted.len(),
+        "editions were matched with the ledger"
+    );
     Ok(())
 }

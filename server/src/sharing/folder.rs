@@ -9,13 +9,14 @@
 //! | `witness/` | the last checkpoint of each log that was cosigned |
 //! | `mirrors/<site id>/` | logs of others |
 //! | `peers/<site id>.toml` | who they are and where |
+//! | `fetching/<study>-<version>/` | what came of studies that are not whole yet |
 //! | `behind` | others have seen more of the own log than is here |
 
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use cairn_ledger::checkpoint::SignedCheckpoint;
-use cairn_ledger::id::SiteId;
+use cairn_ledger::id::{SiteId, StudyId};
 use cairn_ledger::keys::SiteSecret;
 use cairn_ledger::tiles::HEAD;
 use cairn_store::disk::{Disk, OsDisk, create_directories};
@@ -64,6 +65,10 @@ impl Folder {
 
     pub(super) fn peer(&self, site: &SiteId) -> PathBuf {
         self.0.join("peers").join(format!("{site}.toml"))
+    }
+
+    pub(super) fn stage(&self, study: &StudyId, version: u64) -> PathBuf {
+        self.0.join("fetching").join(format!("{study}-{version}"))
     }
 
     pub(super) fn behind(&self) -> PathBuf {
@@ -118,8 +123,7 @@ impl Folder {
     /// retired one with this number.
     pub(super) fn finish_rotation(&self, number: usize) -> Result<()> {
         make_private(&self.0.join("retired"))?;
-        let steps =
-            [(self.key(), self.retired_key(number)), (self.next_key(), self.key())];
+        let steps = [(self.key(), self.retired_key(number)), (self.next_key(), self.key())];
         for (from, to) in steps {
             OsDisk.rename(&from, &to).map_err(Error::io("rename", &from))?;
         }

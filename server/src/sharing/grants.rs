@@ -224,7 +224,11 @@ impl Site {
     }
 
     /// Revokes what is meant; counts at once here, and elsewhere as soon as it is mirrored.
-    pub(super) fn revoke(&self, catalog: Option<&dyn Catalog>, revoke: &Revoke) -> Result<Vec<u64>> {
+    pub(super) fn revoke(
+        &self,
+        catalog: Option<&dyn Catalog>,
+        revoke: &Revoke,
+    ) -> Result<Vec<u64>> {
         let reason = words::revoke_reason(&revoke.reason)?;
         let grants = match (revoke.grant, &revoke.study_uid) {
             (Some(grant), _) => vec![grant],

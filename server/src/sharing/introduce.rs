@@ -93,9 +93,8 @@ impl Site {
         if shown != compared {
             return Err(Fault::OtherFingerprint { shown: shown.to_string() }.into());
         }
-        let taken = |peering: &Arc<Peering>| {
-            peering.site != met.site && peering.record().name == met.name
-        };
+        let taken =
+            |peering: &Arc<Peering>| peering.site != met.site && peering.record().name == met.name;
         if met.name == self.name() || self.peerings().iter().any(taken) {
             return Err(Fault::NameTaken(met.name).into());
         }

@@ -52,6 +52,37 @@ impl Keys {
     }
 }
 
+/// Keys and those after them. None goes before the process ends, so what was lent of them stays good;
+/// there are as many as rotations.
+pub(super) struct Succession {
+    keys: Keys,
+    next: OnceLock<Box<Succession>>,
+}
+
+impl Succession {
+    pub(super) fn new(keys: Keys) -> Self {
+        Self { keys, next: OnceLock::new() }
+    }
+
+    fn last(&self) -> &Self {
+        let mut last = self;
+        while let Some(next) = last.next.get() {
+            last = next;
+        }
+        last
+    }
+
+    /// Those in force.
+    pub(super) fn keys(&self) -> &Keys {
+        &self.last().keys
+    }
+
+    /// Puts others in their place. One rotation at a time.
+    pub(super) fn succeed(&self, keys: Keys) {
+        let _ = self.last().next.set(Box::new(Self::new(keys)));
+    }
+}
+
 /// Opens the log of this origin, with the secret that it knows: a crash may have left a rotation half
 /// done. Begins it if there is none.
 pub(super) fn open_log(folder: &Folder, origin: &str) -> Result<(SiteLog, Keys)> {

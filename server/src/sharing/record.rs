@@ -16,7 +16,8 @@ use crate::error::{Error, Result};
 /// Longest file that is read.
 const FILE_BYTES_MAX: u64 = 64 << 10;
 
-const HEAD: &str = "# A site whose fingerprint was compared. Keys follow its ledger by themselves.\n";
+const HEAD: &str =
+    "# A site whose fingerprint was compared. Keys follow its ledger by themselves.\n";
 
 /// See the [module](self).
 #[derive(Debug, Clone, PartialEq, Eq)]

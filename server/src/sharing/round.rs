@@ -102,7 +102,8 @@ async fn steps(site: &Arc<Site>, peering: &Arc<Peering>) -> Result<Update> {
         client = site.client(&peering.site)?;
         submitted = submit(site, peering, &client).await;
     }
-    if let Err(Error::Peer(peer::Error::Unreachable { .. } | peer::Error::OtherKey { .. })) = submitted
+    if let Err(Error::Peer(peer::Error::Unreachable { .. } | peer::Error::OtherKey { .. })) =
+        submitted
     {
         return Err(submitted.err().unwrap_or(Fault::UnknownSite(peering.site.to_string()).into()));
     }
@@ -132,7 +133,8 @@ async fn submit(site: &Arc<Site>, peering: &Arc<Peering>, client: &Client) -> Re
             // Whoever is lying or mistaken says so as well: what is shown below counts, not this.
             Cosigned::Conflict { size: seen } if seen > size => {
                 let url = peering.record().url;
-                let why = format!("it says that it has cosigned {seen} entries, and here are {size}");
+                let why =
+                    format!("it says that it has cosigned {seen} entries, and here are {size}");
                 return Err(peer::Error::Wrong { url, why }.into());
             }
             Cosigned::Conflict { size } => old = size,
@@ -240,7 +242,10 @@ impl Site {
                     tracing::error!(peer = record.name, %finding, "A LEDGER WAS CAUGHT: it is not used");
                 }
                 (Some(_), None) => {
-                    tracing::info!(peer = record.name, "what was found against a ledger is refuted");
+                    tracing::info!(
+                        peer = record.name,
+                        "what was found against a ledger is refuted"
+                    );
                 }
                 _ => {}
             }
@@ -275,7 +280,8 @@ impl Site {
             return Ok(()); // anybody could write that
         }
         if seen.size > reader.size() {
-            let why = format!("{name} has {} entries of it, and here are {}", seen.size, reader.size());
+            let why =
+                format!("{name} has {} entries of it, and here are {}", seen.size, reader.size());
             return Err(self.stop_own_log(why));
         }
         if reader.root_at(seen.size)? != seen.root {

@@ -20,7 +20,7 @@ use cairn_store::catalog::editions::Edition;
 use tokio::sync::Notify;
 
 use super::folder::{Folder, remove, replace};
-use super::keys::{Keys, open_log};
+use super::keys::{Keys, Succession, open_log};
 use super::peering::Peering;
 use super::publish::Collected;
 use super::record::Record;
@@ -37,7 +37,7 @@ pub(crate) struct Site {
     id: SiteId,
     name: String,
     pub(super) log: SiteLog,
-    pub(super) keys: RwLock<Arc<Keys>>,
+    pub(super) succession: Succession,
     peers: RwLock<BTreeMap<SiteId, Arc<Peering>>>,
     pub(super) views: RwLock<BTreeMap<SiteId, View>>,
     /// The own head on its way to be published.
@@ -106,7 +106,7 @@ impl Site {
             id: log.site(),
             name: origin.to_owned(),
             log,
-            keys: RwLock::new(Arc::new(keys)),
+            succession: Succession::new(keys),
             peers: RwLock::default(),
             views: RwLock::default(),
             collected: Mutex::new(collected),
@@ -173,8 +173,8 @@ impl Site {
     }
 
     /// Its secret in force.
-    pub(crate) fn secret(&self) -> SiteSecret {
-        self.keys().secret.clone()
+    pub(crate) fn secret(&self) -> &SiteSecret {
+        &self.keys().secret
     }
 
     /// What it shows of itself in TLS. Another after [`Site::keys_changed`].
@@ -187,13 +187,13 @@ impl Site {
         self.keys_changed.notified().await;
     }
 
-    /// Lends the witness.
-    pub(crate) fn with_witness<T>(&self, job: impl FnOnce(&Witness) -> T) -> T {
-        job(&self.keys().witness)
+    /// Cosigns checkpoints of others.
+    pub(crate) fn witness(&self) -> &Witness {
+        &self.keys().witness
     }
 
-    pub(super) fn keys(&self) -> Arc<Keys> {
-        Arc::clone(&read(&self.keys))
+    pub(super) fn keys(&self) -> &Keys {
+        self.succession.keys()
     }
 
     /// What two people read to each other.
@@ -380,6 +380,11 @@ impl Site {
             keys.push(record.witness()?);
         }
         Ok(Quorum::among(self.settings.witnesses, keys))
+    }
+
+    /// Where what came of a study is kept until all of it is here.
+    pub(crate) fn stage(&self, study: &StudyId, version: u64) -> std::path::PathBuf {
+        self.folder.stage(study, version)
     }
 
     /// A version of a study that this site has registered.
