@@ -17,6 +17,8 @@ use crate::http::app::Parts;
 use crate::http::{App, Door, serve};
 use crate::logging::{self, Style};
 use crate::metrics::Metrics;
+use crate::sharing::control::Host;
+use crate::sharing::{self, Site};
 
 /// Threads beside those that the bounds count: compression, look-ups of the runtime.
 const THREADS_MORE: usize = 24;
@@ -85,6 +87,16 @@ between []
   [[dimse.rules]]      who may do what; each with calling, network, tls, user, allow, deny, destinations, \
 associations_max
 
+Settings in [sharing], or as CAIRN_SHARING__KEY; other sites are added by `cairn peers`:
+  listen               address and port for other sites, or none; TLS, each side by its key [none]
+  name                 begin this site's ledger under this name, if there is none
+  url                  where other sites reach this one, to be told to their people
+  sync_seconds         how often other sites are asked for news [30]
+  stale_seconds        what is known of a site's ledger is not used when it is older than this [900]
+  witnesses            sites that have to vouch for a ledger's latest state; 0 for none [1]
+
+Commands reach the server by the socket cairn.sock in the data directory, which is for its owner alone.
+
 Certificates, users and keys of tokens are read again when their files change.
 
 Rules in [[routes]] of cairn.toml forward what comes in; `cairn routes` shows them and what they owe.
@@ -112,6 +124,9 @@ pub(crate) struct ServeArgs {
     /// URL under which clients reach the server
     #[arg(long, value_name = "URL")]
     base_url: Option<String>,
+    /// Address and port for other sites, or none [default: none]
+    #[arg(long, env = "CAIRN_PEER", value_name = "ADDRESS:PORT")]
+    peer: Option<String>,
 }
 
 pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
@@ -120,8 +135,10 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
     config.serve.base_url = args.base_url.clone().unwrap_or(config.serve.base_url);
     config.dimse.listen = args.dimse.clone().unwrap_or(config.dimse.listen);
     config.dimse.ae = args.ae.clone().unwrap_or(config.dimse.ae);
+    config.sharing.listen = args.peer.clone().unwrap_or(config.sharing.listen);
     config.serve.check()?;
     config.dimse.check()?;
+    let sharing = config.sharing.settings()?;
     let section = config.serve.clone();
     let (address, limits) = (section.address()?, section.limits());
     logging::start(Style {
@@ -154,6 +171,7 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
     let ingest = store.ingest(ingest)?;
     let app = Arc::new(App::new(store, ingest, metrics, parts(&section, bounds)?));
     runtime.spawn(record(Arc::clone(&app)));
+    let sites = share(session, &runtime, &app, &sharing)?;
     // Before anybody is told that it listens: who then asks it to end shall see it end well. Not before
     // the journal was replayed, which may take long and loses nothing by a kill.
     crate::interrupt::listen();
@@ -178,12 +196,60 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
         // An error is a panic of that task, which said so itself.
         let _ = runtime.block_on(associations);
     }
+    drop(sites);
     let ingest = app.close_ingest();
     // Threads of requests that were dropped find their client gone.
     runtime.shutdown_timeout(LET_GO);
     end(ingest)?;
     session.output.note("cairn: ended");
     Ok(Exit::Good)
+}
+
+/// What ends when it is dropped: talking to other sites, and to commands.
+struct Sites(Vec<tokio::task::JoinHandle<()>>);
+
+impl Drop for Sites {
+    fn drop(&mut self) {
+        self.0.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+}
+
+/// Opens the ledger if there is one, keeps in touch with other sites, and listens to commands.
+fn share(
+    session: &Session,
+    runtime: &tokio::runtime::Runtime,
+    app: &Arc<App>,
+    settings: &sharing::Settings,
+) -> Result<Sites> {
+    let site = Site::open(&session.data, settings)?;
+    let (handle, metrics) = (runtime.handle().clone(), Arc::clone(&app.metrics));
+    let begun = {
+        let app = Arc::clone(app);
+        move |site: Arc<Site>| {
+            app.share_as(Arc::clone(&site));
+            handle.spawn(sharing::keep_in_touch(site, Arc::clone(&metrics)));
+        }
+    };
+    let mut tasks = Vec::new();
+    match &site {
+        Some(site) => {
+            sharing::settle_editions(site, app.store.catalog())?;
+            begun(Arc::clone(site));
+            // HERE: the listener for other sites, at `settings.listen`, with `site.identity()`; another
+            // certificate after `site.keys_changed()`.
+        }
+        None if settings.listen.is_some() => {
+            let why = "there is no ledger; set name, or run: cairn ledger join NAME";
+            return Err(Error::Config { place: "sharing.listen".into(), why: why.into() });
+        }
+        None => {}
+    }
+    let host = Host::new(&session.data, settings, Some(Arc::clone(app)), site, begun);
+    let guard = runtime.enter();
+    let listening = sharing::control::listen(Arc::new(host), &session.data)?;
+    drop(guard);
+    tasks.push(runtime.spawn(listening));
+    Ok(Sites(tasks))
 }
 
 pub(super) async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
