@@ -10,10 +10,15 @@ use crate::dicomweb::{
     thumbnail, wado_uri,
 };
 use crate::http::{Answer, App, Ask, Problem, Route};
-use crate::{health, home, peer};
+use crate::{fetch, health, home, peer};
 
 /// Lets the handler of a route answer.
 pub(crate) async fn dispatch(app: &Arc<App>, route: Route, ask: Ask) -> Answer {
+    let wado = || if route == Route::WadoUri { ask.query.get("studyUID") } else { None };
+    if let Some(study) = route.reads().or_else(wado) {
+        // If it is not here and another site has granted it, it is in a moment.
+        fetch::on_demand(app, study).await;
+    }
     match route {
         Route::Home => home::home(app, &ask).await,
         Route::Metrics => health::metrics(app).await,

@@ -92,6 +92,9 @@ pub(crate) enum Error {
     /// Another site does not do what it was asked.
     #[error(transparent)]
     Peer(#[from] crate::peer::Error),
+    /// A study of another site did not come.
+    #[error(transparent)]
+    Fetch(#[from] crate::fetch::Error),
     /// The server on this archive could not do what was asked of it.
     #[error("{why}")]
     Answered {

@@ -25,6 +25,15 @@ impl Session {
         read(self.ask_with(request, &mut |_: Value| Ok(()))?)
     }
 
+    /// Has a request answered that tells how far it is.
+    pub(super) fn ask_told<E: DeserializeOwned, T: DeserializeOwned>(
+        &self,
+        request: Request,
+        each: &mut dyn FnMut(E) -> Result<()>,
+    ) -> Result<T> {
+        read(self.ask_with(request, &mut |event| each(read(event)?))?)
+    }
+
     /// Has a request answered that gives one thing after the other.
     pub(super) fn ask_each<T: DeserializeOwned>(
         &self,
@@ -72,7 +81,6 @@ impl Session {
         let site = Site::open(&self.data, settings)?;
         if let (Some(site), Some(app)) = (&site, &app) {
             settle_editions(site, app.store.catalog())?;
-            app.share_as(Arc::clone(site));
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -80,6 +88,9 @@ impl Session {
             .enable_all()
             .build()
             .map_err(Error::io("start threads for", &self.data))?;
+        if let (Some(site), Some(app)) = (&site, &app) {
+            app.share_as(Arc::clone(site), runtime.handle().clone());
+        }
         if let Some(site) = site.as_ref().filter(|_| request.adds()) {
             // Is this the ledger that others have seen? And have they new keys, or revoked something?
             runtime.block_on(site.sync_all());

@@ -4,6 +4,7 @@ mod asking;
 mod demo;
 mod echo;
 mod export;
+mod fetch;
 mod grants;
 mod import;
 mod ledger;
@@ -102,6 +103,7 @@ enum Command {
     Send(send::SendArgs),
     Routes(routes::RoutesArgs),
     Share(share::ShareArgs),
+    Fetch(fetch::FetchArgs),
     Revoke(revoke::RevokeArgs),
     Grants(grants::GrantsArgs),
     Peers(peers::PeersArgs),
@@ -175,6 +177,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Exit> {
         Command::Send(args) => send::run(&session, args),
         Command::Routes(args) => routes::run(&session, args),
         Command::Share(args) => share::run(&session, args),
+        Command::Fetch(args) => fetch::run(&session, args),
         Command::Revoke(args) => revoke::run(&session, args),
         Command::Grants(args) => grants::run(&session, args),
         Command::Peers(args) => peers::run(&session, args),

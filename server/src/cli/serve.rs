@@ -1,7 +1,7 @@
 //! `cairn serve`: the archive over HTTP.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cairn_store::ingest::{Ingest, Observer};
@@ -13,6 +13,7 @@ use super::{Exit, Session};
 use crate::config::{LogWord, ServeSection};
 use crate::dimse::{self, Dimse, Ports};
 use crate::error::{Error, Result};
+use crate::fetch;
 use crate::http::app::Parts;
 use crate::http::{App, Door, serve};
 use crate::logging::{self, Style};
@@ -223,11 +224,24 @@ fn share(
 ) -> Result<Sites> {
     let site = Site::open(&session.data, settings)?;
     let (handle, metrics) = (runtime.handle().clone(), Arc::clone(&app.metrics));
+    // Taken before a ledger is begun, so that who began it can be told where it is reached.
+    let port = settings.listen.map(|address| runtime.block_on(listen(address))).transpose()?;
+    if let Some((_, bound)) = &port {
+        session.output.note(&format!("cairn: other sites on https://{bound}"));
+        tracing::info!(address = %bound, "listening for other sites");
+    }
+    let port = Mutex::new(port.map(|(listener, _)| listener));
     let begun = {
         let app = Arc::clone(app);
         move |site: Arc<Site>| {
-            app.share_as(Arc::clone(&site));
-            handle.spawn(sharing::keep_in_touch(site, Arc::clone(&metrics)));
+            app.share_as(Arc::clone(&site), handle.clone());
+            handle.spawn(sharing::keep_in_touch(Arc::clone(&site), Arc::clone(&metrics)));
+            handle.spawn(fetch::keep_receipts(Arc::clone(&app)));
+            let listener = port.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(listener) = listener {
+                let door = Door::Sites(site);
+                handle.spawn(serve(Arc::clone(&app), listener, door, signalled()));
+            }
         }
     };
     let mut tasks = Vec::new();
@@ -235,12 +249,9 @@ fn share(
         Some(site) => {
             sharing::settle_editions(site, app.store.catalog())?;
             begun(Arc::clone(site));
-            // HERE: the listener for other sites, at `settings.listen`, with `site.identity()`; another
-            // certificate after `site.keys_changed()`.
         }
         None if settings.listen.is_some() => {
-            let why = "there is no ledger; set name, or run: cairn ledger join NAME";
-            return Err(Error::Config { place: "sharing.listen".into(), why: why.into() });
+            session.output.note("cairn: there is no ledger yet; run: cairn ledger join NAME");
         }
         None => {}
     }

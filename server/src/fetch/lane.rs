@@ -66,9 +66,9 @@ fn work(fetching: &Arc<Fetching>, client: &Client, left: &mut Option<Job>) -> Re
                 let instance = range.start;
                 fetching.plan.manifest(instance, manifest(fetching, instance, &bytes)?);
                 range.start += 1;
-                Ok(range.is_empty())
+                Ok(range.start >= range.end)
             })?;
-            if !range.is_empty() {
+            if range.start < range.end {
                 return Err(Error::Lie("it sent fewer manifests than it has"));
             }
         }
@@ -113,8 +113,8 @@ fn stream(
         for bytes in packed.unpack().map_err(|malformed| Error::Peer(stream.wrong(malformed)))? {
             over = take(bytes)?;
         }
-        fetching.alive();
         take_in(fetching)?;
+        fetching.alive();
         if fetching.plan.is_over() || (fetching.interrupted)() {
             return Err(Error::Interrupted);
         }
@@ -173,6 +173,7 @@ fn take_in_one(fetching: &Arc<Fetching>, complete: Complete) -> Result<(), Error
     let Complete { instance, manifest, staged } = complete;
     let expected = fetching.instance(instance)?;
     let ingest = fetching.app.ingest().map_err(|_| Error::Interrupted)?;
+    let dataset_bytes = expected.leaf.dataset_bytes;
     let chunks: Vec<ChunkId> = staged.keys().copied().collect();
     let mut reader = Instance::new(manifest, staged, fetching.app.store.reader());
     let (bytes, arrival) = (reader.bytes(), reader.arrival());
@@ -194,10 +195,10 @@ fn take_in_one(fetching: &Arc<Fetching>, complete: Complete) -> Result<(), Error
             Ok(_) => told.plan.release(chunks.into_iter()),
             Err(error) => told.not_taken(&error.to_string()),
         }
-        told.answered();
+        told.answered(dataset_bytes);
     });
     if let Err(error) = taken {
-        fetching.answered();
+        fetching.answered(0);
         return match error {
             // The only source is this one: a chunk that changed, or a data set with another hash.
             cairn_store::Error::Source(fault)

@@ -9,7 +9,10 @@
 //! fetch that broke goes on where it was.
 
 mod assemble;
+mod choose;
+mod demand;
 mod error;
+mod granted;
 mod lane;
 mod lineage;
 mod plan;
@@ -26,12 +29,14 @@ use cairn_ledger::entry::Purpose;
 use cairn_ledger::id::{Link, SiteId};
 use cairn_ledger::opening::Opening;
 use cairn_store::catalog::editions::{FetchState, Fetched as FetchedRow};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
+pub(crate) use self::choose::Wish;
+pub(crate) use self::demand::{Demands, keep_receipts, on_demand, on_wish};
 pub(crate) use self::error::Error;
+pub(crate) use self::granted::Granted;
 use self::plan::Plan;
-pub(crate) use self::receipt::retry as retry_receipts;
 use self::stage::Stage;
 use crate::http::App;
 use crate::peer::wire::record::{Expected, InstanceRecord, StudyRecord};
@@ -75,18 +80,22 @@ impl Default for Options {
 }
 
 /// How far it is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Progress {
     /// Instances of the study.
     pub(crate) instances: u64,
     /// Of which are here.
-    pub(crate) here: u64,
+    pub(crate) instances_here: u64,
+    /// Length of the study's data sets.
+    pub(crate) bytes: u64,
+    /// Of those that are here.
+    pub(crate) bytes_here: u64,
     /// Bytes that came over the network.
     pub(crate) bytes_moved: u64,
 }
 
 /// What came of it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Fetched {
     /// Study Instance UID.
     pub(crate) study_uid: String,
@@ -135,6 +144,7 @@ struct Fetching {
 struct Answers {
     waiting: u64,
     taken: u64,
+    taken_bytes: u64,
     refused: Option<(u64, String)>,
     first: Option<Duration>,
     alive: Instant,
@@ -166,10 +176,12 @@ impl Fetching {
         self.answers().waiting += 1;
     }
 
-    fn answered(&self) {
+    /// About an instance with a data set so long.
+    fn answered(&self, bytes: u64) {
         let mut answers = self.answers();
         answers.waiting -= 1;
         answers.taken += 1;
+        answers.taken_bytes += bytes;
         answers.first.get_or_insert(self.begun.elapsed());
         drop(answers);
         self.changed.notify_all();
@@ -203,6 +215,9 @@ pub(crate) fn run(
     tell: &(dyn Fn(Progress) + Sync),
 ) -> Result<Fetched, Error> {
     let begun = Instant::now();
+    let Subject { study, version, .. } = order.subject;
+    let claim = app.demands.claim((order.owner, study, version));
+    let _claim = claim.ok_or(Error::UnderWay)?;
     let client = site.client(&order.owner).map_err(|error| Error::NoGrant(error.to_string()))?;
     let record = record(site, &client, order, options)?;
     let held_instances = held_instances(app, &record)?;
@@ -227,6 +242,9 @@ pub(crate) fn run(
     let instances = held_instances.len() as u64;
     let bytes = record.instances().map(|(_, instance)| instance.leaf.dataset_bytes).sum();
     let instances_held = instances - todo.len() as u64;
+    let lengths = record.instances().map(|(_, instance)| instance.leaf.dataset_bytes);
+    let held_lengths = lengths.zip(&held_instances).filter(|(_, held)| **held);
+    let bytes_held: u64 = held_lengths.map(|(bytes, _)| bytes).sum();
     let fetching = Arc::new(Fetching {
         app: Arc::clone(app),
         runtime: Handle::current(),
@@ -242,16 +260,22 @@ pub(crate) fn run(
         answers: Mutex::new(Answers {
             waiting: 0,
             taken: 0,
+            taken_bytes: 0,
             refused: None,
             first: None,
             alive: Instant::now(),
         }),
         changed: Condvar::new(),
     });
-    let progress = |fetching: &Fetching| Progress {
-        instances,
-        here: instances_held + fetching.answers().taken,
-        bytes_moved: fetching.moved.load(Ordering::Relaxed),
+    let progress = |fetching: &Fetching| {
+        let answers = fetching.answers();
+        Progress {
+            instances,
+            instances_here: instances_held + answers.taken,
+            bytes,
+            bytes_here: bytes_held + answers.taken_bytes,
+            bytes_moved: fetching.moved.load(Ordering::Relaxed),
+        }
     };
     lanes(&fetching, &client, options.lanes, &|fetching| tell(progress(fetching)));
     fetching.wait_for_answers();
@@ -339,6 +363,17 @@ fn lanes(fetching: &Arc<Fetching>, client: &Client, lanes: usize, tell: &dyn Fn(
     });
 }
 
+/// What the record has to be.
+fn expected(site: &Site, order: &Order) -> Result<Expected, Error> {
+    let signer = site.with_federation(|federation| {
+        let owner = federation.member(&order.owner)?;
+        owner.state.keys().map(|keys| keys.sign)
+    });
+    let signer = signer.ok_or_else(|| Error::NoGrant("the owner's log is not known".into()))?;
+    let Subject { study, version, .. } = order.subject;
+    Ok(Expected { owner: order.owner, signer, study, version, root: order.opening.root })
+}
+
 /// The record of what is to be fetched, once the owner is there: proven against its commitment.
 fn record(
     site: &Site,
@@ -346,14 +381,7 @@ fn record(
     order: &Order,
     options: &Options,
 ) -> Result<StudyRecord, Error> {
-    let signer = site.with_federation(|federation| {
-        let owner = federation.member(&order.owner)?;
-        owner.state.keys().map(|keys| keys.sign)
-    });
-    let signer = signer.ok_or_else(|| Error::NoGrant("the owner's log is not known".into()))?;
-    let Subject { study, version, .. } = order.subject;
-    let root = order.opening.root;
-    let expected = Expected { owner: order.owner, signer, study, version, root };
+    let expected = expected(site, order)?;
     let until = Instant::now() + options.patience;
     loop {
         match Handle::current().block_on(client.record(&order.subject)).map_err(Error::from) {

@@ -13,11 +13,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::app::App;
 use super::deadline::{Activity, Guarded};
@@ -27,6 +27,7 @@ use super::limits::{
 };
 use super::service::{Face, Service};
 use crate::peer;
+use crate::sharing::Site;
 
 /// How long to wait when the system has no more files or memory for connections.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -36,8 +37,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) enum Door {
     /// Whoever reaches it.
     Web,
-    /// Sites, by TLS. What each may is asked of the logs.
-    Sites(Arc<ServerConfig>),
+    /// Sites, by TLS with this site's key in force. What each may is asked of the logs.
+    Sites(Arc<Site>),
 }
 
 /// Serves until `stop` comes, and then as long as draining takes.
@@ -67,12 +68,11 @@ pub(crate) async fn serve(
                     let ends = Ends { peer, local, face: Face::Web };
                     converse(&app, stream, ends, watcher).await;
                 }
-                Door::Sites(config) => {
+                Door::Sites(site) => {
                     // What is sent is whole studies, over lines that may be long and lossy.
                     peer::tune(&stream);
-                    let accepting = TlsAcceptor::from(config).accept(stream);
-                    match tokio::time::timeout(app.limits.header, accepting).await {
-                        Ok(Ok(stream)) => {
+                    match shake_hands(&site, stream, app.limits.header).await {
+                        Ok(stream) => {
                             let shown = stream.get_ref().1.peer_certificates();
                             // Without one there is no connection.
                             if let Some(key) = peer::shown_key(shown) {
@@ -80,8 +80,7 @@ pub(crate) async fn serve(
                                 converse(&app, stream, ends, watcher).await;
                             }
                         }
-                        Ok(Err(error)) => tracing::debug!(%error, "a site's handshake failed"),
-                        Err(_) => tracing::debug!("a site's handshake took too long"),
+                        Err(error) => tracing::debug!(%error, "a site's handshake failed"),
                     }
                 }
             }
@@ -97,6 +96,17 @@ pub(crate) async fn serve(
         tracing::warn!("requests were still under way after the drain time; they are dropped");
     }
     Ok(())
+}
+
+/// TLS with another site.
+async fn shake_hands(
+    site: &Site,
+    stream: TcpStream,
+    patience: Duration,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let identity = site.identity().map_err(std::io::Error::other)?;
+    let accepting = TlsAcceptor::from(identity.server()).accept(stream);
+    tokio::time::timeout(patience, accepting).await?
 }
 
 /// The ends of a connection, and who is at the other one.

@@ -124,6 +124,19 @@ impl Route {
         }
     }
 
+    /// The study out of which something is read, if it names one in its path.
+    pub(crate) fn reads(&self) -> Option<&str> {
+        let scope = match self {
+            Self::Retrieve(scope) | Self::Metadata(scope) | Self::Pixeldata(scope) => scope,
+            Self::Rendered { scope, .. }
+            | Self::Thumbnail { scope, .. }
+            | Self::Bulkdata { scope, .. }
+            | Self::Frames { scope, .. } => scope,
+            _ => return None,
+        };
+        scope.study.as_deref()
+    }
+
     /// The word under which it is counted and logged.
     pub(crate) fn label(&self) -> &'static str {
         use Level::{Instance, Series, Study};

@@ -220,3 +220,96 @@ impl Answer {
         *free = self.open.take();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::convert::Infallible;
+
+    use cairn_ledger::keys::SiteSecret;
+    use hyper::service::service_fn;
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+
+    fn identity(seed: u8) -> (Identity, [u8; 32]) {
+        let secret = SiteSecret::from_seed([seed; 32]);
+        (Identity::new(&secret).unwrap(), secret.public().tls)
+    }
+
+    /// A site that tells who asks the key that it showed.
+    async fn mirror(own: Identity) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let acceptor = TlsAcceptor::from(Arc::clone(&own.server));
+                tokio::spawn(async move {
+                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    let key = shown_key(stream.get_ref().1.peer_certificates()).unwrap();
+                    let service = service_fn(move |_| async move {
+                        let body = Full::new(Bytes::copy_from_slice(&key));
+                        Ok::<_, Infallible>(Response::new(body))
+                    });
+                    let io = TokioIo::new(stream);
+                    let _ = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(io, service)
+                        .await;
+                });
+            }
+        });
+        format!("https://{address}")
+    }
+
+    async fn ask(own: &Identity, url: &str, key: Option<[u8; 32]>) -> Result<Bytes, Error> {
+        let connection = Arc::new(Connection::new(own, url, key).unwrap());
+        let first = connection.ask(Method::GET, "/", Bytes::new()).await?.whole(99).await?;
+        assert!(connection.take_free().is_some(), "it is kept for the next question");
+        Ok(first)
+    }
+
+    #[tokio::test]
+    async fn both_sides_learn_the_other_s_key() {
+        let ((server, server_key), (client, client_key)) = (identity(1), identity(2));
+        let url = mirror(server).await;
+        assert_eq!(ask(&client, &url, Some(server_key)).await.unwrap(), client_key[..]);
+        assert_eq!(ask(&client, &url, None).await.unwrap(), client_key[..]);
+        let other = ask(&client, &url, Some([7; 32])).await;
+        assert!(matches!(other, Err(Error::OtherKey { .. })), "{other:?}");
+    }
+
+    #[tokio::test]
+    async fn nobody_is_let_in_without_a_key_or_with_older_tls() {
+        let (server, _) = identity(1);
+        let url = mirror(server).await;
+        let address = url.strip_prefix("https://").unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        for versions in [&[&rustls::version::TLS13][..], &[&rustls::version::TLS12][..]] {
+            let config = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
+                .with_protocol_versions(versions)
+                .unwrap()
+                .with_root_certificates(rustls::RootCertStore::empty())
+                .with_no_client_auth();
+            let stream = TcpStream::connect(address).await.unwrap();
+            let name = ServerName::try_from(NO_NAME).unwrap();
+            let connected = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
+            assert!(connected.is_err(), "certificates, no key, or TLS 1.2");
+        }
+    }
+
+    #[test]
+    fn addresses_are_those_of_sites_alone() {
+        let (own, _) = identity(1);
+        let new = |url: &str| Connection::new(&own, url, None);
+        for good in ["https://a.example", "https://a.example:8443/", "https://[::1]:8443"] {
+            assert!(new(good).is_ok(), "{good}");
+        }
+        assert_eq!(new("https://[::1]:8443").unwrap().host, "::1");
+        for bad in
+            ["http://a.example", "a.example:1", "https://a/b", "https://u@a", "https://a?x", ""]
+        {
+            assert!(matches!(new(bad), Err(Error::Url(_))), "{bad}");
+        }
+    }
+}

@@ -44,6 +44,11 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
+    /// For those who call.
+    pub(crate) fn server(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.server)
+    }
+
     /// The site of this secret.
     pub(crate) fn new(secret: &SiteSecret) -> Result<Self, Error> {
         let fault = |error: TlsError| Error::Identity(error.to_string());

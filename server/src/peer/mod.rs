@@ -17,10 +17,10 @@ mod tuning;
 pub(crate) mod wire;
 
 pub(crate) use answer::answer;
-pub(crate) use client::{Client, Cosigned, Hello};
+pub(crate) use client::{Client, Cosigned};
 pub(crate) use error::Error;
 pub(crate) use keys::{Identity, shown_key};
-pub(crate) use reading::{Stream, Subject};
+pub(crate) use reading::Subject;
 pub(crate) use route::PeerRoute;
 pub(crate) use tuning::tune;
 

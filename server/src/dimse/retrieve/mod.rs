@@ -20,10 +20,11 @@ use cairn_store::catalog::VersionRow;
 use super::association::Association;
 use super::command::Command;
 use super::end::End;
-use super::identifier::Identifier;
+use super::identifier::{Identifier, Level};
 use super::negotiate::Context;
 use super::service::Model;
 use super::status;
+use crate::fetch;
 
 /// A final status, and a comment on it.
 type Final = (u16, Option<String>);
@@ -51,6 +52,7 @@ impl Association {
             let comment = "the identifier has no level of this model, or cannot be read";
             return refused(status::IDENTIFIER_MISMATCH, comment);
         };
+        self.fetch(&identifier);
         match select::versions(self.dimse.app.store.catalog(), &identifier) {
             Ok(versions) => Ok(Selected::Versions(versions)),
             Err(select::Refused::Key) => {
@@ -61,6 +63,16 @@ impl Association {
                 refused(status::CANNOT_COUNT, "that is more than one retrieval may bring")
             }
             Err(select::Refused::Store(error)) => Ok(Selected::Refused(self.failed(&error))),
+        }
+    }
+
+    /// Has studies here that are named, are not here, and were granted by other sites.
+    fn fetch(&self, identifier: &Identifier) {
+        let app = &self.dimse.app;
+        let Some(runtime) = app.sharing_runtime() else { return };
+        let named = identifier.text(Level::Study.unique_key()).unwrap_or_default();
+        for study in named.split('\\').filter(|study| !study.is_empty()) {
+            runtime.block_on(fetch::on_demand(app, study));
         }
     }
 }

@@ -131,11 +131,6 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
-    /// Bytes on the wire.
-    pub(crate) fn bytes(&self) -> u64 {
-        (HEAD_BYTES + self.payload.len()) as u64
-    }
-
     /// The chunks, whose bytes are anybody's until they are compared with their names.
     pub(crate) fn unpack(self) -> Result<Vec<Bytes>, Malformed> {
         let plain = match self.codec {

@@ -25,6 +25,7 @@ use super::round::blocking;
 use super::site::Site;
 use super::{Fault, Fingerprint, Settings, settle_editions};
 use crate::error::Result;
+use crate::fetch;
 use crate::http::App;
 
 /// Entries that one request may ask for: their JSON fits a line.
@@ -142,6 +143,10 @@ pub(crate) async fn answer(host: &Arc<Host>, request: Request, teller: &Teller) 
             });
             let (shared, to) = granted.await?;
             value(site.deliver(shared, &to).await)
+        }
+        Request::Fetch(wish) => {
+            let (site, app) = (host.site()?, host.app()?);
+            value(fetch::on_wish(&app, &site, wish, teller).await?)
         }
         Request::Revoke(revoke) => {
             let (site, app) = (host.site()?, host.app.clone());

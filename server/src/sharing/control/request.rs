@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::grants::Revoke;
 use super::super::share::Share;
+use crate::fetch::Wish;
 
 /// A request. Whoever adds one says what it needs, and how it is answered in [`super::answer`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -15,6 +16,8 @@ pub(crate) enum Request {
     Status,
     /// Grant a study.
     Share(Share),
+    /// Fetch a study of another site; how far it is, is an event.
+    Fetch(Wish),
     /// End grants.
     Revoke(Revoke),
     /// List grants; each is an event.
@@ -58,7 +61,7 @@ impl Request {
     /// What has to be open to answer it.
     pub(crate) fn needs(&self) -> Need {
         match self {
-            Self::Share(_) => Need::Archive,
+            Self::Share(_) | Self::Fetch(_) => Need::Archive,
             Self::Grants | Self::Revoke(_) => Need::ArchiveIfThere,
             _ => Need::Ledger,
         }
@@ -66,6 +69,9 @@ impl Request {
 
     /// Does it add to the ledger? Then others are asked first whether theirs is the same.
     pub(crate) fn adds(&self) -> bool {
-        matches!(self, Self::Share(_) | Self::Revoke(_) | Self::Accept { .. } | Self::Rotate)
+        matches!(
+            self,
+            Self::Share(_) | Self::Fetch(_) | Self::Revoke(_) | Self::Accept { .. } | Self::Rotate
+        )
     }
 }
