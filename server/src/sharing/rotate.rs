@@ -21,6 +21,7 @@ impl Site {
         let site = Arc::clone(self);
         let (secret, sequence) = blocking(move || site.log_rotation()).await?;
         self.spread(None).await;
+        self.followed_by_all().await;
         let site = Arc::clone(self);
         blocking(move || site.adopt_keys(secret)).await?;
         // With its new name for itself, to those who follow it already.

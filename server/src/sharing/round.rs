@@ -36,6 +36,9 @@ const ENTRIES_ONCE: u64 = 4096;
 /// How often another size is tried with a witness that remembers another one.
 const CONFLICTS_MAX: usize = 3;
 
+/// How often it is asked whether a site follows by now.
+const FOLLOWED_PAUSE: Duration = Duration::from_millis(100);
+
 /// Waits for an answer, but not for long.
 pub(super) async fn ask<T>(
     name: &str,
@@ -324,12 +327,16 @@ pub(super) async fn nudge(site: &Arc<Site>, peering: &Peering, client: &Client) 
     ask(&peering.record().name, ANSWER_PATIENCE, client.nudge()).await
 }
 
-/// Does a site follow so many entries of this one's log?
-pub(super) async fn has(site: &Site, peering: &Peering, size: u64) -> Result<bool> {
-    let client = site.client(&peering.site)?;
-    let own: SiteId = site.id();
-    let seen = ask(&peering.record().name, ANSWER_PATIENCE, client.seen_of(&own)).await?;
-    Ok(seen.is_some_and(|seen| seen.checkpoint().size >= size))
+/// Waits until a site follows so many entries of this one's log.
+pub(super) async fn until_followed(site: &Site, peering: &Peering, size: u64) -> Result<()> {
+    let (client, own, name) = (site.client(&peering.site)?, site.id(), peering.record().name);
+    loop {
+        let seen = ask(&name, ANSWER_PATIENCE, client.seen_of(&own)).await?;
+        if seen.is_some_and(|seen| seen.checkpoint().size >= size) {
+            return Ok(());
+        }
+        tokio::time::sleep(FOLLOWED_PAUSE).await;
+    }
 }
 
 impl Site {

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::lock;
 use super::peering::Peering;
-use super::round::{has, nudge, round, round_for};
+use super::round::{nudge, round, round_for, until_followed};
 use super::site::Site;
 use super::told::Synced;
 use crate::error::Result;
@@ -25,8 +25,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 const TICK: Duration = Duration::from_secs(5);
 /// How long a command waits for the other side to follow.
 const DELIVERY_PATIENCE: Duration = Duration::from_secs(5);
-/// How often it asks meanwhile.
-const DELIVERY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Runs until it is dropped.
 pub(crate) async fn run(site: Arc<Site>, metrics: Arc<Metrics>) {
@@ -124,22 +122,27 @@ impl Site {
         let peers = self.peerings();
         join_all(peers.iter().map(|peering| round_for(self, peering, size))).await;
         nudge_all(Arc::clone(self)).await;
-        let cosigned = self.cosigners_of(size);
-        let Some(peering) = reader.and_then(|reader| self.peering(reader).ok()) else {
-            return (cosigned, false);
+        let Some(reader) = reader.and_then(|reader| self.peering(reader).ok()) else {
+            return (self.cosigners_of(size), false);
         };
+        let followed = self.followed_by(&reader, size).await;
+        (self.cosigners_of(size), followed)
+    }
+
+    /// Waits a little until a peer follows so many entries of the own log; one that is not in touch is
+    /// not waited for.
+    async fn followed_by(&self, peering: &Peering, size: u64) -> bool {
         if lock(&peering.progress).cosigned < size {
-            return (cosigned, false); // it is not there
+            return false;
         }
-        let delivered = tokio::time::timeout(DELIVERY_PATIENCE, async {
-            loop {
-                match has(self, &peering, size).await {
-                    Ok(true) => return true,
-                    Ok(false) => tokio::time::sleep(DELIVERY_PAUSE).await,
-                    Err(_) => return false,
-                }
-            }
-        });
-        (cosigned, delivered.await.unwrap_or(false))
+        let followed = until_followed(self, peering, size);
+        matches!(tokio::time::timeout(DELIVERY_PATIENCE, followed).await, Ok(Ok(())))
+    }
+
+    /// The same for all peers at once.
+    pub(super) async fn followed_by_all(&self) {
+        let size = self.log.head().checkpoint().size;
+        let peers = self.peerings();
+        join_all(peers.iter().map(|peering| self.followed_by(peering, size))).await;
     }
 }
