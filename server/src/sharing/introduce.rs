@@ -2,6 +2,7 @@
 //! it shows.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use cairn_ledger::entry::{Body, SignedEntry};
 use cairn_ledger::id::SiteId;
@@ -16,6 +17,8 @@ use super::{Fault, Fingerprint, now};
 use crate::error::Result;
 use crate::peer::Client;
 
+/// How long a log may be followed for its keys.
+const LEAD_PATIENCE: Duration = Duration::from_secs(600);
 /// Entries that are asked for at once.
 const ENTRIES_ONCE: u64 = 1024;
 
@@ -143,14 +146,22 @@ async fn lead_to(
     name: &str,
     tls_key: [u8; 32],
 ) -> Result<()> {
-    while state.keys().is_none_or(|keys| keys.tls != tls_key) {
+    let is_there = |state: &SiteState| state.keys().is_some_and(|keys| keys.tls == tls_key);
+    if is_there(state) {
+        return Ok(());
+    }
+    let until = Instant::now() + LEAD_PATIENCE;
+    let published = ask(name, ANSWER_PATIENCE, client.checkpoint()).await?.checkpoint().size;
+    while !is_there(state) {
         let next = state.next();
-        let asked = client.entries(next..next + ENTRIES_ONCE);
-        let entries = ask(name, ANSWER_PATIENCE, asked).await?;
-        if entries.is_empty() {
+        // Its last entries may not be published yet, since this site has to cosign them first and does
+        // not know its key: of those it is not known how many there are.
+        let end = if next < published { published.min(next + ENTRIES_ONCE) } else { next + 1 };
+        let entries = ask(name, ANSWER_PATIENCE, client.entries(next..end)).await?;
+        if entries.is_empty() || Instant::now() > until {
             return Err(Fault::UnboundKey(name.to_owned()).into());
         }
-        for entry in entries.iter().take(ENTRIES_ONCE as usize) {
+        for entry in entries.iter().take((end - next) as usize) {
             let applied = SignedEntry::decode(entry).map(|signed| state.apply(&signed));
             applied?.map_err(cairn_ledger::Error::from)?;
         }

@@ -269,14 +269,6 @@ impl Site {
         }
     }
 
-    /// What a site is called, itself included; its id if it is not known.
-    pub(crate) fn name_of(&self, site: &SiteId) -> String {
-        if *site == self.id {
-            return self.name();
-        }
-        self.peering(site).map_or_else(|_| site.to_string(), |peering| peering.record().name)
-    }
-
     /// A way to another site, which has to show its key in force.
     pub(crate) fn client(&self, site: &SiteId) -> Result<peer::Client> {
         let record = self.peering(site)?.record();
