@@ -73,7 +73,10 @@ fn entries_are_listed_verified_and_proven() {
         let mut command = site.command(&["--json", "ledger", "check", file]);
         let checked = command.env("CAIRN_SHARING__WITNESSES", "0").output().unwrap();
         let checked: Value = serde_json::from_slice(&checked.stdout).unwrap();
-        assert_eq!((&checked["valid"], &checked["is_signature_checked"]), (&true.into(), &true.into()));
+        assert_eq!(
+            (&checked["valid"], &checked["is_signature_checked"]),
+            (&true.into(), &true.into())
+        );
         // With keys alone, anywhere.
         let key = site.object(&["ledger"])["log_key"].as_str().unwrap().to_owned();
         let elsewhere = Site::new();
@@ -118,9 +121,12 @@ fn commands_reach_the_server_and_only_its_owner_does() {
     assert_eq!(site.object(&["ledger"])["name"], NAME);
     site.good(&["ledger", "rotate"]);
     assert_eq!(site.list(&["ledger", "entries"]).len(), 2);
-    assert!(server.has_metric("cairn_ledger_entries 2") || server.metric("cairn_ledger_entries ") > 0);
+    assert!(
+        server.has_metric("cairn_ledger_entries 2") || server.metric("cairn_ledger_entries ") > 0
+    );
     // Nonsense is answered, and an endless line is not kept.
-    for nonsense in ["", "{}\n", "[1]\n", &format!("{{\"request\":\"{}\"}}\n", "x".repeat(1 << 20))] {
+    for nonsense in ["", "{}\n", "[1]\n", &format!("{{\"request\":\"{}\"}}\n", "x".repeat(1 << 20))]
+    {
         use std::io::{Read, Write};
         let mut stream = std::os::unix::net::UnixStream::connect(&socket).unwrap();
         let _ = stream.write_all(nonsense.as_bytes());
@@ -190,7 +196,11 @@ fn what_cannot_be_shared_is_refused_in_plain_words() {
     site.good(&["ledger", "join", NAME]);
     let unknown = share("b.example/cairn");
     assert_eq!(unknown.code, 1);
-    assert!(unknown.stderr.contains("no site here is called b.example/cairn"), "{}", unknown.stderr);
+    assert!(
+        unknown.stderr.contains("no site here is called b.example/cairn"),
+        "{}",
+        unknown.stderr
+    );
     assert_eq!(site.run(&["share", &study, "--to", "b", "--purpose", "FUN"]).code, 2);
     assert_eq!(site.run(&["share", &study, "--to", "b", "--days", "0"]).code, 2);
     assert_eq!(site.run(&["revoke", "7"]).code, 1);

@@ -110,8 +110,7 @@ fn conditions_are_accepted() {
     let a = Hospital::start_on(site, "a.example/cairn");
     let b = Hospital::start("b.example/cairn");
     introduce(&a, &b);
-    let shared =
-        a.site.object(&["share", &study, "--to", "b.example/cairn", "--accept-first"]);
+    let shared = a.site.object(&["share", &study, "--to", "b.example/cairn", "--accept-first"]);
     let grant = shared["grant"].to_string();
     assert_eq!(grants(&b.site)[0]["why"], "the grant has not been accepted");
     b.site.good(&["grants", "accept", &grant, "--from", "a.example/cairn"]);
@@ -124,9 +123,7 @@ fn a_wrong_fingerprint_changes_nothing() {
     let a = Hospital::start("a.example/cairn");
     let b = Hospital::start("b.example/cairn");
     let c = Hospital::start("b.example/cairn");
-    let add = |url: &str, print: &str| {
-        a.site.run(&["peers", "add", url, "--fingerprint", print])
-    };
+    let add = |url: &str, print: &str| a.site.run(&["peers", "add", url, "--fingerprint", print]);
     assert_eq!(add(&b.url(), &c.fingerprint()).code, 1);
     assert_eq!(add(&a.url(), &a.fingerprint()).code, 1, "itself");
     assert_eq!(add("https://127.0.0.1:1", &b.fingerprint()).code, 1, "nobody is there");

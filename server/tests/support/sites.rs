@@ -27,11 +27,8 @@ impl Hospital {
         // Free a moment ago; nobody else here takes ports by number.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let peer = format!("127.0.0.1:{port}");
-        let own = [
-            ("SHARING__NAME", name),
-            ("SHARING__LISTEN", &peer),
-            ("SHARING__SYNC_SECONDS", "1"),
-        ];
+        let own =
+            [("SHARING__NAME", name), ("SHARING__LISTEN", &peer), ("SHARING__SYNC_SECONDS", "1")];
         let all = own.iter().chain(settings);
         let settings: Vec<_> =
             all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
