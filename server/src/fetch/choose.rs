@@ -12,6 +12,7 @@ use super::{Error, Order};
 use crate::http::App;
 use crate::peer::Subject;
 use crate::peer::right::now;
+use crate::peer::wire::record::StudyRecord;
 use crate::sharing::{ReceivedGrant, Site};
 
 /// What somebody wants fetched.
@@ -43,16 +44,26 @@ pub(super) fn choose(
     grants.retain(|grant| purpose.is_none_or(|purpose| grant.record.purpose == purpose));
     // The newest first; of one version, the one that holds longest.
     grants.sort_by_key(|grant| std::cmp::Reverse((grant.record.version, grant.record.expires)));
-    let mut nearest = None;
+    let (mut nearest, mut lie) = (None, None);
     for grant in grants {
         // Only what may be used is asked about, but who names it shall hear why it may not.
-        let Some(order) = means(app, site, &grant, study)? else { continue };
+        let order = match means(app, site, &grant, study) {
+            Ok(Some(order)) => order,
+            Ok(None) => continue,
+            // It may be another owner's.
+            Err(error) if error.is_lie() => {
+                lie = lie.or(Some(error));
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         match &grant.status {
             Ok(()) => return Ok(order),
             Err(denial) => nearest = nearest.or(Some(denial.to_string())),
         }
     }
-    Err(Error::NoGrant(nearest.unwrap_or_else(|| "none is known".into())))
+    let none = || Error::NoGrant(nearest.unwrap_or_else(|| "none is known".into()));
+    Err(lie.unwrap_or_else(none))
 }
 
 /// What is to be fetched under this grant, if it is the study that is meant.
@@ -96,12 +107,10 @@ pub(super) fn study_uid(
     let client = site.client(&order.owner).map_err(|error| Error::NoGrant(error.to_string()))?;
     let expected = super::expected(site, order)?;
     // One that cannot be reached, or does not tell, is not the one that can be fetched.
-    let asked = Handle::current().block_on(client.record(&order.subject));
-    let record = asked
-        .ok()
-        .and_then(|bytes| crate::peer::wire::record::StudyRecord::check(&bytes, &expected).ok());
-    Ok(record.map(|record| {
-        app.granted.learn(key, &record.study_uid);
-        record.study_uid
-    }))
+    let Ok(bytes) = Handle::current().block_on(client.record(&order.subject)) else {
+        return Ok(None);
+    };
+    let record = StudyRecord::check(&bytes, &expected)?;
+    app.granted.learn(key, &record.study_uid);
+    Ok(Some(record.study_uid))
 }
