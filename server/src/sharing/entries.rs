@@ -3,7 +3,6 @@
 use cairn_ledger::entry::{Access, Body, Conditions, SignedEntry};
 use cairn_ledger::id::{Link, SiteId};
 use cairn_ledger::keys::SiteKeys;
-use cairn_ledger::order::Order;
 use cairn_ledger::tiles::TileReader;
 use serde_json::{Value, json};
 
@@ -44,11 +43,6 @@ impl Site {
         let entries = reader.entries(sequence..sequence + 1)?;
         let bytes = entries.first().ok_or(Fault::NoEntry(sequence))?;
         Ok(SignedEntry::decode(bytes)?)
-    }
-
-    /// Entries of the own log.
-    pub(super) fn own_size(&self) -> u64 {
-        self.log.head().checkpoint().size
     }
 }
 

@@ -14,7 +14,7 @@ use cairn_ledger::note::{NoteSignature, VerifierKey, is_key_name};
 use cairn_ledger::order::{Logged, Order};
 use cairn_ledger::quorum::Quorum;
 use cairn_ledger::state::SiteState;
-use cairn_ledger::witness::{CosignRequest, Refusal, Witness};
+use cairn_ledger::witness::{CosignRequest, Refusal};
 use cairn_store::catalog::Catalog;
 use cairn_store::catalog::editions::Edition;
 use tokio::sync::Notify;
@@ -50,8 +50,6 @@ pub(crate) struct Site {
     pub(super) rotating: tokio::sync::Mutex<()>,
     /// There are more peers, or fewer.
     pub(super) peers_changed: Notify,
-    /// The own keys were replaced.
-    pub(super) keys_changed: Notify,
 }
 
 /// Another site, for whoever lists them.
@@ -61,12 +59,6 @@ pub(crate) struct Peer {
     pub(crate) site: SiteId,
     /// The origin of its log.
     pub(crate) name: String,
-    /// Where it is reached; empty: nowhere.
-    pub(crate) url: String,
-    /// The TLS key in force.
-    pub(crate) tls_key: [u8; 32],
-    /// Since when it is known, in seconds since the epoch.
-    pub(crate) added: u64,
 }
 
 impl Site {
@@ -114,7 +106,6 @@ impl Site {
             registering: Mutex::new(()),
             rotating: tokio::sync::Mutex::new(()),
             peers_changed: Notify::new(),
-            keys_changed: Notify::new(),
             settings: settings.clone(),
             folder,
         };
@@ -177,19 +168,10 @@ impl Site {
         &self.keys().secret
     }
 
-    /// What it shows of itself in TLS. Another after [`Site::keys_changed`].
+    /// What it shows of itself in TLS. Another after a rotation: to be
+    /// asked for anew for each connection.
     pub(crate) fn identity(&self) -> Result<peer::Identity> {
         self.keys().identity()
-    }
-
-    /// Waits until the keys were replaced: who listens shows another certificate from then on.
-    pub(crate) async fn keys_changed(&self) {
-        self.keys_changed.notified().await;
-    }
-
-    /// Cosigns checkpoints of others.
-    pub(crate) fn witness(&self) -> &Witness {
-        &self.keys().witness
     }
 
     pub(super) fn keys(&self) -> &Keys {
@@ -234,10 +216,7 @@ impl Site {
         let mut peers: Vec<_> = self
             .peerings()
             .iter()
-            .map(|peering| {
-                let Record { name, url, tls_key, added, .. } = peering.record();
-                Peer { site: peering.site, name, url, tls_key, added }
-            })
+            .map(|peering| Peer { site: peering.site, name: peering.record().name })
             .collect();
         peers.sort_by(|a, b| (&a.name, a.site).cmp(&(&b.name, b.site)));
         peers
