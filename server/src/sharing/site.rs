@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use cairn_ledger::checkpoint::SignedCheckpoint;
 use cairn_ledger::entry::Body;
+use cairn_ledger::evidence::Finding;
 use cairn_ledger::federation::Federation;
 use cairn_ledger::id::{SiteId, StudyId};
 use cairn_ledger::keys::SiteSecret;
@@ -265,7 +266,7 @@ impl Site {
         let peering = peers.iter().find(|peering| peering.record().name == *origin);
         let peering = peering.ok_or_else(unsigned)?;
         let keys = peering.record().logs().map_err(Refusal::Internal)?;
-        let is_final = |view: &View| view.finding.as_ref().is_some_and(|it| it.is_final());
+        let is_final = |view: &View| view.finding.as_ref().is_some_and(Finding::is_final);
         if read(&self.views).get(&peering.site).is_some_and(is_final) {
             return Err(Refusal::Inconsistent { known: None });
         }
@@ -366,6 +367,7 @@ impl Site {
         version: u64,
     ) -> Result<Option<Edition>> {
         let known = catalog.editions().edition(&study.0, version)?;
-        Ok(known.filter(|edition| edition.sequence.is_some()))
+        let entries = self.log.head().checkpoint().size;
+        Ok(known.filter(|edition| edition.sequence.is_some_and(|sequence| sequence < entries)))
     }
 }
