@@ -38,11 +38,9 @@ impl LogProof {
     }
 
     fn format_with(&self, extra: Option<&[u8]>) -> String {
-        let mut out = format!("{FIRST_LINE}\n");
-        if let Some(extra) = extra {
-            out.push_str(&format!("extra {}\n", STANDARD.encode(extra)));
-        }
-        out.push_str(&format!("index {}\n", self.inclusion.index));
+        let extra = extra.map(|extra| format!("extra {}\n", STANDARD.encode(extra)));
+        let extra = extra.unwrap_or_default();
+        let mut out = format!("{FIRST_LINE}\n{extra}index {}\n", self.inclusion.index);
         for hash in &self.inclusion.path {
             out.push_str(&format_hash(hash));
             out.push('\n');

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::dimse::NotHashed;
+use crate::sharing::Fault;
 
 /// Result with this crate's error.
 pub(crate) type Result<T> = std::result::Result<T, Error>;
@@ -85,7 +86,7 @@ pub(crate) enum Error {
     Metrics(#[from] prometheus::Error),
     /// Something cannot be shared.
     #[error(transparent)]
-    Sharing(#[from] crate::sharing::Fault),
+    Sharing(#[from] Fault),
     /// The ledger failed, or its rules do not allow what was asked.
     #[error(transparent)]
     Ledger(#[from] cairn_ledger::Error),
@@ -118,8 +119,10 @@ impl Error {
     /// The exit code that it comes to.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Config { .. } | Self::Usage(_) | Self::Passcode(NotHashed::Name) => 2,
-            Self::Sharing(crate::sharing::Fault::Word { .. } | crate::sharing::Fault::Name(_)) => 2,
+            Self::Config { .. }
+            | Self::Usage(_)
+            | Self::Passcode(NotHashed::Name)
+            | Self::Sharing(Fault::Word { .. } | Fault::Name(_)) => 2,
             Self::Answered { code, .. } => *code,
             // As a shell reports a program that SIGPIPE ended: `cairn ls | head` is no failure of
             // ours.

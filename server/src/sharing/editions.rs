@@ -34,12 +34,11 @@ impl Site {
         if let Some(last) = last.as_ref().filter(|last| last.root == tree.root()) {
             return Ok((last.clone(), false));
         }
-        let (salt, study, version) = match &last {
-            Some(last) => (None, StudyId(last.study), last.version + 1),
-            None => {
-                let salt = random()?;
-                (Some(salt), StudyId::derive(&self.id(), &salt), 1)
-            }
+        let (salt, study, version) = if let Some(last) = &last {
+            (None, StudyId(last.study), last.version + 1)
+        } else {
+            let salt = random()?;
+            (Some(salt), StudyId::derive(&self.id(), &salt), 1)
         };
         let opening = Opening::generate(tree.root())?;
         let mut edition = Edition {

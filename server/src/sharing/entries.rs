@@ -3,7 +3,6 @@
 use cairn_ledger::entry::{Access, Body, Conditions, SignedEntry};
 use cairn_ledger::id::{Link, SiteId};
 use cairn_ledger::keys::SiteKeys;
-use cairn_ledger::order::Order;
 use cairn_ledger::tiles::TileReader;
 use serde_json::{Value, json};
 
@@ -35,21 +34,16 @@ impl Site {
         let entries = reader.entries(from..to)?;
         entries.iter().map(|bytes| Ok(told(&SignedEntry::decode(bytes)?))).collect()
     }
+}
 
-    /// One entry of a log.
-    pub(super) fn entry(&self, reader: &TileReader, sequence: u64) -> Result<SignedEntry> {
-        if sequence >= reader.size() {
-            return Err(Fault::NoEntry(sequence).into());
-        }
-        let entries = reader.entries(sequence..sequence + 1)?;
-        let bytes = entries.first().ok_or(Fault::NoEntry(sequence))?;
-        Ok(SignedEntry::decode(bytes)?)
+/// One entry of a log.
+pub(super) fn entry_at(reader: &TileReader, sequence: u64) -> Result<SignedEntry> {
+    if sequence >= reader.size() {
+        return Err(Fault::NoEntry(sequence).into());
     }
-
-    /// Entries of the own log.
-    pub(super) fn own_size(&self) -> u64 {
-        self.log.head().checkpoint().size
-    }
+    let entries = reader.entries(sequence..sequence + 1)?;
+    let bytes = entries.first().ok_or(Fault::NoEntry(sequence))?;
+    Ok(SignedEntry::decode(bytes)?)
 }
 
 /// An entry as an object.

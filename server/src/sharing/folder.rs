@@ -177,6 +177,6 @@ fn make_private(path: &Path) -> Result<()> {
 }
 
 /// A file of a person's making that cannot be read.
-pub(super) fn unreadable(path: &Path, why: impl ToString) -> Error {
+pub(super) fn unreadable(path: &Path, why: &dyn ToString) -> Error {
     Fault::File { file: path.display().to_string(), why: why.to_string() }.into()
 }

@@ -105,14 +105,13 @@ impl Site {
         let record = Record::new(&met.name, url, met.state.key_history(), now());
         let record = record.ok_or_else(|| Fault::UnboundKey(met.name.clone()))?;
         record.save(&self.folder, &met.site)?;
-        match self.peering(&met.site) {
-            Ok(known) => known.set_record(record),
-            Err(_) => {
-                let (site, quorum) = (met.site, self.quorum()?);
-                let folder = self.folder.clone();
-                let opened = move || Ok(Peering::open(&folder, site, record, quorum));
-                self.adopt(&super::round::blocking(opened).await?);
-            }
+        if let Ok(known) = self.peering(&met.site) {
+            known.set_record(record);
+        } else {
+            let (site, quorum) = (met.site, self.quorum()?);
+            let folder = self.folder.clone();
+            let opened = move || Ok(Peering::open(&folder, site, record, quorum));
+            self.adopt(&super::round::blocking(opened).await?);
         }
         tracing::info!(peer = met.name, "a site was added");
         Ok(met.site)

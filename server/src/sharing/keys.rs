@@ -56,7 +56,7 @@ impl Keys {
 /// there are as many as rotations.
 pub(super) struct Succession {
     keys: Keys,
-    next: OnceLock<Box<Succession>>,
+    next: OnceLock<Box<Self>>,
 }
 
 impl Succession {

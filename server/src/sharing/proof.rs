@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Fault;
-use super::entries::told;
+use super::entries::{entry_at, told};
 use super::record::digits;
 use super::site::Site;
 use crate::error::{Error, Result};
@@ -56,7 +56,7 @@ impl Site {
     /// newest there is.
     pub(super) fn prove(&self, sequence: u64, of: Option<&str>) -> Result<String> {
         let (site, reader) = self.reader_of(of)?;
-        let entry = self.entry(&reader, sequence)?;
+        let entry = entry_at(&reader, sequence)?;
         let checkpoint = if site == self.id() {
             let published = self.published()?;
             let covers = published.checkpoint().size > sequence;

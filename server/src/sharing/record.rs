@@ -93,18 +93,18 @@ impl Record {
     pub(super) fn load(path: &Path) -> Result<Self> {
         let length = std::fs::metadata(path).map_err(Error::io("read", path))?.len();
         if length > FILE_BYTES_MAX {
-            return Err(unreadable(path, "it is too long"));
+            return Err(unreadable(path, &"it is too long"));
         }
         let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-        let file: File = toml::from_str(&text).map_err(|error| unreadable(path, error))?;
+        let file: File = toml::from_str(&text).map_err(|error| unreadable(path, &error))?;
         let log_keys = file.log_keys.iter().map(|key| bytes(key)).collect::<Option<Vec<_>>>();
         let keys = (bytes(&file.tls_key), bytes(&file.witness_key), log_keys);
         let (Some(tls_key), Some(witness_key), Some(log_keys)) = keys else {
-            return Err(unreadable(path, "a key does not have 64 hexadecimal digits"));
+            return Err(unreadable(path, &"a key does not have 64 hexadecimal digits"));
         };
         let File { name, url, added, .. } = file;
         if !cairn_ledger::note::is_key_name(&name) || log_keys.is_empty() {
-            return Err(unreadable(path, "it has no name, or no key"));
+            return Err(unreadable(path, &"it has no name, or no key"));
         }
         Ok(Self { name, url, tls_key, witness_key, log_keys, added })
     }
@@ -119,7 +119,7 @@ impl Record {
             log_keys: self.log_keys.iter().map(digits).collect(),
             added: self.added,
         };
-        let text = toml::to_string(&file).map_err(|error| unreadable(&path, error))?;
+        let text = toml::to_string(&file).map_err(|error| unreadable(&path, &error))?;
         replace(&path, format!("{HEAD}{text}").as_bytes())
     }
 }

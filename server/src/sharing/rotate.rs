@@ -52,7 +52,6 @@ impl Site {
         retired.push(old.secret.clone());
         let keys = Keys::new(&self.folder, &self.name(), secret, retired)?;
         self.succession.succeed(keys);
-        self.keys_changed.notify_waiters();
         tracing::info!("the site's keys were replaced");
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use cairn_ledger::checkpoint::SignedCheckpoint;
 use cairn_ledger::entry::Body;
+use cairn_ledger::evidence::Finding;
 use cairn_ledger::federation::Federation;
 use cairn_ledger::id::{SiteId, StudyId};
 use cairn_ledger::keys::SiteSecret;
@@ -14,7 +15,7 @@ use cairn_ledger::note::{NoteSignature, VerifierKey, is_key_name};
 use cairn_ledger::order::{Logged, Order};
 use cairn_ledger::quorum::Quorum;
 use cairn_ledger::state::SiteState;
-use cairn_ledger::witness::{CosignRequest, Refusal, Witness};
+use cairn_ledger::witness::{CosignRequest, Refusal};
 use cairn_store::catalog::Catalog;
 use cairn_store::catalog::editions::Edition;
 use tokio::sync::Notify;
@@ -50,8 +51,6 @@ pub(crate) struct Site {
     pub(super) rotating: tokio::sync::Mutex<()>,
     /// There are more peers, or fewer.
     pub(super) peers_changed: Notify,
-    /// The own keys were replaced.
-    pub(super) keys_changed: Notify,
 }
 
 /// Another site, for whoever lists them.
@@ -61,12 +60,6 @@ pub(crate) struct Peer {
     pub(crate) site: SiteId,
     /// The origin of its log.
     pub(crate) name: String,
-    /// Where it is reached; empty: nowhere.
-    pub(crate) url: String,
-    /// The TLS key in force.
-    pub(crate) tls_key: [u8; 32],
-    /// Since when it is known, in seconds since the epoch.
-    pub(crate) added: u64,
 }
 
 impl Site {
@@ -114,7 +107,6 @@ impl Site {
             registering: Mutex::new(()),
             rotating: tokio::sync::Mutex::new(()),
             peers_changed: Notify::new(),
-            keys_changed: Notify::new(),
             settings: settings.clone(),
             folder,
         };
@@ -177,19 +169,10 @@ impl Site {
         &self.keys().secret
     }
 
-    /// What it shows of itself in TLS. Another after [`Site::keys_changed`].
+    /// What it shows of itself in TLS. Another after a rotation: to be
+    /// asked for anew for each connection.
     pub(crate) fn identity(&self) -> Result<peer::Identity> {
         self.keys().identity()
-    }
-
-    /// Waits until the keys were replaced: who listens shows another certificate from then on.
-    pub(crate) async fn keys_changed(&self) {
-        self.keys_changed.notified().await;
-    }
-
-    /// Cosigns checkpoints of others.
-    pub(crate) fn witness(&self) -> &Witness {
-        &self.keys().witness
     }
 
     pub(super) fn keys(&self) -> &Keys {
@@ -234,10 +217,7 @@ impl Site {
         let mut peers: Vec<_> = self
             .peerings()
             .iter()
-            .map(|peering| {
-                let Record { name, url, tls_key, added, .. } = peering.record();
-                Peer { site: peering.site, name, url, tls_key, added }
-            })
+            .map(|peering| Peer { site: peering.site, name: peering.record().name })
             .collect();
         peers.sort_by(|a, b| (&a.name, a.site).cmp(&(&b.name, b.site)));
         peers
@@ -286,7 +266,7 @@ impl Site {
         let peering = peers.iter().find(|peering| peering.record().name == *origin);
         let peering = peering.ok_or_else(unsigned)?;
         let keys = peering.record().logs().map_err(Refusal::Internal)?;
-        let is_final = |view: &View| view.finding.as_ref().is_some_and(|it| it.is_final());
+        let is_final = |view: &View| view.finding.as_ref().is_some_and(Finding::is_final);
         if read(&self.views).get(&peering.site).is_some_and(is_final) {
             return Err(Refusal::Inconsistent { known: None });
         }
@@ -387,6 +367,7 @@ impl Site {
         version: u64,
     ) -> Result<Option<Edition>> {
         let known = catalog.editions().edition(&study.0, version)?;
-        Ok(known.filter(|edition| edition.sequence.is_some()))
+        let entries = self.log.head().checkpoint().size;
+        Ok(known.filter(|edition| edition.sequence.is_some_and(|sequence| sequence < entries)))
     }
 }

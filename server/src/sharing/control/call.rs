@@ -15,7 +15,7 @@ use crate::sharing::Fault;
 /// A line of an answer.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-pub(crate) enum Line {
+enum Line {
     /// Something on the way.
     Event { event: Value },
     /// The end of it.

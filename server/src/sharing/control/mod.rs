@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::mpsc::Sender;
 
-pub(crate) use call::{Line, call};
+pub(crate) use call::call;
 pub(crate) use listen::listen;
 pub(crate) use request::{Need, Request};
 
