@@ -208,13 +208,15 @@ fn older_tls_and_certificates_are_refused() {
     assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
 }
 
+/// What an owner makes of an answer before it sends it: path, body.
+type Change = fn(&str, Vec<u8>) -> Vec<u8>;
+
 /// An owner that sends other bytes than it registered is caught at the first of them, whatever it changes;
 /// nothing of it is shown, and the honest study comes afterwards.
 #[test]
 fn a_lying_owner_is_caught_at_the_first_wrong_chunk() {
     let sharing = Sharing::new();
     let (owner, reader) = (secret(&sharing.a.site), secret(&sharing.b.site));
-    type Change = fn(&str, Vec<u8>) -> Vec<u8>;
     let whole = sharing.shared["instances"].as_u64().unwrap();
     let lies: [(&str, Change, &str); 7] = [
         (

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Exit, Session};
 use crate::error::Result;
-use crate::fetch::{Fetched, Progress as Progressed, Wish};
+use crate::fetch::{Finished, Progress as Progressed, Wish};
 use crate::output::{clean, counted, pairs, size};
 use crate::progress::Progress;
 use crate::sharing::PURPOSES;
@@ -60,7 +60,7 @@ pub(super) fn run(session: &Session, args: &FetchArgs) -> Result<Exit> {
         lanes: usize::from(args.connections),
         patience_seconds: args.patience,
     };
-    let fetched: Fetched = session.ask_told(Request::Fetch(wish), &mut |event| {
+    let fetched: Finished = session.ask_told(Request::Fetch(wish), &mut |event| {
         let event: Progressed = event;
         if event.instances > 0 {
             let mut shown = progress.borrow_mut();
@@ -79,7 +79,7 @@ pub(super) fn run(session: &Session, args: &FetchArgs) -> Result<Exit> {
     Ok(Exit::Good)
 }
 
-fn told(fetched: &Fetched) -> String {
+fn told(fetched: &Finished) -> String {
     let rate = if fetched.seconds > 0.0 {
         format!("{}/s", size((fetched.bytes_moved as f64 / fetched.seconds) as u64))
     } else {

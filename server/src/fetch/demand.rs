@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::choose::{Wish, choose};
 use super::granted::Version;
-use super::{Error, Fetched, Options, Progress, run};
+use super::{Error, Finished, Options, Progress, run};
 use crate::error::Result;
 use crate::http::App;
 use crate::sharing::control::Teller;
@@ -54,7 +54,7 @@ pub(crate) async fn on_wish(
     site: &Arc<Site>,
     wish: Wish,
     teller: &Teller,
-) -> Result<Fetched> {
+) -> Result<Finished> {
     let purpose = match wish.purpose.as_deref().map(Purpose::from_code) {
         Some(None) => return Err(Fault::Request("that is no purpose".into()).into()),
         Some(known) => known,

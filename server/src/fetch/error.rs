@@ -18,9 +18,6 @@ pub(crate) enum Error {
     /// There is no grant to this site for it.
     #[error("no grant to this site: {0}")]
     NoGrant(String),
-    /// The ledger cannot be read or written.
-    #[error(transparent)]
-    Ledger(#[from] cairn_ledger::Error),
     /// The own archive cannot take it in, or does not give back what it has.
     #[error(transparent)]
     Store(#[from] cairn_store::Error),

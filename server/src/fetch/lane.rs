@@ -127,12 +127,11 @@ fn wants(items: &[Item]) -> Wants {
     for item in items {
         let next =
             |last: &&mut Want| last.instance == item.instance && last.chunks.end == item.index;
-        match wants.last_mut().filter(next) {
-            Some(last) => last.chunks.end += 1,
-            None => {
-                let chunks = item.index..item.index + 1;
-                wants.push(Want { instance: item.instance, chunks });
-            }
+        if let Some(last) = wants.last_mut().filter(next) {
+            last.chunks.end += 1;
+        } else {
+            let chunks = item.index..item.index + 1;
+            wants.push(Want { instance: item.instance, chunks });
         }
     }
     Wants::Chunks(wants)

@@ -96,7 +96,7 @@ pub(crate) struct Progress {
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Fetched {
+pub(crate) struct Finished {
     /// Study Instance UID.
     pub(crate) study_uid: String,
     /// The root that everything was proven against.
@@ -213,7 +213,7 @@ pub(crate) fn run(
     order: &Order,
     options: &Options,
     tell: &(dyn Fn(Progress) + Sync),
-) -> Result<Fetched, Error> {
+) -> Result<Finished, Error> {
     let begun = Instant::now();
     let Subject { study, version, .. } = order.subject;
     let claim = app.demands.claim((order.owner, study, version));
@@ -314,7 +314,7 @@ pub(crate) fn run(
         fetching.plan.clear();
     }
     let receipt = receipt::exchange(app, site, &client, &mut row)?;
-    Ok(Fetched {
+    Ok(Finished {
         study_uid: row.study_uid,
         root: row.root.to_string(),
         instances,

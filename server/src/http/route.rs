@@ -126,13 +126,15 @@ impl Route {
 
     /// The study out of which something is read, if it names one in its path.
     pub(crate) fn reads(&self) -> Option<&str> {
-        let scope = match self {
-            Self::Retrieve(scope) | Self::Metadata(scope) | Self::Pixeldata(scope) => scope,
-            Self::Rendered { scope, .. }
-            | Self::Thumbnail { scope, .. }
-            | Self::Bulkdata { scope, .. }
-            | Self::Frames { scope, .. } => scope,
-            _ => return None,
+        let (Self::Retrieve(scope)
+        | Self::Metadata(scope)
+        | Self::Pixeldata(scope)
+        | Self::Rendered { scope, .. }
+        | Self::Thumbnail { scope, .. }
+        | Self::Bulkdata { scope, .. }
+        | Self::Frames { scope, .. }) = self
+        else {
+            return None;
         };
         scope.study.as_deref()
     }

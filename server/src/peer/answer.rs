@@ -111,7 +111,8 @@ fn add_checkpoint(site: &Site, body: &[u8]) -> Answer {
     }
 }
 
-/// The ledger's own trouble.
+/// The ledger's own trouble. By value, for `map_err`.
+#[allow(clippy::needless_pass_by_value)]
 pub(super) fn trouble(error: cairn_ledger::Error) -> Problem {
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the ledger cannot be read")
         .detail(error.to_string())

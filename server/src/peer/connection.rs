@@ -78,11 +78,13 @@ impl Connection {
         &self.url
     }
 
-    fn unreachable(&self, why: impl ToString) -> Error {
+    #[allow(clippy::needless_pass_by_value)] // for errors and texts alike
+    fn unreachable(&self, why: impl std::fmt::Display) -> Error {
         Error::Unreachable { url: self.url.clone(), why: why.to_string() }
     }
 
-    pub(super) fn wrong(&self, why: impl ToString) -> Error {
+    #[allow(clippy::needless_pass_by_value)] // for errors and texts alike
+    pub(super) fn wrong(&self, why: impl std::fmt::Display) -> Error {
         Error::Wrong { url: self.url.clone(), why: why.to_string() }
     }
 

@@ -107,7 +107,7 @@ impl Stream {
     }
 
     /// What is wrong with what this site sends.
-    pub(crate) fn wrong(&self, why: impl ToString) -> Error {
+    pub(crate) fn wrong(&self, why: impl std::fmt::Display) -> Error {
         self.client.connection.wrong(why)
     }
 }

@@ -13,6 +13,7 @@ use hyper::StatusCode;
 
 use super::answer::trouble;
 use super::right::now;
+use crate::error::Error;
 use crate::http::{Answer, App, Ask, Problem, Reply};
 use crate::sharing::Site;
 
@@ -72,12 +73,12 @@ fn log(site: &Site, receipt: &Receipt) -> Result<(), Problem> {
             Err(Problem::new(StatusCode::CONFLICT, "another access has that number"))
         };
     }
-    match site.log().append(Body::Receipt(Box::new(receipt.clone()))) {
+    match site.append(Body::Receipt(Box::new(receipt.clone()))) {
         Ok(_) => Ok(()),
-        Err(cairn_ledger::Error::Rejected(why)) => {
+        Err(Error::Ledger(cairn_ledger::Error::Rejected(why))) => {
             Err(Problem::new(StatusCode::CONFLICT, format!("the receipt is refused: {why}")))
         }
-        Err(error) => Err(trouble(error)),
+        Err(error) => Err(Problem::internal(error.to_string())),
     }
 }
 

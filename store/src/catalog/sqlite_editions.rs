@@ -231,7 +231,7 @@ mod tests {
         catalog.drop_edition(&[1; 32], 1).unwrap();
         catalog.drop_edition(&[1; 32], 2).unwrap();
         let logged = Edition { sequence: Some(12), ..first };
-        assert_eq!(catalog.editions(Some("1.2.3")).unwrap(), [logged.clone()]);
+        assert_eq!(catalog.editions(Some("1.2.3")).unwrap(), std::slice::from_ref(&logged));
         assert_eq!(catalog.editions(None).unwrap().len(), 1);
         assert!(catalog.editions(Some("1.2")).unwrap().is_empty());
         assert_eq!(catalog.edition(&[1; 32], 1).unwrap(), Some(logged));

@@ -226,11 +226,8 @@ impl<'a> Referral<'a> {
         let (mut equal, mut missing, mut bytes) = (0, 0, 0);
         for file in of_study {
             let found = memchr::memmem::find(&body, &file).is_some();
-            if found {
-                equal += 1
-            } else {
-                missing += 1
-            }
+            let count = if found { &mut equal } else { &mut missing };
+            *count += 1;
             bytes += file.len() as u64;
         }
         Ok((equal, missing, bytes))

@@ -253,7 +253,7 @@ mod tests {
         assert_eq!(all(&[9; 12], 99), Err(Malformed::Kind));
         // A group that decodes to more than it says.
         let mut group = Group::default();
-        group.add(&[0; 60_000]);
+        group.add(&vec![0; 60_000]);
         let mut bomb = group.take().unwrap().unwrap().concat();
         bomb[4..8].copy_from_slice(&100u32.to_le_bytes());
         assert_eq!(all(&bomb, 99), Err(Malformed::Payload));
