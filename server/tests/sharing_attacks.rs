@@ -235,16 +235,10 @@ fn a_lying_owner_is_caught_at_the_first_wrong_chunk() {
         ),
         (
             "a swapped chunk",
-            |path, mut body| {
-                // A chunk that travels alone: pixels.
-                if path.contains("/chunks")
-                    && let Some(pixels) = payloads(&body).into_iter().find(|(kind, _)| *kind == 1)
-                {
-                    body[pixels.1.start + pixels.1.len() / 2] ^= 1;
-                }
-                body
+            |path, body| {
+                if path.contains("/chunks") { flipped(&body) } else { body }
             },
-            "answers wrongly|its name",
+            "its name",
         ),
         (
             "a swapped manifest",
@@ -299,8 +293,7 @@ fn a_lying_owner_is_caught_at_the_first_wrong_chunk() {
         sharing.believe(liar(&owner, sharing.at(), reader.clone(), lie));
         let ran = sharing.fetch();
         assert_eq!(ran.code, 1, "{name}: {}", ran.stdout);
-        let told = words.split('|').any(|words| ran.stderr.contains(words));
-        assert!(told, "{name}: {}", ran.stderr);
+        assert!(ran.stderr.contains(words), "{name}: {}", ran.stderr);
         let url = sharing.b.server.url(&format!("/dicom-web/studies/{}/series", sharing.study_uid));
         let shown = support::server::client().get(url).send().unwrap().text().unwrap();
         let images = sharing
@@ -320,25 +313,40 @@ fn a_lying_owner_is_caught_at_the_first_wrong_chunk() {
     sharing.b.site.good(&["verify", "--all"]);
 }
 
-/// Kinds and payloads of the frames of a stream.
-fn payloads(mut body: &[u8]) -> Vec<(u8, std::ops::Range<usize>)> {
-    let (mut found, mut at) = (Vec::new(), 0);
-    while let Some(head) = body.first_chunk::<12>() {
-        let length = u32::from_le_bytes([head[8], head[9], head[10], head[11]]) as usize;
-        found.push((head[0], at + 12..at + 12 + length));
-        at += 12 + length;
-        body = &body[12 + length..];
+/// The first frame of a stream, decoded, and what follows it.
+fn first_group(body: &[u8]) -> (Vec<u8>, &[u8]) {
+    let number = |at: usize| u32::from_le_bytes(body[at..at + 4].try_into().unwrap()) as usize;
+    let (group, rest) = body[12..].split_at(number(8));
+    let stored = body[1] == 0;
+    let plain =
+        if stored { group.to_vec() } else { zstd::bulk::decompress(group, number(4)).unwrap() };
+    (plain, rest)
+}
+
+/// The same stream with another first frame, of the same length decoded.
+fn with_group(body: &[u8], group: &[u8], rest: &[u8]) -> Vec<u8> {
+    let mut out = body[..12].to_vec();
+    out[1] = 0;
+    out[8..12].copy_from_slice(&(group.len() as u32).to_le_bytes());
+    out.extend_from_slice(group);
+    out.extend_from_slice(rest);
+    out
+}
+
+/// A stream of chunks with one bit of them changed; manifests, which are arrays of nine, are left alone.
+fn flipped(body: &[u8]) -> Vec<u8> {
+    let (mut group, rest) = first_group(body);
+    if group[4] == 0x89 {
+        return body.to_vec();
     }
-    found
+    let last = group.len() - 1;
+    group[last] ^= 1;
+    with_group(body, &group, rest)
 }
 
 /// A group with the first two of its chunks in the other order.
 fn swapped(body: &[u8]) -> Vec<u8> {
-    let (codec, plain) = (body[1], u32::from_le_bytes(body[4..8].try_into().unwrap()) as usize);
-    let payload = u32::from_le_bytes(body[8..12].try_into().unwrap()) as usize;
-    let (group, rest) = body[12..].split_at(payload);
-    let group =
-        if codec == 0 { group.to_vec() } else { zstd::bulk::decompress(group, plain).unwrap() };
+    let (group, rest) = first_group(body);
     let length = |at: usize| 4 + u32::from_le_bytes(group[at..at + 4].try_into().unwrap()) as usize;
     let first = length(0);
     if first == group.len() {
@@ -346,12 +354,7 @@ fn swapped(body: &[u8]) -> Vec<u8> {
     }
     let second = length(first);
     let other = [&group[first..first + second], &group[..first], &group[first + second..]].concat();
-    let mut out = body[..12].to_vec();
-    out[1] = 0;
-    out[8..12].copy_from_slice(&(other.len() as u32).to_le_bytes());
-    out.extend_from_slice(&other);
-    out.extend_from_slice(rest);
-    out
+    with_group(body, &other, rest)
 }
 
 /// Whoever has the bucket, or the catalog, or both, but no key, reads no image and cannot ask whether one
