@@ -153,7 +153,7 @@ cuts() {
   needed=$(field bytes_moved <"$work/uncut")
   say "  $done cuts in $(compute "round($(field seconds <"$work/cut"), 1)") s; $(compute "round($moved/1e6, 2)") MB moved, without a cut $(compute "round($needed/1e6, 2)") MB"
   # Each lane may have a chunk under way, and what was compressed together.
-  holds "nothing comes twice beyond a chunk for each of 4 connections and cut" "$moved - $needed <= $done*4*(1<<20)"
+  holds "nothing comes twice beyond a chunk for each of 6 connections and cut" "$moved - $needed <= $done*6*(1<<20)"
 }
 
 loss() {

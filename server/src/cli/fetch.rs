@@ -43,7 +43,7 @@ pub(crate) struct FetchArgs {
     #[arg(long, value_name = "CODE", value_parser = PURPOSES)]
     purpose: Option<String>,
     /// Connections at once
-    #[arg(long, value_name = "N", default_value = "4")]
+    #[arg(long, value_name = "N", default_value = "6")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=32))]
     connections: u16,
     /// Give up when nothing came for so many seconds

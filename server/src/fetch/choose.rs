@@ -10,9 +10,9 @@ use tokio::runtime::Handle;
 
 use super::{Error, Order};
 use crate::http::App;
-use crate::peer::Subject;
 use crate::peer::right::now;
 use crate::peer::wire::record::StudyRecord;
+use crate::peer::{self, Subject};
 use crate::sharing::{ReceivedGrant, Site};
 
 /// What somebody wants fetched.
@@ -45,7 +45,12 @@ pub(super) fn choose(
     // The newest first; of one version, the one that holds longest.
     grants.sort_by_key(|grant| std::cmp::Reverse((grant.record.version, grant.record.expires)));
     let (mut nearest, mut lie) = (None, None);
+    // An older version of an owner that is away is not what was meant.
+    let mut away: Option<(SiteId, Error)> = None;
     for grant in grants {
+        if away.as_ref().is_some_and(|(owner, _)| *owner == grant.owner) {
+            continue;
+        }
         // Only what may be used is asked about, but who names it shall hear why it may not.
         let order = match means(app, site, &grant, study) {
             Ok(Some(order)) => order,
@@ -53,6 +58,10 @@ pub(super) fn choose(
             // It may be another owner's.
             Err(error) if error.is_lie() => {
                 lie = lie.or(Some(error));
+                continue;
+            }
+            Err(error) if error.is_passing() => {
+                away = away.or(Some((grant.owner, error)));
                 continue;
             }
             Err(error) => return Err(error),
@@ -63,7 +72,7 @@ pub(super) fn choose(
         }
     }
     let none = || Error::NoGrant(nearest.unwrap_or_else(|| "none is known".into()));
-    Err(lie.unwrap_or_else(none))
+    Err(lie.or(away.map(|(_, error)| error)).unwrap_or_else(none))
 }
 
 /// What is to be fetched under this grant, if it is the study that is meant.
@@ -106,9 +115,11 @@ pub(super) fn study_uid(
     }
     let client = site.client(&order.owner).map_err(|error| Error::NoGrant(error.to_string()))?;
     let expected = super::expected(site, order)?;
-    // One that cannot be reached, or does not tell, is not the one that can be fetched.
-    let Ok(bytes) = Handle::current().block_on(client.record(&order.subject)) else {
-        return Ok(None);
+    let bytes = match Handle::current().block_on(client.record(&order.subject)) {
+        Ok(bytes) => bytes,
+        // What it does not tell of cannot be fetched either.
+        Err(peer::Error::Refused { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
     };
     let record = StudyRecord::check(&bytes, &expected)?;
     app.granted.learn(key, &record.study_uid);

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::choose::{Wish, choose};
 use super::granted::Version;
-use super::{Error, Finished, Options, Progress, run};
+use super::{Error, Finished, Options, Progress, patiently, run};
 use crate::error::Result;
 use crate::http::App;
 use crate::sharing::control::Teller;
@@ -75,7 +75,7 @@ pub(crate) async fn on_wish(
     let (tell, mut told) = watch::channel(Progress::default());
     let (own, sharing, study) = (Arc::clone(app), Arc::clone(site), wish.study);
     let fetching = tokio::task::spawn_blocking(move || {
-        let order = choose(&own, &sharing, &study, from.as_ref(), purpose)?;
+        let order = patiently(&options, || choose(&own, &sharing, &study, from.as_ref(), purpose))?;
         run(&own, &sharing, &order, &options, &|progress| {
             tell.send_replace(progress);
         })

@@ -75,7 +75,7 @@ pub(crate) struct Options {
 impl Default for Options {
     fn default() -> Self {
         let interrupted = Arc::new(|| false);
-        Self { lanes: 4, patience: Duration::from_secs(60), interrupted }
+        Self { lanes: 6, patience: Duration::from_secs(60), interrupted }
     }
 }
 
@@ -219,6 +219,11 @@ pub(crate) fn run(
     let claim = app.demands.claim((order.owner, study, version));
     let _claim = claim.ok_or(Error::UnderWay)?;
     let client = site.client(&order.owner).map_err(|error| Error::NoGrant(error.to_string()))?;
+    // Lanes connect while the record comes: a handshake takes three round trips.
+    let lanes: Vec<Client> = (0..options.lanes.max(1)).map(|_| client.fork()).collect();
+    for lane in lanes.clone() {
+        Handle::current().spawn(async move { lane.warm().await });
+    }
     let record = record(site, &client, order, options)?;
     let held_instances = held_instances(app, &record)?;
     let mut row = row(app, site, order, &record)?;
@@ -277,7 +282,7 @@ pub(crate) fn run(
             bytes_moved: fetching.moved.load(Ordering::Relaxed),
         }
     };
-    lanes(&fetching, &client, options.lanes, &|fetching| tell(progress(fetching)));
+    run_lanes(&fetching, lanes, &|fetching| tell(progress(fetching)));
     fetching.wait_for_answers();
     tell(progress(&fetching));
 
@@ -340,12 +345,12 @@ fn now_ms() -> u64 {
 }
 
 /// Runs the lanes, and tells how far they are.
-fn lanes(fetching: &Arc<Fetching>, client: &Client, lanes: usize, tell: &dyn Fn(&Fetching)) {
+fn run_lanes(fetching: &Arc<Fetching>, lanes: Vec<Client>, tell: &dyn Fn(&Fetching)) {
     const TELL_EVERY: Duration = Duration::from_millis(200);
     std::thread::scope(|scope| {
-        let running: Vec<_> = (0..lanes.max(1))
-            .map(|_| {
-                let (fetching, client) = (fetching, client.fork());
+        let running: Vec<_> = lanes
+            .into_iter()
+            .map(|client| {
                 scope.spawn(move || {
                     let _entered = fetching.runtime.enter();
                     lane::run(fetching, &client);
@@ -382,17 +387,26 @@ fn record(
     options: &Options,
 ) -> Result<StudyRecord, Error> {
     let expected = expected(site, order)?;
+    let bytes =
+        patiently(options, || Ok(Handle::current().block_on(client.record(&order.subject))?))?;
+    Ok(StudyRecord::check(&bytes, &expected)?)
+}
+
+/// Tries again what may go better next time, as long as the options say.
+fn patiently<T>(
+    options: &Options,
+    mut attempt: impl FnMut() -> Result<T, Error>,
+) -> Result<T, Error> {
     let until = Instant::now() + options.patience;
     loop {
-        match Handle::current().block_on(client.record(&order.subject)).map_err(Error::from) {
-            Ok(bytes) => return Ok(StudyRecord::check(&bytes, &expected)?),
+        match attempt() {
             Err(error) if error.is_passing() && Instant::now() < until => {
                 if (options.interrupted)() {
                     return Err(Error::Interrupted);
                 }
                 std::thread::sleep(RETRY_EVERY);
             }
-            Err(error) => return Err(error),
+            done => return done,
         }
     }
 }

@@ -239,7 +239,7 @@ impl State {
         if !self.next.is_empty() {
             self.jobs.push_back(Job::Chunks(std::mem::take(&mut self.next)));
             self.next_bytes = 0;
-            self.job_bytes = (self.job_bytes * 2).min(JOB_BYTES.end);
+            self.job_bytes = (self.job_bytes * 4).min(JOB_BYTES.end);
         }
     }
 

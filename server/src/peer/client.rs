@@ -68,6 +68,11 @@ impl Client {
         Self { connection: Arc::new(self.connection.fork()) }
     }
 
+    /// Connects ahead of the first question.
+    pub(crate) async fn warm(&self) {
+        self.connection.warm().await;
+    }
+
     pub(super) async fn get(&self, path: &str) -> Result<Answer, Error> {
         self.connection.ask(Method::GET, &format!("{PREFIX}{path}"), Bytes::new()).await
     }

@@ -115,6 +115,24 @@ impl Connection {
         Ok(Open { sender, key })
     }
 
+    /// Connects, if nothing is connected, so that the next question need not wait for it. What goes wrong is
+    /// told when something is asked.
+    pub(super) async fn warm(&self) {
+        if self.take_free().is_some_and(|open| self.keep(open)) {
+            return;
+        }
+        if let Ok(mut open) = self.open().await
+            && open.sender.ready().await.is_ok()
+        {
+            self.keep(open);
+        }
+    }
+
+    fn keep(&self, open: Open) -> bool {
+        *self.free.lock().unwrap_or_else(PoisonError::into_inner) = Some(open);
+        true
+    }
+
     fn take_free(&self) -> Option<Open> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         free.take().filter(|open| !open.sender.is_closed() && open.sender.is_ready())
@@ -218,8 +236,9 @@ impl Answer {
     }
 
     fn give_back(&mut self) {
-        let mut free = self.home.free.lock().unwrap_or_else(PoisonError::into_inner);
-        *free = self.open.take();
+        if let Some(open) = self.open.take() {
+            self.home.keep(open);
+        }
     }
 }
 
