@@ -3,7 +3,9 @@
 //! A stream of frames, each the next chunks that were asked for, in order, so that no frame has to say
 //! which they are:
 //!
-//!     kind u8 | codec u8 | chunks u16 | plain bytes u32 | payload bytes u32 | payload
+//! ```text
+//! kind u8 | codec u8 | chunks u16 | plain bytes u32 | payload bytes u32 | payload
+//! ```
 //!
 //! little-endian. A large chunk travels as it is stored. Small ones travel together, each with its length
 //! (u32) before it, compressed in one piece. The last frame says that everything came, or why not.
