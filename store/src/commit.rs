@@ -39,7 +39,7 @@ pub enum Source {
 }
 
 impl Source {
-    fn from_code(code: u64) -> Option<Self> {
+    pub(crate) fn from_code(code: u64) -> Option<Self> {
         [Self::Import, Self::Web, Self::Dimse, Self::Peer].get(usize::try_from(code).ok()?).copied()
     }
 }

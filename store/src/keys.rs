@@ -20,6 +20,7 @@ use crate::pack::PackId;
 const CONTEXT_WRAP: &str = "cairn 2026-11 v1 pack key wrap";
 const CONTEXT_RECORD: &str = "cairn 2026-11 v1 record key";
 const CONTEXT_DERIVED: &str = "cairn 2026-11 v1 derived data key";
+const CONTEXT_SPOOL: &str = "cairn 2026-11 v1 spool";
 const CONTEXT_SITE: &str = "cairn 2026-11 v1 site fingerprint";
 const CONTEXT_CHECK: &str = "cairn 2026-11 v1 record check";
 const KEY_FILE_TAG: &str = "cairn-site-key-v1";
@@ -144,6 +145,13 @@ impl SiteKey {
     #[must_use]
     pub(crate) fn derived_key(&self) -> PackKey {
         PackKey(blake3::derive_key(CONTEXT_DERIVED, &self.wrap))
+    }
+
+    /// The key of the spool. Another wrap secret makes another key: the spool has to be empty before the
+    /// site key is rotated.
+    #[must_use]
+    pub(crate) fn spool_key(&self) -> PackKey {
+        PackKey(blake3::derive_key(CONTEXT_SPOOL, &self.wrap))
     }
 
     /// A public value that tells whether two key files belong to one site.

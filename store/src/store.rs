@@ -13,7 +13,7 @@ use crate::catalog::{Catalog, PackNo, PackRow, PackState, SqliteCatalog, Version
 use crate::config::{IngestConfig, StoreConfig};
 use crate::disk::{Disk, OsDisk, create_directories};
 use crate::error::{Error, Result};
-use crate::ingest::Ingest;
+use crate::ingest::{Ingest, Purpose, is_left};
 use crate::keys::{PackKey, SiteKey};
 use crate::layout::{FORMAT_VERSION, Layout, MARKER_OBJECT, key_object};
 use crate::metadata::Metadata;
@@ -149,7 +149,7 @@ impl Store {
             });
         }
         if access == Access::Write {
-            for directory in [&layout.data, &layout.journal()] {
+            for directory in [&layout.data, &layout.journal(), &layout.spool()] {
                 create_directories(&OsDisk, directory).map_err(Error::io("create", directory))?;
             }
         }
@@ -160,7 +160,7 @@ impl Store {
                 embedded(&layout.catalog())
             })?;
         if lock.is_some() {
-            match replay::replay(&shared) {
+            match recover(&shared) {
                 // Who only reads can do without: on a full disk, what the catalog names is still there.
                 Err(error) if access == Access::Read => {
                     tracing::warn!(%error, "the journal could not be replayed; reading without");
@@ -288,7 +288,8 @@ impl Store {
         if self.lock.is_none() {
             return Err(Error::Locked { path: self.shared.layout.lock() });
         }
-        Ingest::start(Arc::clone(&self.shared), Arc::clone(&self.metadata), config)
+        let purpose = Purpose::Receive(Arc::clone(&self.metadata));
+        Ingest::start(Arc::clone(&self.shared), purpose, config)
     }
 }
 
@@ -299,6 +300,17 @@ impl Drop for Store {
             let _ = self.shared.catalog.tidy();
         }
     }
+}
+
+/// Makes what a crash left part of the archive: the journal, then the spool.
+fn recover(shared: &Arc<Shared>) -> Result<()> {
+    replay::replay(shared)?;
+    if is_left(shared)? {
+        Ingest::absorb(Arc::clone(shared))?;
+        // The pack that took it is still open.
+        replay::replay(shared)?;
+    }
+    Ok(())
 }
 
 /// Opens everything that an archive rests on.

@@ -142,6 +142,10 @@ impl Disk for Handle {
         }
         self.0.operation(|| OsDisk.remove(path))
     }
+
+    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        OsDisk.free_bytes(path)
+    }
 }
 
 fn small_objects() -> Vec<Vec<u8>> {
