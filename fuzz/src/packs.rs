@@ -78,6 +78,10 @@ impl Disk for MemoryDisk {
         Ok(Box::new(self.clone()))
     }
 
+    fn free_bytes(&self, _: &Path) -> io::Result<u64> {
+        Ok(u64::MAX)
+    }
+
     fn truncate(&self, _: &Path, _: u64) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }

@@ -9,11 +9,13 @@ use crate::dicomweb::{
     bulkdata, capabilities, commitment, delete, frames, metadata, qido, rendered, retrieve, stow,
     thumbnail, wado_uri,
 };
+use crate::http::limits::SETTLE_PATIENCE;
 use crate::http::{Answer, App, Ask, Problem, Route};
 use crate::{health, home};
 
-/// Lets the handler of a route answer.
+/// Lets the handler of a route answer, once what was acknowledged before can be read.
 pub(crate) async fn dispatch(app: &Arc<App>, route: Route, ask: Ask) -> Answer {
+    settle(app, &route, &ask).await?;
     match route {
         Route::Home => home::home(app, &ask).await,
         Route::Metrics => health::metrics(app).await,
@@ -36,4 +38,39 @@ pub(crate) async fn dispatch(app: &Arc<App>, route: Route, ask: Ask) -> Answer {
         // Answered before, for every resource alike.
         Route::Options { .. } => Err(Problem::internal("OPTIONS came through")),
     }
+}
+
+/// Whoever reads sees what was acknowledged before: an object that is still spooled is waited for. A
+/// search of a busy archive does not wait long, and answers with what is there; commitment looks by
+/// itself ([`commitment`]).
+async fn settle(app: &Arc<App>, route: &Route, ask: &Ask) -> Result<(), Problem> {
+    let (study, patience, must) = match route {
+        Route::Search { scope, .. } => (scope.study.clone(), app.search_wait, false),
+        Route::Retrieve(scope)
+        | Route::Delete(scope)
+        | Route::Metadata(scope)
+        | Route::Pixeldata(scope)
+        | Route::Rendered { scope, .. }
+        | Route::Thumbnail { scope, .. }
+        | Route::Bulkdata { scope, .. }
+        | Route::Frames { scope, .. } => (scope.study.clone(), SETTLE_PATIENCE, true),
+        Route::WadoUri => (ask.query.get("studyUID").map(str::to_owned), SETTLE_PATIENCE, true),
+        Route::Home
+        | Route::Metrics
+        | Route::Health
+        | Route::Ready
+        | Route::Capabilities
+        | Route::Store { .. }
+        | Route::Commit { .. }
+        | Route::Commitment { .. }
+        | Route::Options { .. } => return Ok(()),
+    };
+    if app.is_settled() {
+        return Ok(());
+    }
+    let settled = app.blocking(move |app| Ok(app.settle(study.as_deref(), patience))).await?;
+    if must && !settled {
+        return Err(Problem::busy("what was received is not in the archive yet"));
+    }
+    Ok(())
 }

@@ -4,12 +4,17 @@
 
 mod support;
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use cairn_dicom::phantom;
 use cairn_store::catalog::Existence;
 use cairn_store::commit::{Outcome, Source, Target};
+use cairn_store::disk::{Disk, DiskFile, DiskSync, OsDisk};
 use cairn_store::ingest::{Arrival, Ingest, Receipt};
 use cairn_store::verify::{Scope, verify};
 use cairn_store::{Acknowledge, IngestConfig, Store};
@@ -335,7 +340,7 @@ fn a_record_that_goes_bad_while_it_waits_is_kept_and_told() {
     bytes[64 + 5000] ^= 1;
     std::fs::write(&path, &bytes).unwrap();
     assert!(ingest.settle(None, LONG));
-    let damaged = ingest.counters().spool_damaged.load(std::sync::atomic::Ordering::Relaxed);
+    let damaged = ingest.counters().spool_damaged.load(Relaxed);
     assert_eq!(damaged, 1);
     assert_eq!(export_all(&store).len(), 2);
     ingest.finish().unwrap();
@@ -426,14 +431,105 @@ fn what_nobody_asks_for_is_taken_in_while_nobody_sends() {
     assert_eq!(ingest.spooled(), cairn_store::ingest::Spooled::default());
 }
 
+/// A disk on which only so much of the spool finds room.
+#[derive(Debug)]
+struct SmallDisk {
+    room: AtomicU64,
+    free: u64,
+}
+
+struct SmallFile {
+    disk: Arc<SmallDisk>,
+    inner: Box<dyn DiskFile>,
+}
+
+#[derive(Debug)]
+struct Small(Arc<SmallDisk>);
+
+impl DiskFile for SmallFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let room = self.disk.room.load(Relaxed).min(bytes.len() as u64);
+        self.disk.room.fetch_sub(room, Relaxed);
+        self.inner.append(&bytes[..room as usize])?;
+        if room < bytes.len() as u64 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    fn syncer(&self) -> io::Result<Box<dyn DiskSync>> {
+        self.inner.syncer()
+    }
+}
+
+impl Disk for Small {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let inner = OsDisk.create(path)?;
+        let spools = path.extension().unwrap() == "spool";
+        let disk = Arc::clone(&self.0);
+        Ok(if spools { Box::new(SmallFile { disk, inner }) } else { inner })
+    }
+
+    fn open_append(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        OsDisk.open_append(path)
+    }
+
+    fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()> {
+        OsDisk.truncate(path, bytes)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        OsDisk.rename(from, to)
+    }
+
+    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
+        OsDisk.sync_directory(directory)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        OsDisk.remove(path)
+    }
+
+    fn free_bytes(&self, _: &Path) -> io::Result<u64> {
+        Ok(self.0.free)
+    }
+}
+
+/// Half a record is cut off again, and its object takes the ordinary way.
+#[test]
+fn a_disk_that_is_full_stops_nobody() {
+    let files = slices(6);
+    let record = as_dataset(&files[0]).0.len() as u64;
+    for (room, free, spooled) in [
+        (10, u64::MAX, 0),
+        (64 + record / 2, u64::MAX, 0),
+        (64 + record * 5 / 2, u64::MAX, 2),
+        (u64::MAX / 2, 600 << 20, 0),
+        (u64::MAX / 2, 700 << 20, 6),
+    ] {
+        let archive = Archive::new();
+        let small = Arc::new(SmallDisk { room: AtomicU64::new(room), free });
+        {
+            let store = archive.open_on(Arc::new(Small(small))).unwrap();
+            let ingest = store.ingest(IngestConfig::default()).unwrap();
+            let answers = Answers::default();
+            for (no, file) in files.iter().enumerate() {
+                hand_in_from(Source::Web, &ingest, no, file, Arrival::File, &answers);
+            }
+            assert_eq!(ingest.spooled().objects, spooled, "{room} bytes of room, {free} free");
+            ingest.drain().unwrap();
+            assert!(answers.lock().unwrap().values().all(Result::is_ok));
+            assert_eq!(answers.lock().unwrap().len(), files.len());
+        }
+        let store = archive.open();
+        assert_eq!(data_sets(&store), sorted(&files));
+    }
+}
+
 /// Many at once: they share syncs, and each is answered once.
 #[test]
 fn many_senders_share_the_spool() {
     let archive = Archive::new();
     let store = archive.open();
     let ingest = store.ingest(IngestConfig::default()).unwrap();
-    let files: Vec<Vec<u8>> =
-        (1..9).flat_map(|seed| bytes_of(phantom::ct(seed, 12, 64))).collect();
+    let files: Vec<Vec<u8>> = (1..9).flat_map(|seed| bytes_of(phantom::ct(seed, 12, 64))).collect();
     std::thread::scope(|scope| {
         for part in files.chunks(12) {
             let ingest = &ingest;
@@ -446,7 +542,7 @@ fn many_senders_share_the_spool() {
         }
     });
     let acknowledged = &ingest.counters().acknowledged;
-    assert_eq!(acknowledged.load(std::sync::atomic::Ordering::Relaxed), files.len() as u64);
+    assert_eq!(acknowledged.load(Relaxed), files.len() as u64);
     ingest.finish().unwrap();
     assert_eq!(data_sets(&store), sorted(&files));
 }

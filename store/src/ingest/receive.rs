@@ -328,9 +328,7 @@ fn receive_whole(
                 let owed = Owed { reservation, study: Arc::clone(&name.study), ack, receipt };
                 match pipeline.spool.append(pipeline, candidate, owed)? {
                     None => return Ok(()),
-                    Some(Owed { reservation, ack, .. }) => {
-                        (reservation.into_shared(), ack, known)
-                    }
+                    Some(Owed { reservation, ack, .. }) => (reservation.into_shared(), ack, known),
                 }
             } else {
                 (reservation.into_shared(), ack, known)
@@ -372,7 +370,7 @@ pub(super) fn receive_again(
     let whole = Whole::of(splitter, boundaries, &bytes);
     // What is coded now is what was hashed when it was acknowledged.
     if pipeline.shared.site.stored_id(&ChunkId(whole.dataset_hash.0)) != id {
-        return Err(Error::Derived { what: "spooled objects" });
+        return Err(Error::Spooled);
     }
     // It was committed, and the process ended before it left the spool. If it was deleted since, it
     // must not come back.

@@ -1,11 +1,15 @@
 //! What can be said of the instances of a request.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use cairn_store::catalog::VersionRow;
 use serde::{Deserialize, Serialize};
 
 use crate::http::{App, Problem};
+
+/// How long the spool is waited for: whoever asked is told to come back, and what is owed is tried again.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// No such object instance (PS3.3 C.14.1.1).
 pub(crate) const NO_SUCH_INSTANCE: u16 = 0x0112;
@@ -62,6 +66,8 @@ impl Verdict {
     /// Looks every instance up.
     pub(crate) fn of(app: &App, asked: &[Reference]) -> Result<Self, Problem> {
         let mut verdict = Self::default();
+        // Of what is still spooled nothing final can be said.
+        let settled = app.settle(None, SETTLE_PATIENCE);
         let mut roots: HashMap<String, String> = HashMap::new();
         for reference in asked {
             let catalog = app.store.catalog();
@@ -73,6 +79,10 @@ impl Verdict {
             let is_shown = |version: &VersionRow| version.visible && !version.deleted;
             let shown: Vec<_> = versions.into_iter().filter(is_shown).collect();
             let fits = |class: &str| reference.class.is_empty() || reference.class == class;
+            if shown.is_empty() && !settled {
+                verdict.waiting += 1;
+                continue;
+            }
             let Some(first) = shown.iter().find(|version| fits(&version.sop_class_uid)) else {
                 let reason = if shown.is_empty() { NO_SUCH_INSTANCE } else { CLASS_CONFLICT };
                 verdict.failed.push(Failed { reference: reference.clone(), reason });

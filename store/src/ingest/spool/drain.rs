@@ -77,10 +77,7 @@ impl Spool {
 
     /// Decides what to do, and waits for a moment if that is nothing.
     fn next(&self, pipeline: &Pipeline) -> Next {
-        let since_arrival = {
-            let arrived = Duration::from_micros(self.arrived_us.load(Ordering::Relaxed));
-            self.begun.elapsed().saturating_sub(arrived)
-        };
+        let since_arrival = self.quiet();
         let mut state = lock(&self.state);
         if state.stopping {
             return Next::Stop;
@@ -129,12 +126,17 @@ impl Spool {
             // A failure is on record, and those who wait were told.
             let _ = self.sync(pipeline);
         }
+        if pipeline.check().is_err() {
+            // What is there is for the next opening.
+            return Ok(());
+        }
         if idle && self.quiet() >= CLOSE_AFTER {
             self.close_spent(pipeline)?;
         }
         self.remove_done(pipeline)
     }
 
+    /// Since an object last arrived.
     fn quiet(&self) -> Duration {
         let arrived = Duration::from_micros(self.arrived_us.load(Ordering::Relaxed));
         self.begun.elapsed().saturating_sub(arrived)

@@ -19,6 +19,7 @@
 mod drain;
 mod pace;
 mod record;
+mod recover;
 mod scan;
 mod segment;
 
@@ -49,6 +50,7 @@ use record::{Description, HEADER_BYTES, OBJECT_BYTES_MAX};
 use segment::{OpenSegment, SegmentReader, Spooling};
 
 pub(super) use drain::run;
+pub(crate) use recover::is_left;
 
 /// How often a thread that waits looks whether the ingest stopped.
 const LOOK: Duration = Duration::from_millis(50);
@@ -203,8 +205,8 @@ impl Spool {
         };
         let memory = Pool::new(0);
         let (next_segment, last) = state.recover(shared, &memory)?;
-        let segment_bytes = (config.spool_bytes / SEGMENTS_MIN)
-            .clamp(SEGMENT_BYTES_MIN, SPOOL_SEGMENT_BYTES);
+        let segment_bytes =
+            (config.spool_bytes / SEGMENTS_MIN).clamp(SEGMENT_BYTES_MIN, SPOOL_SEGMENT_BYTES);
         Ok(Self {
             bytes_max: config.spool_bytes,
             segment_bytes,
@@ -384,9 +386,9 @@ impl Spool {
         };
         drop(state);
         let synced = match &*lock(&self.syncer) {
-            Some(Syncer { sync, path }) => pipeline
-                .time(Stage::SpoolSync, || sync.sync())
-                .map_err(Error::io("sync", path)),
+            Some(Syncer { sync, path }) => {
+                pipeline.time(Stage::SpoolSync, || sync.sync()).map_err(Error::io("sync", path))
+            }
             None => Err(Error::Internal("no segment is open")),
         };
         let mut state = lock(&self.state);
@@ -513,88 +515,9 @@ fn wait<'a>(
     on.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner).0
 }
 
-/// Does a run that ended leave anything in the spool?
-pub(crate) fn is_left(shared: &Shared) -> Result<bool> {
-    Ok(segments(shared)?.iter().any(|(_, is_aside, _)| !is_aside))
-}
-
-/// Segments by number; with each, whether it was set aside.
-fn segments(shared: &Shared) -> Result<Vec<(u64, bool, PathBuf)>> {
-    let directory = shared.layout.spool();
-    let mut found = Vec::new();
-    let entries = match std::fs::read_dir(&directory) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(found),
-        other => other.map_err(Error::io("list", &directory))?,
-    };
-    for entry in entries {
-        let path = entry.map_err(Error::io("list", &directory))?.path();
-        found.extend(segment_of(&path).map(|(no, is_aside)| (no, is_aside, path)));
-    }
-    found.sort();
-    Ok(found)
-}
-
 impl State {
     fn disk_bytes(&self) -> u64 {
         self.segments.values().map(|segment| segment.bytes).sum()
-    }
-
-    /// Takes over what is on the disk. Returns the number of the next segment, and that of the last
-    /// record.
-    fn recover(&mut self, shared: &Shared, memory: &Arc<Pool>) -> Result<(u64, u64)> {
-        let all = segments(shared)?;
-        let next_segment = all.last().map_or(1, |(no, ..)| no + 1);
-        let left: Vec<_> = all.into_iter().filter(|(_, is_aside, _)| !is_aside).collect();
-        let newest = left.last().map(|(no, ..)| *no);
-        let now = Instant::now();
-        let mut last = 0;
-        for (no, _, path) in left {
-            let reader = SegmentReader::open(shared, no, &path).map_err(Error::io("open", &path))?;
-            let bytes = reader.bytes().map_err(Error::io("read", &path))?;
-            let scanned = if bytes > SPOOL_SEGMENT_BYTES_MAX {
-                scan::Scanned { damaged: vec![0], ..scan::Scanned::default() }
-            } else {
-                let mut buffer = memory.acquire(SLAB_BYTES);
-                scan::scan(&reader, newest == Some(no), &mut buffer)
-                    .map_err(Error::io("read", &path))?
-            };
-            for offset in &scanned.damaged {
-                tell_damage(&path, *offset, "what may have been acknowledged cannot be read");
-            }
-            if let Some(offset) = scanned.torn {
-                tracing::info!(
-                    segment = %path.display(), offset,
-                    "the end of the spool was never acknowledged and is cut off"
-                );
-            }
-            let segment = Segment {
-                path,
-                bytes,
-                left: scanned.records.len(),
-                open: false,
-                damaged: !scanned.damaged.is_empty(),
-            };
-            self.segments.insert(no, segment);
-            for found in scanned.records {
-                last += 1;
-                self.pending.insert(last, now);
-                self.backlog += found.bytes;
-                self.weight += weight(found.bytes);
-                self.waiting.push_back(Waiting {
-                    no: last,
-                    segment: no,
-                    offset: found.offset,
-                    bytes: found.bytes,
-                    held: None,
-                });
-            }
-        }
-        self.appended.no = last;
-        self.durable.no = last;
-        if last > 0 {
-            tracing::info!(objects = last, "objects that were received are taken into the archive");
-        }
-        Ok((next_segment, last))
     }
 }
 

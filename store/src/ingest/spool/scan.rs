@@ -11,6 +11,9 @@ use crate::layout::SPOOLED_MAGIC;
 /// What is read at once where the next record is looked for.
 const WINDOW_BYTES: usize = 1 << 20;
 
+/// How much is passed over where the disk gives nothing.
+const SECTOR_BYTES: u64 = 4096;
+
 /// A record that is whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Found {
@@ -43,7 +46,7 @@ pub(super) fn scan(
     let mut at = SEGMENT_HEADER_BYTES as u64;
     if !reader.has_header() {
         amiss.push(0);
-        at = next(reader, 0, length, buffer)?;
+        at = next(reader, 0, length, buffer);
     }
     while at < length {
         match read(reader, at, buffer) {
@@ -56,7 +59,7 @@ pub(super) fn scan(
                 amiss.push(at);
                 at = match skip {
                     Some(bytes) => at + bytes,
-                    None => next(reader, at + 1, length, buffer)?,
+                    None => next(reader, at + 1, length, buffer),
                 };
             }
         }
@@ -79,27 +82,26 @@ fn read(reader: &SegmentReader, at: u64, buffer: &mut [u8]) -> Result<Header, Op
 }
 
 /// Where the next sound record starts from `from` on; `length` if there is none.
-fn next(
-    reader: &SegmentReader,
-    mut from: u64,
-    length: u64,
-    buffer: &mut [u8],
-) -> std::io::Result<u64> {
+fn next(reader: &SegmentReader, mut from: u64, length: u64, buffer: &mut [u8]) -> u64 {
     let mut window = vec![0; WINDOW_BYTES];
     while from + HEADER_BYTES as u64 <= length {
-        let got = reader.read_at(&mut window, from)?;
+        let Ok(got) = reader.read_at(&mut window, from) else {
+            // A bad sector: what lies behind it may be sound.
+            from += SECTOR_BYTES;
+            continue;
+        };
         let bytes = &window[..got];
         for place in places(bytes) {
             let at = from + place as u64;
             if read(reader, at, buffer).is_ok() {
-                return Ok(at);
+                return at;
             }
         }
         // The windows overlap by what a magic number may be cut to.
         let step = got.saturating_sub(SPOOLED_MAGIC.len() - 1).max(1);
         from += step as u64;
     }
-    Ok(length)
+    length
 }
 
 fn places(bytes: &[u8]) -> impl Iterator<Item = usize> {

@@ -82,14 +82,12 @@ impl OpenSegment {
         });
         let (file, syncer) = match begun {
             Ok(begun) => begun,
-            Err(error) if is_full(&error) => {
-                match disk.remove(&path) {
-                    Err(error) if error.kind() != ErrorKind::NotFound => {
-                        return Err(Error::io("remove", &path)(error));
-                    }
-                    _ => return Ok(None),
+            Err(error) if is_full(&error) => match disk.remove(&path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(Error::io("remove", &path)(error));
                 }
-            }
+                _ => return Ok(None),
+            },
             Err(error) => return Err(Error::io("create", &path)(error)),
         };
         let directory = shared.layout.spool();
