@@ -501,7 +501,7 @@ fn a_disk_that_is_full_stops_nobody() {
         (10, u64::MAX, 0),
         (64 + record / 2, u64::MAX, 0),
         (64 + record * 5 / 2, u64::MAX, 2),
-        (u64::MAX / 2, 600 << 20, 0),
+        (u64::MAX / 2, 550 << 20, 0),
         (u64::MAX / 2, 700 << 20, 6),
     ] {
         let archive = Archive::new();

@@ -39,15 +39,11 @@ use crate::commit::Source;
 use crate::config::{Acknowledge, IngestConfig};
 use crate::disk::DiskSync;
 use crate::error::{Error, Result};
-use crate::layout::segment_of;
-use crate::limits::{
-    SLAB_BYTES, SPOOL_FREE_BYTES_MIN, SPOOL_RECORD_BYTES_MIN, SPOOL_SEGMENT_BYTES,
-    SPOOL_SEGMENT_BYTES_MAX,
-};
+use crate::limits::{SPOOL_FREE_BYTES_MIN, SPOOL_RECORD_BYTES_MIN, SPOOL_SEGMENT_BYTES};
 use crate::store::Shared;
 
 use record::{Description, HEADER_BYTES, OBJECT_BYTES_MAX};
-use segment::{OpenSegment, SegmentReader, Spooling};
+use segment::{OpenSegment, Spooling};
 
 pub(super) use drain::run;
 pub(crate) use recover::is_left;
