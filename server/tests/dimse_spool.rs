@@ -25,8 +25,12 @@ fn object(n: usize) -> (String, Vec<u8>) {
 }
 
 fn store(client: &mut Client, n: usize) -> String {
+    store_under(client, 1, n)
+}
+
+fn store_under(client: &mut Client, context: u8, n: usize) -> String {
     let (sop, data) = object(n);
-    assert_eq!(client.store(1, SECONDARY_CAPTURE, &sop, &data), 0);
+    assert_eq!(client.store(context, SECONDARY_CAPTURE, &sop, &data), 0);
     sop
 }
 
@@ -90,9 +94,9 @@ fn commitment_right_after_the_answer_is_of_what_is_in_the_bucket() {
     let site = Site::new();
     let mut server = Server::start(&site, &[]);
     let contexts: [(&str, &[&str]); 2] =
-        [(SECONDARY_CAPTURE, &[EXPLICIT_LE]), (COMMITMENT, &[IMPLICIT_LE])];
+        [(COMMITMENT, &[IMPLICIT_LE]), (SECONDARY_CAPTURE, &[EXPLICIT_LE])];
     let mut dimse = Client::open(server.dimse, &contexts);
-    let sops: Vec<String> = (0..20).map(|n| store(&mut dimse, n)).collect();
+    let sops: Vec<String> = (0..20).map(|n| store_under(&mut dimse, 3, n)).collect();
     let references: Vec<_> = sops.iter().map(|sop| (SECONDARY_CAPTURE, sop.as_str())).collect();
     let uids: Vec<&str> = sops.iter().map(String::as_str).collect();
     assert_eq!(request(&mut dimse, "1.2.77.1", &references), 0);
