@@ -311,7 +311,7 @@ fn a_record_that_was_acknowledged_and_went_bad_is_kept_and_told_and_harms_no_oth
         assert_eq!(export_all(&store).len(), files.len() - lost, "byte {place}");
         assert_eq!(verify(&store, &Scope::All, 1, &|_| {}).unwrap().findings, []);
         let aside = path.with_extension("spool.aside");
-        assert_eq!(spool_files(&archive), [aside.clone()]);
+        assert_eq!(spool_files(&archive), std::slice::from_ref(&aside));
         assert_eq!(std::fs::read(aside).unwrap(), bytes);
         // It is in nobody's way: what is sent again goes to another segment.
         let ingest = store.ingest(IngestConfig::default()).unwrap();
