@@ -45,7 +45,7 @@ fn found(client: &mut Client) -> usize {
     count
 }
 
-fn status(reply: reqwest::blocking::Response) -> u16 {
+fn status(reply: &reqwest::blocking::Response) -> u16 {
     reply.status().as_u16()
 }
 
@@ -74,19 +74,19 @@ fn what_was_answered_is_found_fetched_and_deleted_at_once() {
         let sop = store(&mut dimse, stored);
         stored += 1;
         let instance = format!("{study}/series/1.2.2/instances/{sop}");
-        assert_eq!(status(web.get(format!("{instance}/metadata")).send().unwrap()), 200);
+        assert_eq!(status(&web.get(format!("{instance}/metadata")).send().unwrap()), 200);
         let sop = store(&mut dimse, stored);
         stored += 1;
         let instance = format!("{study}/series/1.2.2/instances/{sop}");
-        assert_eq!(status(web.get(&instance).send().unwrap()), 200);
+        assert_eq!(status(&web.get(&instance).send().unwrap()), 200);
     }
     assert!(spooled > 0, "nothing was ever spooled");
     let counted = "cairn_ingest_stage_duration_seconds_count{stage=\"spool\"}";
     assert_eq!(server.metric(counted), stored as u64);
     store(&mut dimse, stored);
-    assert_eq!(status(web.delete(&study).send().unwrap()), 204);
+    assert_eq!(status(&web.delete(&study).send().unwrap()), 204);
     assert_eq!(found(&mut dimse), 0);
-    assert_eq!(status(web.get(&study).send().unwrap()), 410);
+    assert_eq!(status(&web.get(&study).send().unwrap()), 410);
 }
 
 #[test]
