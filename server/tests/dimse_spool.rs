@@ -52,7 +52,9 @@ fn status(reply: &reqwest::blocking::Response) -> u16 {
 #[test]
 fn what_was_answered_is_found_fetched_and_deleted_at_once() {
     let site = Site::new();
-    let server = Server::start(&site, &[]);
+    // A search of a machine that is busy with something else may take longer than the two seconds that
+    // it waits otherwise.
+    let server = Server::start(&site, &[("INGEST__SEARCH_WAIT_MS", "60000")]);
     let contexts: [(&str, &[&str]); 2] =
         [(SECONDARY_CAPTURE, &[EXPLICIT_LE]), (STUDY_FIND, &[IMPLICIT_LE])];
     let mut dimse = Client::open(server.dimse, &contexts);
