@@ -121,6 +121,22 @@ impl Route {
         }
     }
 
+    /// The study, series or instance it is about, if its path names them.
+    pub(crate) fn scope(&self) -> Option<&Scope> {
+        match self {
+            Self::Search { scope, .. }
+            | Self::Retrieve(scope)
+            | Self::Delete(scope)
+            | Self::Metadata(scope)
+            | Self::Pixeldata(scope)
+            | Self::Rendered { scope, .. }
+            | Self::Thumbnail { scope, .. }
+            | Self::Bulkdata { scope, .. }
+            | Self::Frames { scope, .. } => Some(scope),
+            _ => None,
+        }
+    }
+
     /// The word under which it is counted and logged.
     pub(crate) fn label(&self) -> &'static str {
         use Level::{Instance, Series, Study};

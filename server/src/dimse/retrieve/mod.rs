@@ -20,10 +20,11 @@ use cairn_store::catalog::VersionRow;
 use super::association::Association;
 use super::command::Command;
 use super::end::End;
-use super::identifier::Identifier;
+use super::identifier::{Identifier, Level};
 use super::negotiate::Context;
 use super::service::Model;
 use super::status;
+use crate::http::limits::SETTLE_PATIENCE;
 
 /// A final status, and a comment on it.
 type Final = (u16, Option<String>);
@@ -51,6 +52,13 @@ impl Association {
             let comment = "the identifier has no level of this model, or cannot be read";
             return refused(status::IDENTIFIER_MISMATCH, comment);
         };
+        // What was acknowledged before is sent as well.
+        let study = identifier.text(Level::Study.unique_key());
+        let study = study.filter(|uids| !uids.contains(['\\', '*', '?']));
+        if !self.dimse.app.settle(study.as_deref(), SETTLE_PATIENCE) {
+            let comment = "what was received is not in the archive yet";
+            return refused(status::CANNOT_PERFORM, comment);
+        }
         match select::versions(self.dimse.app.store.catalog(), &identifier) {
             Ok(versions) => Ok(Selected::Versions(versions)),
             Err(select::Refused::Key) => {
