@@ -4,6 +4,11 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+
+use cairn_dicom::phantom;
 use support::commitment::{COMMITMENT, request, told};
 use support::dimse::{
     Client, EXPLICIT_LE, IMPLICIT_LE, SECONDARY_CAPTURE, implicit, number, parted,
@@ -112,6 +117,113 @@ fn commitment_right_after_the_answer_is_of_what_is_in_the_bucket() {
     site.good(&["rebuild"]);
     site.good(&["export", "--all", "out"]);
     assert_eq!(support::files_under(&site.path("out")).len(), sops.len());
+}
+
+/// A request says no study. An instance that is archived under one must not vouch for another one of the
+/// same UID that is only spooled.
+#[test]
+fn commitment_of_a_uid_that_is_spooled_under_another_study_waits_for_both() {
+    let site = Site::new();
+    let mut server = Server::start(&site, &[]);
+    let contexts: [(&str, &[&str]); 2] =
+        [(COMMITMENT, &[IMPLICIT_LE]), (SECONDARY_CAPTURE, &[EXPLICIT_LE])];
+    let mut dimse = Client::open(server.dimse, &contexts);
+    let sop = "1.2.3.1";
+    for (n, study) in ["1.2.1", "1.2.8"].into_iter().enumerate() {
+        let pixels = vec![n as u8; 40_000];
+        let data = parted(&dicom(study, "1.2.2", sop, "Doe^Jane", &pixels)).3;
+        assert_eq!(dimse.store(3, SECONDARY_CAPTURE, sop, &data), 0);
+        let transaction = format!("1.2.77.{n}");
+        assert_eq!(request(&mut dimse, &transaction, &[(SECONDARY_CAPTURE, sop)]), 0);
+        let (_, _, places) = told(&dimse.message(), &[sop]);
+        assert_eq!(places, ["committed"]);
+    }
+    server.kill();
+    for folder in ["journal", "spool"] {
+        std::fs::remove_dir_all(site.data().join(folder)).unwrap();
+    }
+    site.good(&["rebuild"]);
+    assert_eq!(site.object(&["stats"])["studies"], 2);
+}
+
+/// What a corpus is answered and called, by C-STORE over one association.
+fn sent_and_named(spool_bytes: &str) -> (Vec<u16>, Vec<(String, String)>) {
+    let site = Site::new();
+    let mut server = Server::start(&site, &[("INGEST__SPOOL_BYTES", spool_bytes)]);
+    let mut corpus: Vec<Vec<u8>> =
+        phantom::ct(4, 12, 128).chain(phantom::mr(4, 6, 64)).map(|file| file.bytes).collect();
+    corpus.extend([phantom::structured_report(4).bytes, phantom::ultrasound_cine(4, 9, 128).bytes]);
+    // Again; corrected; with other pixels.
+    let mut other = corpus[2].clone();
+    *other.last_mut().unwrap() ^= 1;
+    let corrected = phantom::correct_demographics(&corpus[1], "B^A", "ID", "ACC").unwrap();
+    corpus.extend([corpus[0].clone(), corrected, other, corpus[1].clone()]);
+    let mut kinds: Vec<(String, String)> = Vec::new();
+    let parts: Vec<_> = corpus.iter().map(|file| parted(file)).collect();
+    for (class, _, syntax, _) in &parts {
+        let kind = (class.clone(), syntax.clone());
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
+    let syntaxes: Vec<[&str; 1]> = kinds.iter().map(|(_, syntax)| [syntax.as_str()]).collect();
+    let contexts: Vec<(&str, &[&str])> = kinds
+        .iter()
+        .zip(&syntaxes)
+        .map(|((class, _), syntax)| (class.as_str(), &syntax[..]))
+        .collect();
+    let mut dimse = Client::open(server.dimse, &contexts);
+    let statuses = parts.iter().map(|(class, sop, syntax, data)| {
+        let place = kinds.iter().position(|kind| (&kind.0, &kind.1) == (class, syntax)).unwrap();
+        dimse.store(2 * place as u8 + 1, class, sop, data)
+    });
+    let statuses: Vec<u16> = statuses.collect();
+    drop(dimse);
+    assert_eq!(server.terminate(), 0);
+    let named = site.list(&["ls"]).into_iter().map(|study| {
+        let uid = study["study_uid"].as_str().unwrap().to_owned();
+        let root = site.object(&["show", &uid])["root"].as_str().unwrap().to_owned();
+        (uid, root)
+    });
+    let mut named: Vec<_> = named.collect();
+    named.sort();
+    assert_eq!(named.len(), 4);
+    (statuses, named)
+}
+
+#[test]
+fn answers_and_names_are_the_same_with_and_without_the_spool() {
+    let with = sent_and_named("1073741824");
+    assert_eq!(with, sent_and_named("0"));
+    // A conflict is told as a warning (PS3.4 table B.2-1).
+    assert!(with.0.contains(&0) && with.0.iter().any(|status| *status != 0), "{:?}", with.0);
+}
+
+/// A second process has no way to ask the server, and waits for it all the same.
+#[test]
+fn a_command_beside_the_server_shows_what_was_answered() {
+    let site = Site::new();
+    let server = Server::start(&site, &[]);
+    let mut dimse = Client::open(server.dimse, &[(SECONDARY_CAPTURE, &[EXPLICIT_LE])]);
+    for n in 0..20 {
+        store(&mut dimse, n);
+    }
+    assert!(server.metric("cairn_ingest_spool_objects") > 0, "nothing is spooled any more");
+    assert_eq!(site.object(&["stats"])["instances"], 20);
+    // While somebody sends without end it says that it may not be all.
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    let sends = std::thread::spawn(move || {
+        let mut n = 20;
+        while !stopped.load(Relaxed) {
+            store(&mut dimse, n);
+            n += 1;
+        }
+    });
+    let told = site.good(&["stats"]).stderr;
+    stop.store(true, Relaxed);
+    sends.join().unwrap();
+    assert!(told.contains("may not be among what follows"), "{told}");
 }
 
 #[test]

@@ -15,9 +15,9 @@ use cairn_dicom::phantom;
 use cairn_store::catalog::Existence;
 use cairn_store::commit::{Outcome, Source, Target};
 use cairn_store::disk::{Disk, DiskFile, DiskSync, OsDisk};
-use cairn_store::ingest::{Arrival, Ingest, Receipt};
+use cairn_store::ingest::{Admission, Arrival, Incoming, Ingest, Receipt, Sender as Caller};
 use cairn_store::verify::{Scope, verify};
-use cairn_store::{Acknowledge, IngestConfig, Store};
+use cairn_store::{Acknowledge, DuplicatePolicy, IngestConfig, OnDuplicate, Store};
 use support::{Answers, Archive, as_dataset, bytes_of, export_all, hand_in_from};
 
 const LONG: Duration = Duration::from_secs(30);
@@ -545,4 +545,130 @@ fn many_senders_share_the_spool() {
     assert_eq!(acknowledged.load(Relaxed), files.len() as u64);
     ingest.finish().unwrap();
     assert_eq!(data_sets(&store), sorted(&files));
+}
+
+/// What senders are told and what studies are called after all, for a list of objects that are sent one
+/// after the other, each as soon as the one before it is answered.
+fn told(
+    spool_bytes: u64,
+    duplicates: DuplicatePolicy,
+    objects: &[Vec<u8>],
+) -> (Vec<Result<(Outcome, bool), String>>, Vec<(String, String)>, u64) {
+    let archive = Archive::new();
+    let store = archive.open();
+    let config = IngestConfig { spool_bytes, duplicates, ..support::quick() };
+    let ingest = store.ingest(config).unwrap();
+    let mut sender = Sender::new(&ingest);
+    let answer = |receipt: Receipt| (receipt.outcome, receipt.visible);
+    let answers = objects.iter().map(|object| sender.send(object).map(answer)).collect();
+    ingest.finish().unwrap();
+    let roots = support::study_uids(&store).into_iter().map(|study| {
+        let root = store.study_tree(&study).unwrap().root().to_string();
+        (study, root)
+    });
+    let roots = roots.collect();
+    let versions = store.catalog().totals().unwrap().versions;
+    (answers, roots, versions)
+}
+
+#[test]
+fn no_outcome_depends_on_the_spool_whatever_the_policy() {
+    let slices = slices(3);
+    let corrected = |n: usize, name: &str| {
+        phantom::correct_demographics(&slices[n], name, "ID-2", "A").unwrap()
+    };
+    // Other pixels under the same UIDs: the last byte is one of them.
+    let mut other = slices[0].clone();
+    *other.last_mut().unwrap() ^= 1;
+    let mut objects = bytes_of(phantom::many_small(3, 4));
+    objects.extend([phantom::structured_report(3).bytes, phantom::ultrasound_cine(2, 3, 64).bytes]);
+    objects.extend([&slices[0], &slices[0], &other, &slices[1]].map(Clone::clone));
+    objects.extend([corrected(1, "A^B"), corrected(1, "C^D"), slices[1].clone()]);
+    objects.extend([slices[0].clone(), other, corrected(2, "A^B"), slices[2].clone()]);
+    objects.push(b"no DICOM at all".to_vec());
+    let ways = [OnDuplicate::First, OnDuplicate::Latest, OnDuplicate::Reject];
+    for correction in ways {
+        for conflict in ways {
+            let policy = DuplicatePolicy { correction, conflict };
+            let with = told(1 << 30, policy, &objects);
+            assert_eq!(with, told(0, policy, &objects), "{policy:?}");
+            let outcomes: Vec<_> = with.0.iter().flatten().map(|(outcome, _)| *outcome).collect();
+            for outcome in [Outcome::New, Outcome::Duplicate] {
+                assert!(outcomes.contains(&outcome), "{outcomes:?}");
+            }
+        }
+    }
+}
+
+/// Who sent a spooled object is known to the rules that forward it, also after a crash.
+#[test]
+fn the_sender_of_a_spooled_object_is_known() {
+    for crash in [false, true] {
+        let archive = Archive::new();
+        let store = archive.open();
+        let ingest = store.ingest(IngestConfig::default()).unwrap();
+        let (data, transfer_syntax) = as_dataset(&slices(1)[0]);
+        let caller = Caller { calling: "CT1".into(), called: "CAIRN".into() };
+        let incoming = Incoming {
+            reader: &mut data.as_slice(),
+            bytes: Some(data.len() as u64),
+            source: Source::Dimse,
+            arrival: Arrival::Dataset { transfer_syntax },
+            admission: Admission { sender: Some(caller), ..Admission::default() },
+        };
+        ingest.receive(incoming, |answer| assert!(answer.is_ok())).unwrap();
+        ingest.hurry();
+        assert_eq!(ingest.spooled().objects, 1);
+        let store = if crash {
+            drop((ingest, store));
+            archive.open()
+        } else {
+            ingest.finish().unwrap();
+            store
+        };
+        let arrivals = store.catalog().outbox().arrivals(10).unwrap();
+        let of = arrivals.iter().map(|one| (one.calling.as_str(), one.called.as_str()));
+        assert_eq!(of.collect::<Vec<_>>(), [("CT1", "CAIRN")], "{crash}");
+    }
+}
+
+/// Another site key is no reason to set anything aside: with the right one everything is there.
+#[test]
+fn a_spool_under_another_site_key_is_refused_and_kept() {
+    let archive = Archive::new();
+    let files = slices(2);
+    send_and_crash(&archive, &files, &IngestConfig::default());
+    let path = archive.config.data.join("keys/site.key");
+    let key = std::fs::read_to_string(&path).unwrap();
+    let mut words: Vec<String> = key.split(' ').map(str::to_owned).collect();
+    // The first of the two secrets, which wraps; the other one is what a bucket is bound to.
+    let place = words.iter().position(|word| word.ends_with("cairn-site-key-v1")).unwrap() + 1;
+    words[place] = words[place].chars().rev().collect();
+    std::fs::write(&path, words.join(" ")).unwrap();
+    let error = archive.open_on(Arc::new(OsDisk)).unwrap_err();
+    assert!(error.to_string().contains("another site key"), "{error}");
+    assert_eq!(spool_files(&archive).len(), 1);
+    std::fs::write(&path, key).unwrap();
+    assert_eq!(data_sets(&archive.open()), sorted(&files));
+}
+
+/// A second process cannot ask the first; it can tell that something may be missing.
+#[test]
+fn a_reader_beside_the_writer_knows_that_something_is_spooled() {
+    let archive = Archive::new();
+    let store = archive.open();
+    let ingest = store.ingest(IngestConfig::default()).unwrap();
+    Sender::new(&ingest).send(&slices(1)[0]).unwrap();
+    let beside = Store::open(&archive.config, cairn_store::Access::Read).unwrap();
+    assert!(beside.unseen_bytes() > 10_000);
+    assert_eq!(store.unseen_bytes(), 0, "it can settle");
+    let until = std::time::Instant::now() + LONG;
+    while beside.unseen_bytes() > 0 {
+        assert!(std::time::Instant::now() < until, "{:?}", ingest.spooled());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(export_all(&beside).len(), 1);
+    drop((ingest, store));
+    let alone = Store::open(&archive.config, cairn_store::Access::Read).unwrap();
+    assert_eq!(alone.unseen_bytes(), 0);
 }
