@@ -126,6 +126,8 @@ pub(super) struct Assembled {
     pub(super) flags: Flags,
     pub(super) source: Source,
     pub(super) received_ms: u64,
+    /// Its place among those out of the spool, from 0 on and without gaps.
+    pub(super) turn: Option<u64>,
     /// Chunks that were on their way when this instance met them.
     pub(super) depends: Vec<ChunkId>,
     pub(super) ack: Ack,

@@ -108,6 +108,8 @@ pub(crate) struct Pipeline {
     in_flight: Arc<InFlight>,
     spool: Spool,
     counters: Counters,
+    /// Objects out of the spool that were handed in.
+    turns: AtomicU64,
     /// Instances handed in whose fate the writer has to hear of.
     submitted: AtomicU64,
     /// The newest batch that is committed.
@@ -198,6 +200,7 @@ impl Ingest {
             in_flight: Arc::default(),
             spool,
             counters: Counters::default(),
+            turns: AtomicU64::new(0),
             submitted: AtomicU64::new(0),
             committed_batch: AtomicU64::new(0),
             commits_under_way: AtomicU64::new(0),

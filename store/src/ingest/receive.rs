@@ -370,7 +370,7 @@ fn receive_whole(
         return Ok(());
     }
     Sender::stamp(admission.sender.as_ref(), &mut whole.object);
-    cut(pipeline, messages, whole, (source, now_ms()), ack.holding(reservation));
+    cut(pipeline, messages, whole, (source, now_ms(), None), ack.holding(reservation));
     Ok(())
 }
 
@@ -411,7 +411,9 @@ pub(super) fn receive_again(
         return Ok(());
     }
     Sender::stamp(sender.as_ref(), &mut whole.object);
-    cut(pipeline, messages, whole, (source, received_ms), ack);
+    // From here on nothing keeps it from the writer.
+    let turn = pipeline.turns.fetch_add(1, Ordering::Relaxed);
+    cut(pipeline, messages, whole, (source, received_ms, Some(turn)), ack);
     Ok(())
 }
 
@@ -420,7 +422,7 @@ fn cut(
     pipeline: &Arc<Pipeline>,
     messages: &SyncSender<Message>,
     whole: Whole<'_>,
-    (source, received_ms): (Source, u64),
+    (source, received_ms, turn): (Source, u64, Option<u64>),
     ack: Ack,
 ) {
     let Whole { bytes, boundaries, object, start, dataset_hash, identity } = whole;
@@ -455,6 +457,7 @@ fn cut(
         dataset_hash,
         source,
         received_ms,
+        turn,
         ack: ack.owed(),
     });
 }
@@ -521,6 +524,7 @@ impl Stream<'_> {
             dataset_hash,
             source,
             received_ms: now_ms(),
+            turn: None,
             ack: ack.owed(),
         });
         Ok(())

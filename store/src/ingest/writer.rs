@@ -5,7 +5,7 @@
 //! committer is free; its blocks are coded on rayon; then its commit record follows everything that it
 //! names, and the committer takes over.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
@@ -57,6 +57,9 @@ struct Writer<'a> {
     waiting: HashMap<u64, (Box<Assembled>, usize)>,
     waiters: HashMap<ChunkId, Vec<u64>>,
     next_waiting: u64,
+    /// Instances out of the spool that are ready before their turn, and whose turn it is.
+    early: BTreeMap<u64, Assembled>,
+    turn: u64,
     pending: HashMap<InstanceKey, Vec<PendingVersion>>,
     /// Instances that arrived, of those submitted.
     arrived: u64,
@@ -86,6 +89,8 @@ pub(super) fn run(
         waiting: HashMap::new(),
         waiters: HashMap::new(),
         next_waiting: 0,
+        early: BTreeMap::new(),
+        turn: 0,
         pending: HashMap::new(),
         arrived: 0,
         drains: Vec::new(),
@@ -133,6 +138,7 @@ impl Writer<'_> {
         self.closing.clear();
         self.waiting.clear();
         self.waiters.clear();
+        self.early.clear();
         self.drains.clear();
         self.close = None;
     }
@@ -329,7 +335,19 @@ impl Writer<'_> {
         }
     }
 
+    /// Decides on an instance, and on those that only waited for it. What comes out of the spool is
+    /// coded side by side, and enters the archive in the order in which it came.
     fn decide(&mut self, instance: Assembled) -> Result<()> {
+        let Some(turn) = instance.turn else { return self.judge(instance) };
+        self.early.insert(turn, instance);
+        while let Some(next) = self.early.remove(&self.turn) {
+            self.turn += 1;
+            self.judge(next)?;
+        }
+        Ok(())
+    }
+
+    fn judge(&mut self, instance: Assembled) -> Result<()> {
         let Assembled { manifest, group, attributes, flags, source, received_ms, ack, .. } =
             instance;
         let key =
@@ -430,7 +448,9 @@ impl Writer<'_> {
 
     /// Everything handed in has arrived and waits for nobody.
     fn is_settled(&self) -> bool {
-        self.waiting.is_empty() && self.arrived == self.pipeline.submitted.load(Ordering::SeqCst)
+        self.waiting.is_empty()
+            && self.early.is_empty()
+            && self.arrived == self.pipeline.submitted.load(Ordering::SeqCst)
     }
 
     fn close_batch_if_due(&mut self) {
