@@ -45,16 +45,17 @@ pub(crate) async fn dispatch(app: &Arc<App>, route: Route, ask: Ask) -> Answer {
 /// and answers with what is there.
 async fn settle(app: &Arc<App>, route: &Route, ask: &Ask) -> Result<(), Problem> {
     let (patience, must) = match route {
-        // They read no objects, or write them.
+        // They read no objects, or write them. A verdict on commitment looks by itself, and says nothing
+        // final of what is not settled.
         Route::Home
         | Route::Metrics
         | Route::Health
         | Route::Ready
         | Route::Capabilities
         | Route::Store { .. }
+        | Route::Commit { .. }
+        | Route::Commitment { .. }
         | Route::Options { .. } => return Ok(()),
-        // A verdict looks by itself, and says nothing final of what is not settled.
-        Route::Commit { .. } | Route::Commitment { .. } => return Ok(()),
         Route::Search { .. } => (app.search_wait, false),
         _ => (SETTLE_PATIENCE, true),
     };

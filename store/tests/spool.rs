@@ -581,13 +581,12 @@ fn many_senders_share_the_spool() {
     assert_eq!(data_sets(&store), sorted(&files));
 }
 
-/// What senders are told and what studies are called after all, for a list of objects that are sent one
+/// What senders are told, what studies are called, and how many versions there are.
+type Told = (Vec<Result<(Outcome, bool), String>>, Vec<(String, String)>, u64);
+
+/// What comes of a list of objects that are sent one
 /// after the other, each as soon as the one before it is answered.
-fn told(
-    spool_bytes: u64,
-    duplicates: DuplicatePolicy,
-    objects: &[Vec<u8>],
-) -> (Vec<Result<(Outcome, bool), String>>, Vec<(String, String)>, u64) {
+fn told(spool_bytes: u64, duplicates: DuplicatePolicy, objects: &[Vec<u8>]) -> Told {
     let archive = Archive::new();
     let store = archive.open();
     let config = IngestConfig { spool_bytes, duplicates, ..support::quick() };
