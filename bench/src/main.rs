@@ -30,6 +30,7 @@ mod report;
 mod scratch;
 mod service;
 mod soak;
+mod study;
 mod table;
 mod web;
 
@@ -97,6 +98,7 @@ enum Command {
     Dicomweb(dicomweb::DicomwebArgs),
     Dimse(dimse::DimseArgs),
     Soak(soak::SoakArgs),
+    Study(study::StudyArgs),
     /// Becomes a command, with no signal blocked: how this program starts servers
     #[command(hide = true)]
     OpenToSignals {
@@ -123,6 +125,9 @@ fn main() -> ExitCode {
     }
     if let Command::OpenToSignals { words } = &cli.command {
         return measure::open_to_signals(words).unwrap_or_else(|error| fail(&error));
+    }
+    if let Command::Study(args) = &cli.command {
+        return study::write(args).map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS);
     }
     match run(&cli) {
         Ok(report) if cli.common.strict && !report.goals_hold() => ExitCode::FAILURE,
@@ -155,7 +160,8 @@ fn run(cli: &Cli) -> Result<Report> {
         Command::Dicomweb(args) => dicomweb::run(&bench, args, &mut report)?,
         Command::Dimse(args) => dimse::run(&bench, args, &mut report)?,
         Command::Soak(args) => soak::run(&bench, args, &mut report)?,
-        Command::Measured { .. } | Command::OpenToSignals { .. } => {} // did not come here
+        // Did not come here.
+        Command::Study(_) | Command::Measured { .. } | Command::OpenToSignals { .. } => {}
     }
     print!("{}", report.text());
     if let Some(file) = json {

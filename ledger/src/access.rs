@@ -110,6 +110,33 @@ impl Federation<'_> {
         by_grant.or_else(|denial| self.by_break_glass(question, reader).ok_or(denial))
     }
 
+    /// Does this very grant of the owner's log hold at `now` (seconds since the epoch), whoever asks? For
+    /// lists: a request is answered by [`Federation::evaluate`], for which another grant may do.
+    pub fn evaluate_grant(
+        &self,
+        owner: &SiteId,
+        sequence: u64,
+        now: u64,
+    ) -> Result<Permit, Denial> {
+        self.usable(owner, now)?;
+        let member = self.member(owner).ok_or(Denial::UnknownOwner)?;
+        let grant = member.state.grant(sequence).ok_or(Denial::NoGrant)?;
+        let reader = grant.grantee;
+        let keys = self.member(&reader).and_then(|reader| reader.state.keys());
+        let key = keys.ok_or(Denial::UnknownKey)?.tls;
+        self.usable(&reader, now)?;
+        self.check_owner(owner, grant.study)?;
+        let since = member.state.taken_before(grant.study, u64::MAX).map_or(0, |(at, _)| at);
+        if sequence < since {
+            return Err(Denial::NoGrant);
+        }
+        let GrantRecord { study, version, purpose, conditions, expires, leaf, .. } = *grant;
+        let question = Question { owner: *owner, study, version, key, purpose, now };
+        let right = Link { site: *owner, sequence, leaf };
+        self.judge(&question, reader, grant, &right)?;
+        Ok(Permit { reader, right, break_glass: false, conditions, expires })
+    }
+
     fn who_asks(&self, question: &Question) -> Result<SiteId, Denial> {
         let mut sites = self.sites_of_tls_key(&question.key);
         let reader = sites.next().ok_or(Denial::UnknownKey)?;

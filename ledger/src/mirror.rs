@@ -164,7 +164,12 @@ impl Mirror {
             let (known, shown) = (Box::new(known.clone()), Box::new(shown.clone()));
             return Err(self.find(Finding::RolledBack { known, shown }));
         }
-        self.witnessed(shown)?;
+        if let Err(why) = self.witnessed(shown) {
+            if from > 0 && to > from && self.promised.is_some() {
+                self.examine(shown, fetch)?;
+            }
+            return Err(why);
+        }
         if to > from {
             self.advance(shown, fetch)?;
         }
@@ -174,6 +179,11 @@ impl Mirror {
         self.files.publish(shown)?;
         self.fresh_at = self.fresh_at.max(Some(fresh_at));
         Ok(if to > from { Update::Advanced { from, to } } else { Update::Unchanged })
+    }
+
+    /// Who vouches for the log from now on: members of a federation come and go, and replace their keys.
+    pub fn set_quorum(&mut self, quorum: Quorum) {
+        self.quorum = quorum;
     }
 
     /// Takes note of a checkpoint of this log that somebody else shows at `now`, a witness perhaps: it
@@ -219,25 +229,42 @@ impl Mirror {
         Err(self.find(Finding::Fork { smaller, larger, prefix, proof }))
     }
 
+    /// Too few witnesses vouch for what the log shows, and one has shown a checkpoint that is not followed
+    /// yet: is that because the log was rewritten? Nothing of it is used either way.
+    fn examine(&mut self, shown: &SignedCheckpoint, fetch: &mut Fetch<'_>) -> Result<()> {
+        self.signed(shown)?;
+        let gathered = self.gather(shown, fetch);
+        let to = shown.checkpoint().size;
+        let differs = self.files.size() == to && self.files.root() != shown.checkpoint().root;
+        self.undo();
+        gathered?;
+        if differs { Err(self.rewritten(shown)) } else { Ok(()) }
+    }
+
     /// Takes in the entries that the checkpoint adds, or none of them.
     fn advance(&mut self, shown: &SignedCheckpoint, fetch: &mut Fetch<'_>) -> Result<()> {
         let outcome = self.take_in(shown, fetch);
         if outcome.is_err() {
-            // What was pushed and applied is undone by reading what is durable.
-            let (mut state, mut log_keys) = (SiteState::default(), Vec::new());
-            let replayed = self.files.replay(&mut |_, bytes| {
-                follow(&mut state, &mut log_keys, &SignedEntry::decode(bytes)?, false)
-            });
-            (self.state, self.log_keys) = match replayed {
-                Ok(()) => (state, log_keys),
-                Err(_) => (SiteState::default(), Vec::new()), // nothing of it can be used then
-            };
+            self.undo();
         }
         outcome
     }
 
-    fn take_in(&mut self, shown: &SignedCheckpoint, fetch: &mut Fetch<'_>) -> Result<()> {
-        let (from, to) = (self.files.committed(), shown.checkpoint().size);
+    /// What was pushed and applied is undone by reading what is durable.
+    fn undo(&mut self) {
+        let (mut state, mut log_keys) = (SiteState::default(), Vec::new());
+        let replayed = self.files.replay(&mut |_, bytes| {
+            follow(&mut state, &mut log_keys, &SignedEntry::decode(bytes)?, false)
+        });
+        (self.state, self.log_keys) = match replayed {
+            Ok(()) => (state, log_keys),
+            Err(_) => (SiteState::default(), Vec::new()), // nothing of it can be used then
+        };
+    }
+
+    /// Brings the entries that the checkpoint adds; false if the log gives fewer.
+    fn gather(&mut self, shown: &SignedCheckpoint, fetch: &mut Fetch<'_>) -> Result<bool> {
+        let to = shown.checkpoint().size;
         while self.files.size() < to {
             let at = self.files.size();
             let wanted = at..to.min(at + FETCH_ENTRIES);
@@ -247,9 +274,17 @@ impl Mirror {
                 self.files.push(entry)?;
             }
             if (entries.len() as u64) < count {
-                return Err(self.withheld(shown));
+                return Ok(false);
             }
             self.files.flush()?;
+        }
+        Ok(true)
+    }
+
+    fn take_in(&mut self, shown: &SignedCheckpoint, fetch: &mut Fetch<'_>) -> Result<()> {
+        let (from, to) = (self.files.committed(), shown.checkpoint().size);
+        if !self.gather(shown, fetch)? {
+            return Err(self.withheld(shown));
         }
         if self.files.root() != shown.checkpoint().root {
             return Err(self.rewritten(shown));

@@ -29,6 +29,20 @@ impl Quorum {
         Ok(Self { needed, witnesses })
     }
 
+    /// The same of a federation whose members come and go: a key that two of them name counts once, and
+    /// as long as there are too few of them no checkpoint counts.
+    #[must_use]
+    pub fn among(needed: usize, members: impl IntoIterator<Item = VerifierKey>) -> Self {
+        let mut witnesses: Vec<VerifierKey> = Vec::new();
+        for member in members {
+            let known = witnesses.iter().any(|known| known.key() == member.key());
+            if !known && member.kind() == crate::note::COSIGNATURE {
+                witnesses.push(member);
+            }
+        }
+        Self { needed, witnesses }
+    }
+
     /// The same policy for the log of a site that is itself among the witnesses: nobody vouches for
     /// himself, so its key does not count.
     #[must_use]
@@ -94,6 +108,9 @@ mod tests {
         assert_eq!(own.fresh_at(&signed).unwrap(), Some(500));
         assert!(Quorum::new(2, vec![witness(2), witness(2)]).is_err(), "one key twice");
         assert!(Quorum::new(3, vec![witness(2), witness(3)]).is_err());
+        let members = Quorum::among(2, [witness(2), witness(4), witness(2)]);
+        assert_eq!(members.fresh_at(&signed).unwrap(), Some(800), "one key counts once");
+        assert!(Quorum::among(2, [witness(2)]).fresh_at(&signed).is_err(), "too few of them");
         assert_eq!(Quorum::new(0, vec![]).unwrap().fresh_at(&signed).unwrap(), None);
     }
 }

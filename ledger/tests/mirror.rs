@@ -181,6 +181,40 @@ fn a_rewritten_history_stops_the_log_until_it_is_refuted_or_proven() {
     assert!(open(dir.path(), &site, alone()).finding().is_none());
 }
 
+/// Whoever rewrote a log gets no cosignatures for it, so what it shows is never followed. It is found out
+/// all the same, once a witness tells what it was shown.
+#[test]
+fn a_rewritten_history_that_nobody_vouches_for_is_noticed() {
+    let (dir, site) = (tempfile::tempdir().unwrap(), site_with(6));
+    let witness = Site::new(3).witness_key();
+    let vouched = Quorum::new(1, vec![witness]).unwrap();
+    let mut mirror = open(dir.path(), &site, alone());
+    follow(&mut mirror, &site, 6).unwrap();
+    mirror.set_quorum(vouched);
+    let mut edited = site_with(8);
+    edited.entries[0] = site.entries[0].clone();
+    let (forged, honest) = (edited.checkpoint(8), site.entries.clone());
+    let mut fetch = from(bytes_of(&edited.entries));
+    // By itself it is only not vouched for: witnesses may be away.
+    let refused = mirror.update(&forged, &mut fetch, START);
+    assert!(matches!(refused, Err(Error::Quorum { .. })), "{refused:?}");
+    assert!(mirror.finding().is_none());
+    mirror.heard_of(&forged, START).unwrap();
+    let finding = found(mirror.update(&forged, &mut fetch, START));
+    assert!(matches!(finding, Finding::Rewritten { .. }), "{finding:?}");
+    assert_eq!(mirror.state().next(), honest.len() as u64, "nothing of it was taken in");
+    // Honest entries that witnesses have not seen yet are no finding.
+    let (dir, longer) = (tempfile::tempdir().unwrap(), site_with(8));
+    let mut mirror = open(dir.path(), &longer, alone());
+    follow(&mut mirror, &longer, 6).unwrap();
+    mirror.set_quorum(Quorum::new(1, vec![Site::new(3).witness_key()]).unwrap());
+    mirror.heard_of(&longer.checkpoint(8), START).unwrap();
+    let refused = follow(&mut mirror, &longer, 8);
+    assert!(matches!(refused, Err(Error::Quorum { .. })), "{refused:?}");
+    assert!(mirror.finding().is_none());
+    assert_eq!(mirror.state().next(), 6);
+}
+
 #[test]
 fn rolled_back_truncated_and_withheld_entries_are_noticed_and_forgiven_once_given() {
     let (dir, site, other) = (tempfile::tempdir().unwrap(), site_with(10), Site::new(2));

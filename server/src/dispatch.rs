@@ -11,11 +11,16 @@ use crate::dicomweb::{
 };
 use crate::http::limits::SETTLE_PATIENCE;
 use crate::http::{Answer, App, Ask, Problem, Route};
-use crate::{health, home};
+use crate::{fetch, health, home, peer};
 
 /// Lets the handler of a route answer, once what was acknowledged before can be read.
 pub(crate) async fn dispatch(app: &Arc<App>, route: Route, ask: Ask) -> Answer {
     settle(app, &route, &ask).await?;
+    let wado = || if route == Route::WadoUri { ask.query.get("studyUID") } else { None };
+    if let Some(study) = route.reads().or_else(wado) {
+        // If it is not here and another site has granted it, it is in a moment.
+        fetch::on_demand(app, study).await;
+    }
     match route {
         Route::Home => home::home(app, &ask).await,
         Route::Metrics => health::metrics(app).await,
@@ -35,6 +40,7 @@ pub(crate) async fn dispatch(app: &Arc<App>, route: Route, ask: Ask) -> Answer {
         Route::Rendered { scope, frames } => rendered::rendered(app, scope, frames, ask).await,
         Route::Thumbnail { scope, frames } => thumbnail::thumbnail(app, scope, frames, ask).await,
         Route::WadoUri => wado_uri::wado_uri(app, ask).await,
+        Route::Peer(route) => peer::answer(app, route, ask).await,
         // Answered before, for every resource alike.
         Route::Options { .. } => Err(Problem::internal("OPTIONS came through")),
     }
@@ -45,7 +51,8 @@ pub(crate) async fn dispatch(app: &Arc<App>, route: Route, ask: Ask) -> Answer {
 /// and answers with what is there.
 async fn settle(app: &Arc<App>, route: &Route, ask: &Ask) -> Result<(), Problem> {
     let (patience, must) = match route {
-        // They read no objects, or write them. A verdict on commitment looks by itself, and says nothing
+        // They read no objects, or write them; or give other sites what was registered, which was in the
+        // archive before. A verdict on commitment looks by itself, and says nothing
         // final of what is not settled.
         Route::Home
         | Route::Metrics
@@ -55,6 +62,7 @@ async fn settle(app: &Arc<App>, route: &Route, ask: &Ask) -> Result<(), Problem>
         | Route::Store { .. }
         | Route::Commit { .. }
         | Route::Commitment { .. }
+        | Route::Peer(_)
         | Route::Options { .. } => return Ok(()),
         Route::Search { .. } => (app.search_wait, false),
         _ => (SETTLE_PATIENCE, true),

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::dimse::NotHashed;
+use crate::sharing::Fault;
 
 /// Result with this crate's error.
 pub(crate) type Result<T> = std::result::Result<T, Error>;
@@ -83,6 +84,26 @@ pub(crate) enum Error {
     /// The figures cannot be declared: a bug.
     #[error("internal fault: {0}")]
     Metrics(#[from] prometheus::Error),
+    /// Something cannot be shared.
+    #[error(transparent)]
+    Sharing(#[from] Fault),
+    /// The ledger failed, or its rules do not allow what was asked.
+    #[error(transparent)]
+    Ledger(#[from] cairn_ledger::Error),
+    /// Another site does not do what it was asked.
+    #[error(transparent)]
+    Peer(#[from] crate::peer::Error),
+    /// A study of another site did not come.
+    #[error(transparent)]
+    Fetch(#[from] crate::fetch::Error),
+    /// The server on this archive could not do what was asked of it.
+    #[error("{why}")]
+    Answered {
+        /// In its words.
+        why: String,
+        /// The exit code that it comes to.
+        code: u8,
+    },
     /// A step of the demo could not even be tried.
     #[error("{0}")]
     Demo(String),
@@ -98,7 +119,11 @@ impl Error {
     /// The exit code that it comes to.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Config { .. } | Self::Usage(_) | Self::Passcode(NotHashed::Name) => 2,
+            Self::Config { .. }
+            | Self::Usage(_)
+            | Self::Passcode(NotHashed::Name)
+            | Self::Sharing(Fault::Word { .. } | Fault::Name(_)) => 2,
+            Self::Answered { code, .. } => *code,
             // As a shell reports a program that SIGPIPE ended: `cairn ls | head` is no failure of
             // ours.
             Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe => 141,

@@ -14,6 +14,7 @@ mod dicomweb;
 mod dimse;
 mod dispatch;
 mod error;
+mod fetch;
 mod health;
 mod home;
 mod http;
@@ -21,7 +22,9 @@ mod interrupt;
 mod logging;
 mod metrics;
 mod output;
+mod peer;
 mod progress;
+mod sharing;
 
 use std::process::ExitCode;
 

@@ -5,6 +5,7 @@
 
 mod dimse;
 mod routes;
+mod sharing;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -118,6 +119,8 @@ pub(crate) struct Metrics {
     pub(crate) dimse: dimse::DimseMetrics,
     /// Forwarding by rules.
     pub(crate) routes: routes::RouteMetrics,
+    /// Other sites.
+    pub(crate) sharing: sharing::SharingMetrics,
     counted: Mutex<Option<Instant>>,
 }
 
@@ -224,6 +227,7 @@ impl Metrics {
             open_fds: add.gauge("process_open_fds", "Open files.")?,
             dimse: dimse::DimseMetrics::new(&add)?,
             routes: routes::RouteMetrics::new(&add)?,
+            sharing: sharing::SharingMetrics::new(&add)?,
             counted: Mutex::new(None),
             registry,
         })

@@ -158,7 +158,12 @@ pub(crate) fn count(value: u64) -> String {
 
 /// `1 file`, `2 files`.
 pub(crate) fn counted(value: u64, singular: &str) -> String {
-    format!("{} {singular}{}", count(value), if value == 1 { "" } else { "s" })
+    let of_y = singular.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'o', 'u']));
+    match (value, of_y) {
+        (1, _) => format!("1 {singular}"),
+        (_, Some(stem)) => format!("{} {stem}ies", count(value)),
+        (_, None) => format!("{} {singular}s", count(value)),
+    }
 }
 
 /// How many times `whole` holds `part`; `None` where that says nothing.

@@ -9,7 +9,7 @@ use cairn_chunker::tree::StudyTree;
 use tokio::runtime::Runtime;
 
 use crate::bucket::Bucket;
-use crate::catalog::{Catalog, PackNo, PackRow, PackState, SqliteCatalog, VersionRow};
+use crate::catalog::{Catalog, PackNo, PackRow, PackState, Seqs, SqliteCatalog, VersionRow};
 use crate::config::{IngestConfig, StoreConfig};
 use crate::disk::{Disk, OsDisk, create_directories};
 use crate::error::{Error, Result};
@@ -265,6 +265,12 @@ impl Store {
     /// The tree over a study's visible instances: its root names their content.
     pub fn study_tree(&self, study_uid: &str) -> Result<StudyTree> {
         crate::ingest::studies::study_tree(self.catalog(), study_uid)
+    }
+
+    /// The same with the sequence numbers of the versions that it is made of: what is shared of a study is
+    /// these, whatever is received later.
+    pub fn study_content(&self, study_uid: &str) -> Result<(StudyTree, Seqs)> {
+        crate::ingest::studies::study_content(self.catalog(), study_uid)
     }
 
     /// Is a version in the archive for good (A2): its commit and all that it names in the bucket?

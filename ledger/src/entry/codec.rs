@@ -17,6 +17,29 @@ use crate::keys::{Possession, SiteKeys};
 use crate::limits::ORIGIN_BYTES_MAX;
 use crate::opening::Sealed;
 
+impl Receipt {
+    fn write(&self, writer: &mut Writer) {
+        self.access.write(writer.array(3));
+        writer.bytes(&self.key).bytes(&self.countersignature);
+    }
+
+    /// As the body of an entry has it: what two sites hand each other.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        self.write(&mut writer);
+        writer.finish()
+    }
+
+    /// Reads [`Receipt::encode`] back. The countersignature is not checked: [`Receipt::holds`].
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        let mut reader = Reader::new(bytes, "receipt");
+        let receipt = read_receipt(&mut reader)?;
+        reader.end()?;
+        Ok(receipt)
+    }
+}
+
 impl Body {
     /// Its number in the encoding.
     #[must_use]
@@ -87,10 +110,7 @@ impl Body {
             Self::Revoke(revoke) => {
                 writer.array(2).uint(revoke.grant).uint(revoke.reason.id());
             }
-            Self::Receipt(receipt) => {
-                receipt.access.write(writer.array(3));
-                writer.bytes(&receipt.key).bytes(&receipt.countersignature);
-            }
+            Self::Receipt(receipt) => receipt.write(writer),
             Self::TransferOut(out) => {
                 writer.array(4).bytes(&out.study.0).uint(out.version).bytes(&out.to.0);
                 out.opening.write(writer);

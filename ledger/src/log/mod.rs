@@ -147,6 +147,11 @@ impl SiteLog {
         self.hand_in(|reply| Job::Rotate { secret: Box::new(secret), reply })
     }
 
+    /// The last head that was published, with its cosignatures; `None` if none was.
+    pub fn published(&self) -> Result<Option<SignedCheckpoint>> {
+        crate::tiles::read_head(&self.shared.directory.join(CHECKPOINT))
+    }
+
     /// Publishes a durable head with the cosignatures it has got.
     pub fn publish(&self, checkpoint: SignedCheckpoint) -> Result<()> {
         self.hand_in(|reply| Job::Publish { checkpoint: Box::new(checkpoint), reply })

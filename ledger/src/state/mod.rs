@@ -49,8 +49,8 @@ struct Site {
     id: SiteId,
     origin: String,
     keys: SiteKeys,
-    /// Keys that have signed entries, the one in force last.
-    signers: Vec<[u8; 32]>,
+    /// All keys that it has ever had, those in force last.
+    history: Vec<SiteKeys>,
 }
 
 /// A study as its owner's log has it.
@@ -174,7 +174,13 @@ impl SiteState {
     /// Has the site ever signed entries with this key?
     #[must_use]
     pub fn has_signed_with(&self, key: &[u8; 32]) -> bool {
-        self.site.as_ref().is_some_and(|site| site.signers.contains(key))
+        self.key_history().iter().any(|keys| keys.sign == *key)
+    }
+
+    /// All keys that the site has ever had, those in force last.
+    #[must_use]
+    pub fn key_history(&self) -> &[SiteKeys] {
+        self.site.as_ref().map_or(&[], |site| &site.history)
     }
 
     /// Number of entries applied, and so the next one's sequence.
@@ -204,6 +210,11 @@ impl SiteState {
     #[must_use]
     pub fn grant(&self, sequence: u64) -> Option<&GrantRecord> {
         self.grants.get(&sequence)
+    }
+
+    /// All grants of this log, with their sequences, in order.
+    pub fn grants(&self) -> impl Iterator<Item = (u64, &GrantRecord)> {
+        self.grants.iter().map(|(sequence, grant)| (*sequence, grant))
     }
 
     /// The grants of a study, with their sequences, in order.
@@ -255,13 +266,13 @@ impl SiteState {
         match body {
             Body::Join(join) => {
                 let id = SiteId::derive(&join.origin, &join.keys.sign);
-                let (origin, signers) = (join.origin.clone(), vec![join.keys.sign]);
-                self.site = Some(Site { id, origin, keys: join.keys, signers });
+                let (origin, history) = (join.origin.clone(), vec![join.keys]);
+                self.site = Some(Site { id, origin, keys: join.keys, history });
             }
             Body::Rotate(rotate) => {
                 if let Some(site) = &mut self.site {
                     site.keys = rotate.keys;
-                    site.signers.push(rotate.keys.sign);
+                    site.history.push(rotate.keys);
                 }
             }
             Body::Register(register) => {

@@ -198,7 +198,7 @@ impl TileWriter {
     }
 }
 
-fn read_head(path: &Path) -> Result<Option<SignedCheckpoint>> {
+pub(crate) fn read_head(path: &Path) -> Result<Option<SignedCheckpoint>> {
     match std::fs::read(path) {
         Ok(bytes) => SignedCheckpoint::parse(&bytes)
             .map(Some)

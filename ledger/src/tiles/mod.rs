@@ -17,7 +17,7 @@ mod files;
 mod read;
 
 pub use files::TileWriter;
-pub(crate) use files::replace_file;
+pub(crate) use files::{read_head, replace_file};
 pub use read::TileReader;
 
 use crate::{Error, Result};
@@ -57,6 +57,63 @@ fn index_path(index: u64) -> String {
         rest /= 1000;
     }
     path
+}
+
+/// A file of a log, as its path names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFile {
+    /// The tree head that is published.
+    Checkpoint,
+    /// The first `width` hashes of a tile.
+    Tile {
+        /// Level of the tile.
+        level: u32,
+        /// Which of that level.
+        index: u64,
+        /// 256, or that of a partial tile.
+        width: u64,
+    },
+    /// The first `width` entries of a bundle.
+    Entries {
+        /// Which bundle.
+        index: u64,
+        /// 256, or that of a partial bundle.
+        width: u64,
+    },
+}
+
+impl LogFile {
+    /// Reads a path relative to the log, in the one form that [`tile_path`] and [`bundle_path`] give it.
+    #[must_use]
+    pub fn parse(path: &str) -> Option<Self> {
+        if path == CHECKPOINT {
+            return Some(Self::Checkpoint);
+        }
+        let (level, rest) = path.strip_prefix("tile/")?.split_once('/')?;
+        let (indexes, width) = match rest.split_once(".p/") {
+            Some((indexes, width)) => (indexes, width.parse().ok()?),
+            None => (rest, TILE_WIDTH),
+        };
+        let mut index = 0u64;
+        for part in indexes.split('/') {
+            let digits: u64 = part.trim_start_matches('x').parse().ok()?;
+            index = index.checked_mul(1000)?.checked_add(digits)?;
+        }
+        let file = match level {
+            "entries" => Self::Entries { index, width },
+            level => Self::Tile { level: level.parse().ok()?, index, width },
+        };
+        // Every other way to write it is another path, which is not there.
+        (file.path() == path && (1..=TILE_WIDTH).contains(&width)).then_some(file)
+    }
+
+    fn path(&self) -> String {
+        match *self {
+            Self::Checkpoint => CHECKPOINT.to_owned(),
+            Self::Tile { level, index, width } => tile_path(level, index, width),
+            Self::Entries { index, width } => bundle_path(index, width),
+        }
+    }
 }
 
 /// Width of tile `index` of a level in a tree of `size` leaves: 0 if it is not there.
@@ -107,6 +164,34 @@ mod tests {
         assert_eq!(tile_path(0, 1_234_067, 256), "tile/0/x001/x234/067");
         assert_eq!(tile_path(1, 0, 12), "tile/1/000.p/12");
         assert_eq!(bundle_path(1000, 255), "tile/entries/x001/000.p/255");
+    }
+
+    #[test]
+    fn paths_are_read_in_their_one_form() {
+        for file in [
+            LogFile::Checkpoint,
+            LogFile::Tile { level: 0, index: 1_234_067, width: 256 },
+            LogFile::Tile { level: 1, index: 0, width: 12 },
+            LogFile::Entries { index: 1000, width: 255 },
+        ] {
+            assert_eq!(LogFile::parse(&file.path()), Some(file));
+        }
+        for other in [
+            "",
+            "head",
+            "tile/0",
+            "tile/0/1",
+            "tile/0/0001",
+            "tile/0/x000/001",
+            "tile/0/001.p/0",
+            "tile/0/001.p/256",
+            "tile/0/001.p/300",
+            "tile/+1/001",
+            "tile/entries/../head",
+            "tile/entries/x999/x999/x999/x999/x999/x999/x999/999",
+        ] {
+            assert_eq!(LogFile::parse(other), None, "{other}");
+        }
     }
 
     /// The two examples of the specification.

@@ -6,7 +6,9 @@ use std::io::{ErrorKind, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::{TILE_HEIGHT, TILE_WIDTH, bundle_path, split_bundle, tile_path, tile_width};
+use super::{
+    LogFile, TILE_HEIGHT, TILE_WIDTH, bundle_path, push_entry, split_bundle, tile_path, tile_width,
+};
 use crate::limits::ENTRY_BYTES_MAX;
 use crate::merkle::{Hash, Nodes, root_of, subtree_root};
 use crate::{Error, Result};
@@ -112,6 +114,33 @@ impl TileReader {
             Ok(())
         })?;
         Ok(entries)
+    }
+
+    /// The bytes of the file at a path relative to the log, as of this size; `None` where it has none
+    /// that wide. Partial ones are made from what there is now.
+    pub fn file(&self, file: LogFile) -> Result<Option<Vec<u8>>> {
+        match file {
+            LogFile::Checkpoint => Ok(None),
+            LogFile::Tile { level, index, width } => {
+                if width > tile_width(level, index, self.size) {
+                    return Ok(None);
+                }
+                let mut hashes = self.tile(level, index)?;
+                hashes.truncate(width as usize);
+                Ok(Some(hashes.into_flattened()))
+            }
+            LogFile::Entries { index, width } => {
+                if width > tile_width(0, index, self.size) {
+                    return Ok(None);
+                }
+                let (first, mut bundle) = (index * TILE_WIDTH, Vec::new());
+                self.for_each(first..first + width, &mut |_, entry| {
+                    push_entry(&mut bundle, entry);
+                    Ok(())
+                })?;
+                Ok(Some(bundle))
+            }
+        }
     }
 
     /// Root of the tree of the first `size` entries.

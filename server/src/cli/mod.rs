@@ -1,18 +1,25 @@
 //! The command line: global flags, one file for each command, and what they share.
 
+mod asking;
 mod demo;
 mod echo;
 mod export;
+mod fetch;
+mod grants;
 mod import;
+mod ledger;
 mod ls;
 mod passcode;
+mod peers;
 mod probe;
 mod proof;
 mod pull;
 mod rebuild;
+mod revoke;
 mod routes;
 mod send;
 mod serve;
+mod share;
 mod show;
 mod stats;
 mod verify;
@@ -102,6 +109,12 @@ enum Command {
     Passcode(passcode::PasscodeArgs),
     Send(send::SendArgs),
     Routes(routes::RoutesArgs),
+    Share(share::ShareArgs),
+    Fetch(fetch::FetchArgs),
+    Revoke(revoke::RevokeArgs),
+    Grants(grants::GrantsArgs),
+    Peers(peers::PeersArgs),
+    Ledger(ledger::LedgerArgs),
     Probe(probe::ProbeArgs),
     Demo(demo::DemoArgs),
 }
@@ -170,6 +183,12 @@ pub(crate) fn run(cli: &Cli) -> Result<Exit> {
         Command::Passcode(args) => passcode::run(&session, args),
         Command::Send(args) => send::run(&session, args),
         Command::Routes(args) => routes::run(&session, args),
+        Command::Share(args) => share::run(&session, args),
+        Command::Fetch(args) => fetch::run(&session, args),
+        Command::Revoke(args) => revoke::run(&session, args),
+        Command::Grants(args) => grants::run(&session, args),
+        Command::Peers(args) => peers::run(&session, args),
+        Command::Ledger(args) => ledger::run(&session, args),
         Command::Probe(args) => probe::run(&session, args),
         Command::Demo(args) => demo::run(&session, args),
     };

@@ -1,7 +1,7 @@
 //! `cairn serve`: the archive over HTTP.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cairn_store::ingest::{Ingest, Observer};
@@ -13,10 +13,13 @@ use super::{Exit, Session};
 use crate::config::{Config, LogWord};
 use crate::dimse::{self, Dimse, Ports};
 use crate::error::{Error, Result};
+use crate::fetch;
 use crate::http::app::Parts;
-use crate::http::{App, serve};
+use crate::http::{App, Door, serve};
 use crate::logging::{self, Style};
 use crate::metrics::Metrics;
+use crate::sharing::control::Host;
+use crate::sharing::{self, Site};
 
 /// Threads beside those that the bounds count: compression, look-ups of the runtime.
 const THREADS_MORE: usize = 24;
@@ -85,6 +88,16 @@ between []
   [[dimse.rules]]      who may do what; each with calling, network, tls, user, allow, deny, destinations, \
 associations_max
 
+Settings in [sharing], or as CAIRN_SHARING__KEY; other sites are added by `cairn peers`:
+  listen               address and port for other sites, or none; TLS, each side by its key [none]
+  name                 begin this site's ledger under this name, if there is none
+  url                  where other sites reach this one, to be told to their people
+  sync_seconds         how often other sites are asked for news [30]
+  stale_seconds        what is known of a site's ledger is not used when it is older than this [900]
+  witnesses            sites that have to vouch for a ledger's latest state; 0 for none [1]
+
+Commands reach the server by the socket cairn.sock in the data directory, which is for its owner alone.
+
 Certificates, users and keys of tokens are read again when their files change.
 
 Rules in [[routes]] of cairn.toml forward what comes in; `cairn routes` shows them and what they owe.
@@ -112,6 +125,9 @@ pub(crate) struct ServeArgs {
     /// URL under which clients reach the server
     #[arg(long, value_name = "URL")]
     base_url: Option<String>,
+    /// Address and port for other sites, or none [default: none]
+    #[arg(long, env = "CAIRN_PEER", value_name = "ADDRESS:PORT")]
+    peer: Option<String>,
 }
 
 pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
@@ -120,8 +136,10 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
     config.serve.base_url = args.base_url.clone().unwrap_or(config.serve.base_url);
     config.dimse.listen = args.dimse.clone().unwrap_or(config.dimse.listen);
     config.dimse.ae = args.ae.clone().unwrap_or(config.dimse.ae);
+    config.sharing.listen = args.peer.clone().unwrap_or(config.sharing.listen);
     config.serve.check()?;
     config.dimse.check()?;
+    let sharing = config.sharing.settings()?;
     let section = config.serve.clone();
     let (address, limits) = (section.address()?, section.limits());
     logging::start(Style {
@@ -154,6 +172,7 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
     let ingest = store.ingest(ingest)?;
     let app = Arc::new(App::new(store, ingest, metrics, parts));
     runtime.spawn(record(Arc::clone(&app)));
+    let sites = share(session, &runtime, &app, &sharing)?;
     // Before anybody is told that it listens: who then asks it to end shall see it end well. Not before
     // the journal was replayed, which may take long and loses nothing by a kill.
     crate::interrupt::listen();
@@ -173,17 +192,75 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
         runtime.spawn(dimse::serve(dimse, Ports { plain, tls }, signalled()))
     });
     let cannot = |source| Error::Listen { address: bound.to_string(), source };
-    runtime.block_on(serve(Arc::clone(&app), listener, signalled())).map_err(cannot)?;
+    runtime.block_on(serve(Arc::clone(&app), listener, Door::Web, signalled())).map_err(cannot)?;
     if let Some(associations) = associations {
         // An error is a panic of that task, which said so itself.
         let _ = runtime.block_on(associations);
     }
+    drop(sites);
     let ingest = app.close_ingest();
     // Threads of requests that were dropped find their client gone.
     runtime.shutdown_timeout(LET_GO);
     end(ingest)?;
     session.output.note("cairn: ended");
     Ok(Exit::Good)
+}
+
+/// What ends when it is dropped: talking to other sites, and to commands.
+struct Sites(Vec<tokio::task::JoinHandle<()>>);
+
+impl Drop for Sites {
+    fn drop(&mut self) {
+        self.0.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+}
+
+/// Opens the ledger if there is one, keeps in touch with other sites, and listens to commands.
+fn share(
+    session: &Session,
+    runtime: &tokio::runtime::Runtime,
+    app: &Arc<App>,
+    settings: &sharing::Settings,
+) -> Result<Sites> {
+    let site = Site::open(&session.data, settings)?;
+    let (handle, metrics) = (runtime.handle().clone(), Arc::clone(&app.metrics));
+    // Taken before a ledger is begun, so that who began it can be told where it is reached.
+    let port = settings.listen.map(|address| runtime.block_on(listen(address))).transpose()?;
+    if let Some((_, bound)) = &port {
+        session.output.note(&format!("cairn: other sites on https://{bound}"));
+        tracing::info!(address = %bound, "listening for other sites");
+    }
+    let port = Mutex::new(port.map(|(listener, _)| listener));
+    let begun = {
+        let app = Arc::clone(app);
+        move |site: Arc<Site>| {
+            app.share_as(Arc::clone(&site), handle.clone());
+            handle.spawn(sharing::keep_in_touch(Arc::clone(&site), Arc::clone(&metrics)));
+            handle.spawn(fetch::keep_receipts(Arc::clone(&app)));
+            let listener = port.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(listener) = listener {
+                let door = Door::Sites(site);
+                handle.spawn(serve(Arc::clone(&app), listener, door, signalled()));
+            }
+        }
+    };
+    let mut tasks = Vec::new();
+    match &site {
+        Some(site) => {
+            sharing::settle_editions(site, app.store.catalog())?;
+            begun(Arc::clone(site));
+        }
+        None if settings.listen.is_some() => {
+            session.output.note("cairn: there is no ledger yet; run: cairn ledger join NAME");
+        }
+        None => {}
+    }
+    let host = Host::new(&session.data, settings, Some(Arc::clone(app)), site, begun);
+    let guard = runtime.enter();
+    let listening = sharing::control::listen(Arc::new(host), &session.data)?;
+    drop(guard);
+    tasks.push(runtime.spawn(listening));
+    Ok(Sites(tasks))
 }
 
 pub(super) async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {

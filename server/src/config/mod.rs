@@ -9,6 +9,7 @@ mod access;
 mod dimse;
 mod routes;
 mod serve;
+mod sharing;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ use crate::error::{Error, Result};
 pub(crate) use dimse::DimseSection;
 pub(crate) use routes::RouteSection;
 pub(crate) use serve::{LogWord, ServeSection};
+pub(crate) use sharing::SharingSection;
 
 /// Name of the file that is read from the data directory unless another one is named.
 pub(crate) const FILE_NAME: &str = "cairn.toml";
@@ -49,6 +51,7 @@ pub(crate) struct Config {
     pub(crate) duplicates: DuplicatesSection,
     pub(crate) serve: ServeSection,
     pub(crate) dimse: DimseSection,
+    pub(crate) sharing: SharingSection,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) routes: Vec<RouteSection>,
 }
@@ -219,6 +222,7 @@ impl Config {
         }
         self.serve.check()?;
         self.dimse.check()?;
+        self.sharing.check()?;
         self.dimse_settings(Duration::ZERO).map(|_| ())
     }
 

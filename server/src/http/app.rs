@@ -1,11 +1,12 @@
 //! What every request shares.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use cairn_store::Store;
 use cairn_store::ingest::Ingest;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::cors::Origins;
@@ -18,7 +19,9 @@ use crate::dicomweb::rendered::header::Headers;
 use crate::dicomweb::rendered::picture::ROOM_BYTES;
 use crate::dicomweb::room::Room;
 use crate::dicomweb::undecodable::Undecodable;
+use crate::fetch::{Demands, Granted};
 use crate::metrics::Metrics;
+use crate::sharing::Site;
 
 /// One server: an archive, its settings and its figures.
 pub(crate) struct App {
@@ -58,6 +61,12 @@ pub(crate) struct App {
     pub(crate) bookmarks: Bookmarks,
     /// Frames that are read before they are asked for.
     pub(crate) prefetch: Prefetch,
+    /// Studies that are being fetched because somebody asked for them.
+    pub(crate) demands: Demands,
+    /// Which studies are behind grants.
+    pub(crate) granted: Granted,
+    /// What this server is to other sites, if it shares.
+    site: OnceLock<(Arc<Site>, Handle)>,
     draining: AtomicBool,
     jobs: Arc<Semaphore>,
     stores: Arc<Semaphore>,
@@ -110,8 +119,26 @@ impl App {
             room: Room::new(ROOM_BYTES),
             bookmarks: Bookmarks::default(),
             prefetch: Prefetch::default(),
+            demands: Demands::default(),
+            granted: Granted::default(),
+            site: OnceLock::new(),
             draining: AtomicBool::new(false),
         }
+    }
+
+    /// Makes it a site among others, which it speaks to on this runtime. The first one stays.
+    pub(crate) fn share_as(&self, site: Arc<Site>, runtime: Handle) {
+        let _ = self.site.set((site, runtime));
+    }
+
+    /// What it is to other sites, if it shares.
+    pub(crate) fn site(&self) -> Option<Arc<Site>> {
+        self.site.get().map(|(site, _)| Arc::clone(site))
+    }
+
+    /// Where it speaks to other sites, if it shares: for threads that are not of that runtime.
+    pub(crate) fn sharing_runtime(&self) -> Option<Handle> {
+        self.site.get().map(|(_, runtime)| runtime.clone())
     }
 
     /// The way in. Hold it no longer than a request.

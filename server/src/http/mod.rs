@@ -31,7 +31,7 @@ mod service;
 pub(crate) mod stream;
 
 pub(crate) use app::App;
-pub(crate) use listen::serve;
+pub(crate) use listen::{Door, serve};
 pub(crate) use problem::Problem;
 pub(crate) use reply::Reply;
 pub(crate) use request::Ask;

@@ -8,6 +8,8 @@ use super::query::Query;
 
 /// What is asked, of which the route is known already.
 pub(crate) struct Ask {
+    /// The TLS key that the asking site showed; `None` on the ports for people and programs.
+    pub(crate) site_key: Option<[u8; 32]>,
     /// The header fields.
     pub(crate) headers: HeaderMap,
     /// The parameters.

@@ -7,6 +7,7 @@ use hyper::Method;
 use percent_encoding::percent_decode_str;
 
 use super::problem::Problem;
+use crate::peer::PeerRoute;
 
 /// Longest UID (PS3.5 §9.1).
 const UID_BYTES_MAX: usize = 64;
@@ -96,6 +97,8 @@ pub(crate) enum Route {
     Commitment {
         transaction: String,
     },
+    /// What another site asks, over a port of its own.
+    Peer(PeerRoute),
     /// OPTIONS: the methods that the resource takes.
     Options {
         allow: &'static str,
@@ -137,6 +140,21 @@ impl Route {
         }
     }
 
+    /// The study out of which something is read, if it names one in its path.
+    pub(crate) fn reads(&self) -> Option<&str> {
+        let (Self::Retrieve(scope)
+        | Self::Metadata(scope)
+        | Self::Pixeldata(scope)
+        | Self::Rendered { scope, .. }
+        | Self::Thumbnail { scope, .. }
+        | Self::Bulkdata { scope, .. }
+        | Self::Frames { scope, .. }) = self
+        else {
+            return None;
+        };
+        scope.study.as_deref()
+    }
+
     /// The word under which it is counted and logged.
     pub(crate) fn label(&self) -> &'static str {
         use Level::{Instance, Series, Study};
@@ -170,6 +188,7 @@ impl Route {
             Self::Frames { .. } => "frames",
             Self::Commit { .. } => "commit",
             Self::Commitment { .. } => "commitment",
+            Self::Peer(route) => route.label(),
             Self::Options { .. } => "options",
         }
     }

@@ -24,6 +24,7 @@ use super::reply::{Content, Reply, Run};
 use super::stream::{Feed, Pieces, ReplyBody};
 use super::{Ask, Problem, Route};
 use crate::metrics::ErrorKind;
+use crate::peer::PeerRoute;
 
 const NOSNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
 
@@ -35,12 +36,22 @@ enum Outgoing {
 
 type Prepared = (StatusCode, HeaderMap, Outgoing);
 
+/// Who a port is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Face {
+    /// People and programs.
+    Web,
+    /// Another site, which showed this TLS key.
+    Site([u8; 32]),
+}
+
 /// A connection's side of its requests.
 pub(super) struct Service {
     pub(super) app: Arc<App>,
     pub(super) activity: Arc<Activity>,
     pub(super) peer: SocketAddr,
     pub(super) local: SocketAddr,
+    pub(super) face: Face,
 }
 
 impl Service {
@@ -55,7 +66,11 @@ impl Service {
             head.method.clone(),
             self.activity.busy(),
         );
-        let route = Route::parse(&head.method, head.uri.path());
+        let (method, path) = (&head.method, head.uri.path());
+        let (route, site_key) = match self.face {
+            Face::Web => (Route::parse(method, path), None),
+            Face::Site(key) => (PeerRoute::parse(method, path).map(Route::Peer), Some(key)),
+        };
         if let Ok(route) = &route {
             exchange.routed(route.label());
         }
@@ -86,7 +101,7 @@ impl Service {
             (Ok(Route::Capabilities), _) if preflight => Ok(options("GET, HEAD, OPTIONS", true)),
             (Ok(route), Ok(query)) => {
                 let headers = head.headers;
-                let ask = Ask { headers, query, base, body };
+                let ask = Ask { site_key, headers, query, base, body };
                 crate::dispatch::dispatch(app, route, ask).await
             }
         };

@@ -7,8 +7,10 @@ pub(crate) mod dcmtk;
 pub(crate) mod dimse;
 pub(crate) mod multipart;
 pub(crate) mod object;
+pub(crate) mod peer;
 pub(crate) mod receiver;
 pub(crate) mod server;
+pub(crate) mod sites;
 pub(crate) mod tls;
 
 use std::io::Write;
@@ -131,6 +133,18 @@ pub(crate) fn lines(text: &str) -> Vec<Value> {
 pub(crate) fn files_under(folder: &Path) -> Vec<PathBuf> {
     let entries = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter().flatten();
     entries.filter(|entry| entry.file_type().is_file()).map(walkdir::DirEntry::into_path).collect()
+}
+
+/// Copies a folder with all that is in it.
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    for entry in walkdir::WalkDir::new(from).into_iter().flatten() {
+        let target = to.join(entry.path().strip_prefix(from).unwrap());
+        if entry.file_type().is_dir() {
+            std::fs::create_dir_all(&target).unwrap();
+        } else {
+            std::fs::copy(entry.path(), &target).unwrap();
+        }
+    }
 }
 
 /// Every one of `sources` is among the files under `folder`, byte for byte.

@@ -4,12 +4,14 @@
 //! ([`crate::rebuild`]). One trait, so that an engine for many nodes can join the embedded one. Calls
 //! block; they belong on threads that may.
 
+pub mod editions;
 pub mod outbox;
 mod schema;
 pub mod search;
 pub mod seqs;
 mod sqlite;
 mod sqlite_commitment;
+mod sqlite_editions;
 mod sqlite_narrow;
 mod sqlite_outbox;
 mod sqlite_read;
@@ -18,6 +20,7 @@ mod sqlite_search;
 mod sqlite_write;
 mod values;
 
+pub use editions::Editions;
 pub use outbox::Outbox;
 pub use search::{Found, Reach, Search, Stop};
 pub use seqs::Seqs;
@@ -378,10 +381,13 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
     /// A storage commitment by its transaction UID.
     fn commitment(&self, uid: &str) -> Result<Option<CommitmentRow>>;
 
+    /// What is shared with other sites, and what came from them.
+    fn editions(&self) -> &dyn Editions;
+
     /// What is owed to others.
     fn outbox(&self) -> &dyn Outbox;
 
-    /// Takes over what is owed to others from an older catalog, in place of what is here: a rebuild
+    /// Takes over what is owed to others, and what is shared, from an older catalog, in place of what is here: a rebuild
     /// names everything anew, and nothing of that has just arrived.
     fn take_over_outbox(&self, older: &std::path::Path) -> Result<()>;
 

@@ -1,9 +1,11 @@
 //! The tables.
 
 /// Version of the schema, kept in `user_version`.
-pub(super) const SCHEMA_VERSION: i64 = 3;
+pub(super) const SCHEMA_VERSION: i64 = 4;
 /// The version before [`OUTBOX`], which is brought up to date in place.
 pub(super) const WITHOUT_OUTBOX: i64 = 2;
+/// The version before [`EDITIONS`], likewise.
+pub(super) const WITHOUT_EDITIONS: i64 = 3;
 
 /// Widths are chosen for what repeats by the million: a chunk takes some 55 bytes, a version 130.
 pub(super) const SCHEMA: &str = "
@@ -215,3 +217,53 @@ CREATE TABLE priors (
 
 /// Tables of [`OUTBOX`], which a rebuild takes over.
 pub(super) const OUTBOX_TABLES: [&str; 5] = ["arrival", "parcel", "undelivered", "route", "priors"];
+
+/// What is shared with other sites, and what came from them. See [`super::editions`].
+pub(super) const EDITIONS: &str = "
+CREATE TABLE edition (
+    -- The name on the ledger, and the version there.
+    study     BLOB NOT NULL,
+    version   INTEGER NOT NULL,
+    uid       TEXT NOT NULL,
+    -- Of the first version: what its name was made from.
+    salt      BLOB,
+    root      BLOB NOT NULL,
+    blinding  BLOB NOT NULL,
+    -- Versions of instances that it is made of, as ranges: 17-93,95.
+    seqs      TEXT NOT NULL,
+    instances INTEGER NOT NULL,
+    bytes     INTEGER NOT NULL,
+    -- NULL: not on the ledger, as far as is known.
+    sequence  INTEGER,
+    created   INTEGER NOT NULL,
+    PRIMARY KEY (study, version)
+) WITHOUT ROWID;
+CREATE INDEX edition_by_uid ON edition (uid);
+CREATE TABLE fetched (
+    owner     BLOB NOT NULL,
+    study     BLOB NOT NULL,
+    version   INTEGER NOT NULL,
+    root      BLOB NOT NULL,
+    -- Empty until it is known.
+    uid       TEXT NOT NULL,
+    purpose   INTEGER NOT NULL,
+    -- The entry under which it came.
+    right_site     BLOB NOT NULL,
+    right_sequence INTEGER NOT NULL,
+    right_leaf     BLOB NOT NULL,
+    number    INTEGER NOT NULL,
+    state     INTEGER NOT NULL,
+    outcome   INTEGER NOT NULL,
+    instances INTEGER NOT NULL,
+    bytes     INTEGER NOT NULL,
+    moved     INTEGER NOT NULL,
+    saved     INTEGER NOT NULL,
+    began     INTEGER NOT NULL,
+    ended     INTEGER NOT NULL,
+    PRIMARY KEY (owner, study, version)
+) WITHOUT ROWID;
+CREATE INDEX fetched_by_uid ON fetched (uid);
+";
+
+/// Tables of [`EDITIONS`], which a rebuild takes over.
+pub(super) const EDITION_TABLES: [&str; 2] = ["edition", "fetched"];

@@ -12,7 +12,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, params};
 
-use super::schema::{OUTBOX, SCHEMA, SCHEMA_VERSION, WITHOUT_OUTBOX};
+use super::schema::{EDITIONS, OUTBOX, SCHEMA, SCHEMA_VERSION, WITHOUT_EDITIONS, WITHOUT_OUTBOX};
 use super::sqlite_write::BatchWriter;
 use super::{Batch, PackNo};
 use crate::error::{Error, Result};
@@ -87,8 +87,9 @@ impl SqliteCatalog {
             }
         };
         match version {
-            0 => make(&format!("{SCHEMA} {OUTBOX}"))?,
-            WITHOUT_OUTBOX => make(OUTBOX)?,
+            0 => make(&format!("{SCHEMA} {OUTBOX} {EDITIONS}"))?,
+            WITHOUT_OUTBOX => make(&format!("{OUTBOX} {EDITIONS}"))?,
+            WITHOUT_EDITIONS => make(EDITIONS)?,
             SCHEMA_VERSION => {}
             _ => {
                 return Err(Error::Catalog {

@@ -6,7 +6,7 @@ use std::path::Path;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::outbox::{Arrival, Depth, Outbox, Parcel, Subject, Undelivered, Which};
-use super::schema::OUTBOX_TABLES;
+use super::schema::{EDITION_TABLES, OUTBOX_TABLES};
 use super::seqs::Seqs;
 use super::sqlite::{SqliteCatalog, fault};
 use super::sqlite_read::{VERSION_COLUMNS, collect, one, version_row, walk};
@@ -168,7 +168,17 @@ impl SqliteCatalog {
             connection.execute("ATTACH DATABASE ?1 AS older", [older.to_string_lossy()])?;
             let taken = (|| {
                 let transaction = connection.transaction()?;
-                for table in OUTBOX_TABLES {
+                for table in OUTBOX_TABLES.iter().chain(&EDITION_TABLES) {
+                    // An older build's catalog has fewer of them.
+                    let known: bool = transaction.query_row(
+                        "SELECT count(*) > 0 FROM older.sqlite_master
+                         WHERE type = 'table' AND name = ?1",
+                        [table],
+                        |row| row.get(0),
+                    )?;
+                    if !known {
+                        continue;
+                    }
                     transaction.execute_batch(&format!(
                         "DELETE FROM main.{table};
                          INSERT INTO main.{table} SELECT * FROM older.{table};"
@@ -533,7 +543,7 @@ mod tests {
     fn a_catalog_without_an_outbox_gets_one_and_a_rebuilt_one_takes_it_over() {
         let (folder, catalog) = open();
         let path = folder.path().join("catalog.sqlite");
-        for table in OUTBOX_TABLES {
+        for table in OUTBOX_TABLES.iter().chain(&EDITION_TABLES) {
             catalog.write().execute_batch(&format!("DROP TABLE {table}")).unwrap();
         }
         catalog.write().pragma_update(None, "user_version", 2).unwrap();

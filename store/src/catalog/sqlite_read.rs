@@ -7,8 +7,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::sqlite::{SqliteCatalog, chunk_key, fault, uid_key};
 use super::values::unpack_values;
 use super::{
-    Batch, Catalog, CommitmentRow, Existence, Found, Location, Outbox, PackNo, PackRow, PackState,
-    Reach, Search, SeriesRow, SeriesState, StudyRow, Totals, VersionRow, Visitor, sqlite_search,
+    Batch, Catalog, CommitmentRow, Editions, Existence, Found, Location, Outbox, PackNo, PackRow,
+    PackState, Reach, Search, SeriesRow, SeriesState, StudyRow, Totals, VersionRow, Visitor,
+    sqlite_search,
 };
 use crate::commit::{Outcome, StudyEntry, Target};
 use crate::error::{Error, Result};
@@ -476,6 +477,10 @@ impl Catalog for SqliteCatalog {
 
     fn commitment(&self, uid: &str) -> Result<Option<CommitmentRow>> {
         self.find_commitment(uid)
+    }
+
+    fn editions(&self) -> &dyn Editions {
+        self
     }
 
     fn outbox(&self) -> &dyn Outbox {

@@ -3,16 +3,23 @@
 use cairn_chunker::tree::{InstanceNode, SeriesTree, StudyTree};
 
 use super::{StudySummary, now_ms};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Seqs};
 use crate::commit::StudyEntry;
 use crate::error::Result;
 use crate::store::Shared;
 
 /// The tree over a study's visible instances.
 pub(crate) fn study_tree(catalog: &dyn Catalog, study_uid: &str) -> Result<StudyTree> {
+    study_content(catalog, study_uid).map(|(tree, _)| tree)
+}
+
+/// The same, and the sequence numbers of the versions that it was made from, of one moment.
+pub(crate) fn study_content(catalog: &dyn Catalog, study_uid: &str) -> Result<(StudyTree, Seqs)> {
+    let mut seqs = Vec::new();
     let mut series: Vec<SeriesTree> = Vec::new();
     let mut current: Option<(String, Vec<InstanceNode>)> = None;
     catalog.study_versions(study_uid, false, &mut |version| {
+        seqs.push(version.seq);
         let node = InstanceNode {
             leaf: version.leaf_hash(),
             sop_instance_uid: version.sop_instance_uid,
@@ -30,7 +37,9 @@ pub(crate) fn study_tree(catalog: &dyn Catalog, study_uid: &str) -> Result<Study
         Ok(())
     })?;
     series.extend(current.map(|(uid, nodes)| SeriesTree::new(uid, nodes)));
-    Ok(StudyTree::new(study_uid.to_owned(), series))
+    // Ranges grow at their end in no time, and in the middle they do not.
+    seqs.sort_unstable();
+    Ok((StudyTree::new(study_uid.to_owned(), series), seqs.into_iter().collect()))
 }
 
 /// New records for those of `touched` whose content has a new name, and what all of them are called.

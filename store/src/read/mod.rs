@@ -44,6 +44,15 @@ pub struct Reader {
     served: Served,
 }
 
+/// A chunk in a codec.
+#[derive(Debug, Clone)]
+pub struct Coded {
+    /// The codec.
+    pub codec: codec::Codec,
+    /// The chunk in it.
+    pub payload: Bytes,
+}
+
 /// How often those who are served found something in memory.
 #[derive(Debug, Default)]
 struct Served {
@@ -109,6 +118,20 @@ impl Reader {
             return Err(self.damaged(place, "the bytes do not have the chunk's name"));
         }
         Ok(bytes)
+    }
+
+    /// A chunk for another archive: as it is coded where it lies, or plain where it shares a record with
+    /// others. What is coded was not compared with its name: whoever decodes it does that.
+    pub fn coded(&self, chunk: &ChunkRef) -> Result<Coded> {
+        let place = self.locate(&chunk.id)?;
+        if place.inner.is_some() {
+            return Ok(Coded { codec: codec::Codec::Stored, payload: self.served_chunk(chunk)? });
+        }
+        let (header, payload) = self.packs.record(place)?;
+        if header.kind != RecordKind::Chunk || header.plain_bytes != chunk.bytes {
+            return Err(self.damaged(place, "the record is not this chunk"));
+        }
+        Ok(Coded { codec: header.codec, payload: payload.into() })
     }
 
     /// A chunk for somebody who is served: from memory if it was checked before. Whoever verifies or

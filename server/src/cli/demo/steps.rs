@@ -22,6 +22,9 @@ use crate::progress::Progress;
 /// The archive, in the demo's folder.
 pub(super) const DATA: &str = "data";
 
+/// Synthetic studies, in the demo's folder.
+pub(super) const ORIGINALS: &str = "originals";
+
 /// What the steps share.
 pub(super) struct Demo<'a> {
     session: &'a Session,
@@ -38,7 +41,7 @@ pub(super) struct Demo<'a> {
 impl<'a> Demo<'a> {
     pub(super) fn new(session: &'a Session, folder: &'a Path, paths: Vec<PathBuf>) -> Self {
         let synthetic = paths.is_empty();
-        let paths = if synthetic { vec![folder.join("originals")] } else { paths };
+        let paths = if synthetic { vec![folder.join(ORIGINALS)] } else { paths };
         Self {
             session,
             folder,

@@ -24,6 +24,7 @@ use super::identifier::{Identifier, Level};
 use super::negotiate::Context;
 use super::service::Model;
 use super::status;
+use crate::fetch;
 use crate::http::limits::SETTLE_PATIENCE;
 
 /// A final status, and a comment on it.
@@ -59,6 +60,7 @@ impl Association {
             let comment = "what was received is not in the archive yet";
             return refused(status::CANNOT_PERFORM, comment);
         }
+        self.fetch(&identifier);
         match select::versions(self.dimse.app.store.catalog(), &identifier) {
             Ok(versions) => Ok(Selected::Versions(versions)),
             Err(select::Refused::Key) => {
@@ -69,6 +71,16 @@ impl Association {
                 refused(status::CANNOT_COUNT, "that is more than one retrieval may bring")
             }
             Err(select::Refused::Store(error)) => Ok(Selected::Refused(self.failed(&error))),
+        }
+    }
+
+    /// Has studies here that are named, are not here, and were granted by other sites.
+    fn fetch(&self, identifier: &Identifier) {
+        let app = &self.dimse.app;
+        let Some(runtime) = app.sharing_runtime() else { return };
+        let named = identifier.text(Level::Study.unique_key()).unwrap_or_default();
+        for study in named.split('\\').filter(|study| !study.is_empty()) {
+            runtime.block_on(fetch::on_demand(app, study));
         }
     }
 }

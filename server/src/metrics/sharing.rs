@@ -1,0 +1,73 @@
+//! Figures of sharing. Labels are names of sites, which a person has compared.
+
+use prometheus::{GaugeVec, IntCounterVec, IntGauge, IntGaugeVec};
+
+use super::{Declare, signed};
+use crate::sharing::Figures;
+
+/// The own ledger, and how far those of others are followed.
+pub(crate) struct SharingMetrics {
+    entries: IntGauge,
+    published: IntGauge,
+    stopped: IntGauge,
+    mirrored: IntGaugeVec,
+    age: GaugeVec,
+    suspended: IntGaugeVec,
+    failures: IntCounterVec,
+}
+
+impl SharingMetrics {
+    pub(super) fn new(add: &Declare<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            entries: add.gauge("cairn_ledger_entries", "Entries of this site's ledger.")?,
+            published: add.gauge(
+                "cairn_ledger_published_entries",
+                "Entries under the checkpoint that other sites follow.",
+            )?,
+            stopped: add.gauge(
+                "cairn_ledger_stopped",
+                "1: others have seen another history of this site's ledger; nothing is added to it.",
+            )?,
+            mirrored: add.gauges(
+                "cairn_sharing_mirrored_entries",
+                "Entries of another site's ledger that are followed here.",
+                &["site"],
+            )?,
+            age: add.numbers(
+                "cairn_sharing_mirror_age_seconds",
+                "For how long it is not known that this is a site's latest; -1: it never was.",
+                &["site"],
+            )?,
+            suspended: add.gauges(
+                "cairn_sharing_findings",
+                "1: a site's ledger was caught at what no honest one does, and is not used.",
+                &["site"],
+            )?,
+            failures: add.counters(
+                "cairn_sharing_sync_failures_total",
+                "Rounds with a site that did not go well.",
+                &["site"],
+            )?,
+        })
+    }
+
+    /// What is so at this moment.
+    pub(crate) fn show(&self, figures: &Figures) {
+        self.entries.set(signed(figures.entries));
+        self.published.set(signed(figures.published));
+        self.stopped.set(figures.is_stopped.into());
+        // Sites that are peers no more leave their figures.
+        self.mirrored.reset();
+        self.age.reset();
+        self.suspended.reset();
+        for peer in &figures.peers {
+            let site = &[peer.name.as_str()];
+            self.mirrored.with_label_values(site).set(signed(peer.entries));
+            let age = peer.fresh_seconds.map_or(-1.0, |seconds| seconds as f64);
+            self.age.with_label_values(site).set(age);
+            self.suspended.with_label_values(site).set(peer.is_suspended.into());
+            let failures = self.failures.with_label_values(site);
+            failures.inc_by(peer.failures.saturating_sub(failures.get()));
+        }
+    }
+}

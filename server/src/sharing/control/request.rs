@@ -1,0 +1,77 @@
+//! What can be asked for.
+
+use serde::{Deserialize, Serialize};
+
+use super::super::grants::Revoke;
+use super::super::share::Share;
+use crate::fetch::Wish;
+
+/// A request. Whoever adds one says what it needs, and how it is answered in [`super::answer`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Request {
+    /// Begin the ledger.
+    Join { name: String },
+    /// How it stands.
+    Status,
+    /// Grant a study.
+    Share(Share),
+    /// Fetch a study of another site; how far it is, is an event.
+    Fetch(Wish),
+    /// End grants.
+    Revoke(Revoke),
+    /// List grants; each is an event.
+    Grants,
+    /// Accept a grant of another site.
+    Accept { from: String, grant: u64 },
+    /// List peers; each is an event.
+    Peers,
+    /// Who is at an address?
+    Meet { url: String },
+    /// Make who is there a peer, if it is who was compared.
+    AddPeer { url: String, fingerprint: String },
+    /// Make it none.
+    RemovePeer { site: String },
+    /// One round with one or all, now; each is an event.
+    Sync { site: Option<String> },
+    /// Audit all logs on disk; each is an event.
+    Verify,
+    /// Entries of a log, as a list.
+    Entries { of: Option<String>, from: u64, most: u64 },
+    /// The proof of an entry, as text.
+    Prove { sequence: u64, of: Option<String> },
+    /// Keys to check proofs of a log with.
+    ProofKeys { origin: String },
+    /// Replace the site's keys.
+    Rotate,
+}
+
+/// Does a request need the archive?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// The ledger alone.
+    Ledger,
+    /// Study Instance UIDs are told if there is an archive.
+    ArchiveIfThere,
+    /// It cannot do without.
+    Archive,
+}
+
+impl Request {
+    /// What has to be open to answer it.
+    pub(crate) fn needs(&self) -> Need {
+        match self {
+            Self::Share(_) | Self::Fetch(_) => Need::Archive,
+            Self::Grants | Self::Revoke(_) => Need::ArchiveIfThere,
+            _ => Need::Ledger,
+        }
+    }
+
+    /// Does it add to the ledger? Then others are asked first whether theirs is the same.
+    pub(crate) fn adds(&self) -> bool {
+        matches!(
+            self,
+            Self::Share(_) | Self::Fetch(_) | Self::Revoke(_) | Self::Accept { .. } | Self::Rotate
+        )
+    }
+}

@@ -1,0 +1,128 @@
+//! Registering what is shared: an edition in the catalog, then its entry.
+
+use std::collections::BTreeMap;
+
+use cairn_ledger::entry::{Body, Register, SignedEntry, Supersede};
+use cairn_ledger::id::{Commitment, StudyId, random};
+use cairn_ledger::opening::{Blinding, Opening};
+use cairn_ledger::state::Standing;
+use cairn_store::catalog::Catalog;
+use cairn_store::catalog::editions::Edition;
+use cairn_store::{Error as StoreError, Store};
+
+use super::lock;
+use super::site::Site;
+use crate::error::Result;
+
+/// What an edition's entry commits to.
+pub(super) fn opening_of(edition: &Edition) -> Opening {
+    Opening { root: edition.root, blinding: Blinding(edition.blinding) }
+}
+
+impl Site {
+    /// The edition of a study as it is now, registered if it is not yet. Says whether it was not.
+    pub(super) fn register(&self, store: &Store, study_uid: &str) -> Result<(Edition, bool)> {
+        // Two at once would register the study twice.
+        let _turn = lock(&self.registering);
+        self.check_trouble()?;
+        let (tree, seqs) = store.study_content(study_uid)?;
+        if tree.instances() == 0 {
+            let name = study_uid.to_owned();
+            return Err(StoreError::NotFound { what: "study", name }.into());
+        }
+        let last = self.last_edition(store.catalog(), study_uid)?;
+        if let Some(last) = last.as_ref().filter(|last| last.root == tree.root()) {
+            return Ok((last.clone(), false));
+        }
+        let (salt, study, version) = if let Some(last) = &last {
+            (None, StudyId(last.study), last.version + 1)
+        } else {
+            let salt = random()?;
+            (Some(salt), StudyId::derive(&self.id(), &salt), 1)
+        };
+        let opening = Opening::generate(tree.root())?;
+        let mut edition = Edition {
+            study: study.0,
+            version,
+            study_uid: study_uid.to_owned(),
+            salt,
+            root: opening.root,
+            blinding: opening.blinding.0,
+            seqs,
+            instances: tree.instances(),
+            bytes: tree.bytes(),
+            sequence: None,
+            created_ms: super::now() * 1000,
+        };
+        // Before its entry: an entry whose opening is lost can never be granted.
+        store.catalog().editions().add_edition(&edition)?;
+        let commitment = opening.commitment();
+        let body = match salt {
+            Some(salt) => Body::Register(Register { salt, commitment }),
+            None => Body::Supersede(Supersede { study, version, commitment }),
+        };
+        let logged = self.append(body)?;
+        let sequence = logged.link.sequence;
+        store.catalog().editions().edition_logged(&study.0, version, sequence)?;
+        edition.sequence = Some(sequence);
+        Ok((edition, true))
+    }
+
+    /// The last edition of a study that is on the ledger and still this site's.
+    fn last_edition(&self, catalog: &dyn Catalog, study_uid: &str) -> Result<Option<Edition>> {
+        let mut editions = catalog.editions().editions(Some(study_uid))?;
+        // One whose entry failed is settled at the next start; its version is free until then.
+        for stale in editions.extract_if(.., |edition| edition.sequence.is_none()) {
+            let is_logged = self.with_state(|state| {
+                state
+                    .study(&StudyId(stale.study))
+                    .is_some_and(|known| known.version >= stale.version)
+            });
+            if !is_logged {
+                catalog.editions().drop_edition(&stale.study, stale.version)?;
+            }
+        }
+        let owned = |edition: &Edition| {
+            self.with_state(|state| {
+                let study = state.study(&StudyId(edition.study));
+                study.is_some_and(|study| study.standing == Standing::Owned)
+            })
+        };
+        Ok(editions.into_iter().filter(owned).max_by_key(|edition| edition.sequence))
+    }
+}
+
+/// Finds the entries of editions of which a crash left unknown whether they were logged, and drops
+/// those that were not.
+pub(crate) fn settle_editions(site: &Site, catalog: &dyn Catalog) -> Result<()> {
+    let due = catalog.editions().unlogged_editions()?;
+    if due.is_empty() {
+        return Ok(());
+    }
+    let mut wanted: BTreeMap<[u8; 32], &Edition> =
+        due.iter().map(|edition| (opening_of(edition).commitment().0, edition)).collect();
+    let reader = site.log().reader();
+    let mut found = Vec::new();
+    reader.for_each(0..reader.size(), &mut |sequence, bytes| {
+        let commitment = match &SignedEntry::decode(bytes)?.entry().body {
+            Body::Register(register) => register.commitment,
+            Body::Supersede(supersede) => supersede.commitment,
+            _ => return Ok(()),
+        };
+        found
+            .extend(wanted.remove(&Commitment::as_bytes(&commitment)[..]).map(|it| (it, sequence)));
+        Ok(())
+    })?;
+    for (edition, sequence) in &found {
+        catalog.editions().edition_logged(&edition.study, edition.version, *sequence)?;
+    }
+    for edition in wanted.values() {
+        catalog.editions().drop_edition(&edition.study, edition.version)?;
+    }
+    tracing::info!(
+        found = found.len(),
+        dropped = wanted.len(),
+        "editions were matched with the ledger"
+    );
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! Granting a study to another site.
+
+use std::sync::Arc;
+
+use cairn_ledger::entry::{Body, Conditions, Grant, Purpose};
+use cairn_ledger::id::{SiteId, StudyId};
+use cairn_ledger::opening::SealedFor;
+use cairn_store::Store;
+use serde::{Deserialize, Serialize};
+
+use super::editions::opening_of;
+use super::site::Site;
+use super::{Fault, now, words};
+use crate::error::Result;
+
+/// Seconds in a day.
+const DAY: u64 = 86_400;
+
+/// What is to be shared with whom.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Share {
+    /// Study Instance UID.
+    pub(crate) study_uid: String,
+    /// A site's name, or the beginning of its id.
+    pub(crate) to: String,
+    /// HL7 v3 code.
+    pub(crate) purpose: String,
+    /// For how long.
+    pub(crate) seconds: u64,
+    /// The grantee has to log an acceptance before it may read.
+    pub(crate) accept_first: bool,
+    /// The grantee must not keep a copy once the grant has ended.
+    pub(crate) no_retention: bool,
+    /// Bytes may come straight from the bucket.
+    pub(crate) from_bucket: bool,
+}
+
+/// What was shared.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Shared {
+    /// Sequence of the grant in this site's log.
+    pub(crate) grant: u64,
+    /// Study Instance UID.
+    pub(crate) study_uid: String,
+    /// The study's name on the ledger.
+    pub(crate) study: String,
+    /// Its version there.
+    pub(crate) version: u64,
+    /// Names the content of that version.
+    pub(crate) root: String,
+    /// Was this version registered just now?
+    pub(crate) is_new_version: bool,
+    /// Instances.
+    pub(crate) instances: u64,
+    /// Length of their data sets.
+    pub(crate) bytes: u64,
+    /// The grantee.
+    pub(crate) to: String,
+    /// Its name.
+    pub(crate) to_name: String,
+    /// HL7 v3 code.
+    pub(crate) purpose: String,
+    /// In seconds since the epoch.
+    pub(crate) not_before: u64,
+    /// In seconds since the epoch.
+    pub(crate) expires: u64,
+    /// Sites that have cosigned it.
+    pub(crate) cosigned: usize,
+    /// Sites that were asked.
+    pub(crate) witnesses: usize,
+    /// Does the grantee know of it already?
+    pub(crate) is_delivered: bool,
+}
+
+impl Site {
+    /// Grants a study as it is now, without telling anybody yet. Blocks on the disk.
+    pub(super) fn grant(&self, store: &Store, share: &Share) -> Result<(Shared, SiteId)> {
+        let purpose: Purpose = words::purpose(&share.purpose)?;
+        let peer = self.find_peer(&share.to)?;
+        let finding = self.with_view(&peer.site, |view| view.finding.clone()).flatten();
+        if let Some(finding) = finding {
+            let (name, finding) = (peer.name, finding.to_string());
+            return Err(Fault::Suspended { name, finding }.into());
+        }
+        let seal = self.with_view(&peer.site, |view| view.state.keys().map(|keys| keys.seal));
+        let seal = seal.flatten().ok_or_else(|| Fault::NotFollowed(peer.name.clone()))?;
+        let (edition, is_new_version) = self.register(store, &share.study_uid)?;
+        let (study, version) = (StudyId(edition.study), edition.version);
+        let whom = SealedFor { from: self.id(), to: peer.site, study, version };
+        let not_before = now();
+        let expires = not_before.saturating_add(share.seconds);
+        let grant = Grant {
+            study,
+            version,
+            grantee: peer.site,
+            purpose,
+            not_before,
+            expires,
+            conditions: Conditions {
+                accept_first: share.accept_first,
+                from_bucket: share.from_bucket,
+                no_retention: share.no_retention,
+            },
+            break_glass: None,
+            opening: opening_of(&edition).seal(&whom, &seal)?,
+        };
+        let logged = self.append(Body::Grant(Box::new(grant)))?;
+        let shared = Shared {
+            grant: logged.link.sequence,
+            study_uid: edition.study_uid,
+            study: study.to_string(),
+            version,
+            root: edition.root.to_string(),
+            is_new_version,
+            instances: edition.instances,
+            bytes: edition.bytes,
+            to: peer.site.to_string(),
+            to_name: peer.name,
+            purpose: purpose.code().to_owned(),
+            not_before,
+            expires,
+            cosigned: 0,
+            witnesses: 0,
+            is_delivered: false,
+        };
+        Ok((shared, peer.site))
+    }
+
+    /// Tells the others of a grant.
+    pub(super) async fn deliver(self: &Arc<Self>, mut shared: Shared, to: &SiteId) -> Shared {
+        (shared.cosigned, shared.is_delivered) = self.spread(Some(to)).await;
+        shared.witnesses = self.peers().len();
+        shared
+    }
+}
+
+/// So many days in seconds.
+pub(crate) fn days(days: u64) -> u64 {
+    days.saturating_mul(DAY)
+}
