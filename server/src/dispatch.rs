@@ -9,11 +9,13 @@ use crate::dicomweb::{
     bulkdata, capabilities, commitment, delete, frames, metadata, qido, rendered, retrieve, stow,
     thumbnail, wado_uri,
 };
+use crate::http::limits::SETTLE_PATIENCE;
 use crate::http::{Answer, App, Ask, Problem, Route};
 use crate::{fetch, health, home, peer};
 
-/// Lets the handler of a route answer.
+/// Lets the handler of a route answer, once what was acknowledged before can be read.
 pub(crate) async fn dispatch(app: &Arc<App>, route: Route, ask: Ask) -> Answer {
+    settle(app, &route, &ask).await?;
     let wado = || if route == Route::WadoUri { ask.query.get("studyUID") } else { None };
     if let Some(study) = route.reads().or_else(wado) {
         // If it is not here and another site has granted it, it is in a moment.
@@ -42,4 +44,41 @@ pub(crate) async fn dispatch(app: &Arc<App>, route: Route, ask: Ask) -> Answer {
         // Answered before, for every resource alike.
         Route::Options { .. } => Err(Problem::internal("OPTIONS came through")),
     }
+}
+
+/// Whoever reads sees what was acknowledged before: an object that is still spooled is waited for, by
+/// every route that does not say here why it need not. A search of a busy archive does not wait long,
+/// and answers with what is there.
+async fn settle(app: &Arc<App>, route: &Route, ask: &Ask) -> Result<(), Problem> {
+    let (patience, must) = match route {
+        // They read no objects, or write them; or give other sites what was registered, which was in the
+        // archive before. A verdict on commitment looks by itself, and says nothing
+        // final of what is not settled.
+        Route::Home
+        | Route::Metrics
+        | Route::Health
+        | Route::Ready
+        | Route::Capabilities
+        | Route::Store { .. }
+        | Route::Commit { .. }
+        | Route::Commitment { .. }
+        | Route::Peer(_)
+        | Route::Options { .. } => return Ok(()),
+        Route::Search { .. } => (app.search_wait, false),
+        _ => (SETTLE_PATIENCE, true),
+    };
+    if app.is_settled() {
+        return Ok(());
+    }
+    // Without a study: everything.
+    let study = match route {
+        Route::WadoUri => ask.query.get("studyUID"),
+        _ => route.scope().and_then(|scope| scope.study.as_deref()),
+    };
+    let study = study.map(str::to_owned);
+    let settled = app.blocking(move |app| Ok(app.settle(study.as_deref(), patience))).await?;
+    if must && !settled {
+        return Err(Problem::busy("what was received is not in the archive yet"));
+    }
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! What watches the server asks: is it alive, may it have requests, what are its figures.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use cairn_store::ingest::COMMITS_UNDER_WAY_MAX;
 use hyper::header::{CACHE_CONTROL, HeaderValue};
@@ -40,6 +41,10 @@ pub(crate) async fn metrics(app: &Arc<App>) -> Answer {
             app.metrics.ingest(ingest.counters(), ingest.in_flight_bytes());
             let commits = ingest.commits_under_way();
             app.metrics.queue("commits", commits, COMMITS_UNDER_WAY_MAX);
+            let spooled = ingest.spooled();
+            app.metrics.queue("spool_bytes", spooled.disk_bytes, app.spool_bytes_max);
+            let damaged = ingest.counters().spool_damaged.load(Ordering::Relaxed);
+            app.metrics.spool(spooled.objects, spooled.oldest, damaged);
             app.metrics.queue("uploads_bytes", ingest.waiting_bytes(), app.journal_bytes_max);
         }
         for (cache, hits, misses) in app.store.reader().cache_counts() {

@@ -102,6 +102,9 @@ pub(crate) struct Metrics {
     ingest_in_flight_bytes: IntGauge,
     ingest_queue: IntGaugeVec,
     ingest_queue_max: IntGaugeVec,
+    spool_objects: IntGauge,
+    spool_oldest_seconds: Gauge,
+    spool_damaged: IntCounter,
     read_seconds: HistogramVec,
     cache_bytes: IntGaugeVec,
     cache_requests: IntCounterVec,
@@ -192,6 +195,18 @@ impl Metrics {
                 "The bounds of what may wait in ingest.",
                 &["queue"],
             )?,
+            spool_objects: add.gauge(
+                "cairn_ingest_spool_objects",
+                "Objects that are acknowledged and not in the archive yet.",
+            )?,
+            spool_oldest_seconds: add.number(
+                "cairn_ingest_spool_oldest_seconds",
+                "How long the oldest of them has been waiting.",
+            )?,
+            spool_damaged: add.counter(
+                "cairn_ingest_spool_damaged_total",
+                "Objects that were acknowledged and cannot be read from the spool any more.",
+            )?,
             read_seconds: add.seconds(
                 "cairn_read_duration_seconds",
                 "Time to read from the archive.",
@@ -270,6 +285,13 @@ impl Metrics {
     pub(crate) fn queue(&self, queue: &str, length: u64, max: u64) {
         self.ingest_queue.with_label_values(&[queue]).set(signed(length));
         self.ingest_queue_max.with_label_values(&[queue]).set(signed(max));
+    }
+
+    /// What waits in the spool, and what was lost there.
+    pub(crate) fn spool(&self, objects: u64, oldest: Duration, damaged: u64) {
+        self.spool_objects.set(signed(objects));
+        self.spool_oldest_seconds.set(oldest.as_secs_f64());
+        self.spool_damaged.inc_by(damaged.saturating_sub(self.spool_damaged.get()));
     }
 
     /// Takes over what ingest counts itself.

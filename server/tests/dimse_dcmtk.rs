@@ -5,63 +5,10 @@
 
 mod support;
 
-use std::net::TcpListener;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
 use support::Site;
+use support::dcmtk::{Storescp, free_port, good as run, installed};
 use support::dimse::parted;
 use support::server::Server;
-
-/// Is DCMTK here? Says so if it is not.
-fn installed() -> bool {
-    let here = Command::new("echoscu").arg("--version").stdout(Stdio::null()).status().is_ok();
-    if !here {
-        eprintln!("NOT TESTED: DCMTK is not installed");
-    }
-    here
-}
-
-fn run(tool: &str, arguments: &[&str], folder: &Path) -> String {
-    let mut command = Command::new(tool);
-    // Without it DCMTK waits for delayed acknowledgements.
-    command.env("TCP_NODELAY", "1").args(arguments).current_dir(folder);
-    let output = command.output().unwrap();
-    let text = [output.stdout, output.stderr].concat();
-    let text = String::from_utf8_lossy(&text).into_owned();
-    assert!(output.status.success(), "{tool} {arguments:?}: {text}");
-    text
-}
-
-/// A `storescp`, which ends with this value.
-struct Storescp(Child);
-
-impl Storescp {
-    fn start(arguments: &[&str], port: u16, folder: &Path) -> Self {
-        std::fs::create_dir_all(folder).unwrap();
-        let mut command = Command::new("storescp");
-        command.env("TCP_NODELAY", "1").args(arguments).arg("-od").arg(folder);
-        let child = command.arg(port.to_string()).spawn().unwrap();
-        let patience = Instant::now() + Duration::from_secs(20);
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < patience, "storescp does not listen");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        Self(child)
-    }
-}
-
-impl Drop for Storescp {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 fn study(file: &[u8]) -> String {
     let at = support::multipart::find(file, b"\x20\0\x0D\0UI").unwrap();
@@ -71,7 +18,7 @@ fn study(file: &[u8]) -> String {
 
 #[test]
 fn dcmtk_sends_and_asks() {
-    if !installed() {
+    if !installed("echoscu") {
         return;
     }
     let site = Site::new();
@@ -106,7 +53,7 @@ fn dcmtk_sends_and_asks() {
 
 #[test]
 fn dcmtk_receives_what_is_moved() {
-    if !installed() {
+    if !installed("echoscu") {
         return;
     }
     let site = Site::new();
@@ -114,8 +61,8 @@ fn dcmtk_receives_what_is_moved() {
     site.good(&["import", "in"]);
     let ports = [free_port(), free_port()];
     let (plain, implicit) = (site.path("plain"), site.path("implicit"));
-    let _any = Storescp::start(&["+xa", "-aet", "ANY"], ports[0], &plain);
-    let _old = Storescp::start(&["+xi", "-aet", "OLD"], ports[1], &implicit);
+    let _any = Storescp::start(&["+xa", "-aet", "ANY"], ports[0], site.folder.path(), "plain");
+    let _old = Storescp::start(&["+xi", "-aet", "OLD"], ports[1], site.folder.path(), "implicit");
     let peers = format!("ANY@127.0.0.1:{},OLD@127.0.0.1:{}", ports[0], ports[1]);
     let server = Server::start(&site, &[("DIMSE__PEERS", &peers)]);
     let port = server.dimse.port().to_string();

@@ -427,3 +427,85 @@ fn a_move_goes_over_several_associations_and_objects_of_a_broken_one_are_sent_ag
         }
     }
 }
+
+/// C-CANCEL (PS3.7 §9.3.2.3) while several associations send: each object has one fate, and those that
+/// were not begun are told as remaining.
+#[test]
+fn a_move_over_several_associations_is_cancelled() {
+    const MOVE: &str = "1.2.840.10008.5.1.4.1.2.2.2";
+    const ALL: u16 = 200;
+    let site = Site::new();
+    for n in 0..ALL {
+        let sop = format!("1.2.3.{n}");
+        site.put(&format!("in/{sop}.dcm"), &file("1.2.3", &sop));
+    }
+    site.good(&["import", "in"]);
+    let receiver = Receiver::start(&[EXPLICIT_LE], |_| {
+        std::thread::sleep(Duration::from_millis(50));
+        0
+    });
+    let peers = format!("WS@{}", receiver.address);
+    let server = Server::start(&site, &[("DIMSE__PEERS", &peers)]);
+    let mut client = Client::open(server.dimse, &[(MOVE, &[IMPLICIT_LE])]);
+    let data = support::dimse::implicit(&[(0x0008_0052, "STUDY"), (0x0020_000D, "1.2.3")]);
+    let more = [(0x0600, b"WS".to_vec()), (0x0700, support::dimse::number(0))];
+    let id = client.request(1, 0x0021, MOVE, &more, Some(&data));
+    until("several associations are open", &server, || receiver.opened() > 1);
+    let number = support::dimse::number;
+    client.command(1, &[(0x0100, number(0x0FFF)), (0x0120, number(id)), (0x0800, number(0x0101))]);
+    let last = loop {
+        let answer = client.message();
+        if answer.status() != 0xFF00 {
+            break answer;
+        }
+    };
+    let [left, done, failed, warned] = [0x1020, 0x1021, 0x1022, 0x1023].map(|n| last.number(n));
+    assert_eq!((last.status(), failed, warned, left + done), (0xFE00, 0, 0, ALL));
+    assert!(left > 0 && done > 0, "{left} left, {done} done");
+    assert_eq!(receiver.all().len(), usize::from(done));
+    // The association that it came over is as good as before.
+    assert_eq!(client.request(1, 0x0021, MOVE, &more, Some(&data)), id + 1);
+    client.abort();
+}
+
+/// What comes by STOW-RS has no calling title; its source is what a rule can go by.
+#[test]
+fn what_comes_by_stow_is_forwarded_by_its_source() {
+    let receiver = Receiver::start(&[EXPLICIT_LE], |_| 0);
+    let rules = "[[routes]]\nname = \"web\"\nwhen = { source = \"stow\" }\nto = [\"PACS\"]\n\
+                 [[routes]]\nname = \"ct\"\nwhen = { calling = \"CT*\" }\nto = [\"PACS\"]";
+    let site = site(&format!("PACS@{}", receiver.address), rules);
+    let server = Server::start(&site, &[]);
+    send(server.dimse, "MR1", "1.2.8", &["1.2.8.1"]);
+    let web = support::server::client();
+    for sop in ["1.2.3.1", "1.2.3.2"] {
+        let request = web.post(server.studies()).header("content-type", "application/dicom");
+        assert_eq!(request.body(file("1.2.3", sop)).send().unwrap().status().as_u16(), 200);
+    }
+    assert_eq!(received(&receiver, 2), uids(&["1.2.3.1", "1.2.3.2"]));
+    until("both are counted", &server, || sent(&server, "web") == 2);
+    assert!(receiver.all().is_empty());
+    assert_eq!(sent(&server, "ct"), 0);
+    drop(server);
+}
+
+/// An association is kept for what is sent next, and for no longer than the settings say.
+#[test]
+fn an_idle_association_is_kept_for_a_while_and_then_released() {
+    for (seconds, connections) in [("60", 1), ("1", 2)] {
+        let receiver = Receiver::start(&[EXPLICIT_LE], |_| 0);
+        let site = site(
+            &format!("PACS@{}", receiver.address),
+            "[[routes]]\nname = \"all\"\nto = [\"PACS\"]",
+        );
+        let server = Server::start(&site, &[("DIMSE__OUT_IDLE_SECONDS", seconds)]);
+        for (n, sop) in ["1.2.3.1", "1.2.3.2"].into_iter().enumerate() {
+            send(server.dimse, "CT1", "1.2.3", &[sop]);
+            assert_eq!(received(&receiver, 1), uids(&[sop]));
+            until("it is counted", &server, || sent(&server, "all") == n as u64 + 1);
+            std::thread::sleep(Duration::from_millis(2500));
+        }
+        assert_eq!(receiver.opened(), connections, "kept for {seconds} s");
+        drop(server);
+    }
+}

@@ -5,57 +5,10 @@
 
 mod support;
 
-use std::net::TcpListener;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
+use support::dcmtk::{Storescp, free_port, installed, run};
 use support::server::Server;
 use support::tls::{Authority, address, settings, start};
 use support::{Site, dicom};
-
-/// Is DCMTK here, with TLS? Says so if it is not.
-fn installed() -> bool {
-    let help = Command::new("echoscu").arg("--help").output();
-    let here = help.is_ok_and(|help| String::from_utf8_lossy(&help.stdout).contains("+tls"));
-    if !here {
-        eprintln!("NOT TESTED: DCMTK with TLS is not installed");
-    }
-    here
-}
-
-/// Whether it ended well, and what it said.
-fn run(tool: &str, arguments: &[&str], folder: &Path) -> (bool, String) {
-    let mut command = Command::new(tool);
-    let output = command.env("TCP_NODELAY", "1").args(arguments).current_dir(folder).output();
-    let output = output.unwrap();
-    let text = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
-}
-
-/// A `storescp` that speaks TLS, which ends with this value.
-struct Storescp(Child);
-
-impl Storescp {
-    fn start(arguments: &[&str], port: u16, folder: &Path) -> Self {
-        let mut command = Command::new("storescp");
-        command.args(arguments).arg(port.to_string()).current_dir(folder).stdin(Stdio::null());
-        let child = command.spawn().unwrap();
-        let patience = Instant::now() + Duration::from_secs(20);
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < patience, "storescp does not listen");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        Self(child)
-    }
-}
-
-impl Drop for Storescp {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 fn tls_port(server: &Server) -> String {
     address(server).port().to_string()
@@ -63,7 +16,7 @@ fn tls_port(server: &Server) -> String {
 
 #[test]
 fn behaviour_36_dcmtk_over_tls() {
-    if !installed() {
+    if !installed("+tls") {
         return;
     }
     let (site, authority) = (Site::new(), Authority::new());
@@ -98,7 +51,7 @@ fn behaviour_36_dcmtk_over_tls() {
 
 #[test]
 fn behaviour_36_dcmtk_receives_over_tls_what_is_moved() {
-    if !installed() {
+    if !installed("+tls") {
         return;
     }
     let (site, authority) = (Site::new(), Authority::new());
@@ -107,14 +60,13 @@ fn behaviour_36_dcmtk_receives_over_tls_what_is_moved() {
     site.put("in/1.dcm", &dicom("1.2.1", "1.2.2", "1.2.3", "A^B", &vec![3; 60_000]));
     site.good(&["import", "in"]);
     let mut settings = settings(&site, &own, &authority.pem);
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     settings.push(("DIMSE__PEERS", format!("DEST@tls://127.0.0.1:{port}")));
     let folder = site.folder.path();
-    std::fs::create_dir(folder.join("got")).unwrap();
     // It asks for the client's certificate, and gets the server's.
     let arguments = ["+tls", "tls/receiver.key", "tls/receiver.pem", "+cf", "tls/trusted.pem"];
-    let arguments = [&arguments[..], &["-aet", "DEST", "-od", "got"]].concat();
-    let _storescp = Storescp::start(&arguments, port, folder);
+    let arguments = [&arguments[..], &["-aet", "DEST"]].concat();
+    let _storescp = Storescp::start(&arguments, port, folder, "got");
     let server = start(&site, &settings);
     let port = server.dimse.port().to_string();
     let keys = ["-S", "-aem", "DEST", "-k", "QueryRetrieveLevel=STUDY", "-k"];
@@ -126,7 +78,7 @@ fn behaviour_36_dcmtk_receives_over_tls_what_is_moved() {
 
 #[test]
 fn behaviour_36_dcmtk_says_who_it_is() {
-    if !installed() {
+    if !installed("+tls") {
         return;
     }
     let site = Site::new();

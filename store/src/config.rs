@@ -67,6 +67,8 @@ pub struct IngestConfig {
     pub metadata: bool,
     /// Sealed packs that wait for the bucket may take this much local disk.
     pub journal_bytes_max: u64,
+    /// Local disk for objects that are acknowledged before they are coded; 0: none are.
+    pub spool_bytes: u64,
 }
 
 impl Default for IngestConfig {
@@ -82,6 +84,7 @@ impl Default for IngestConfig {
             observer: Observer::default(),
             metadata: true,
             journal_bytes_max: 8 << 30,
+            spool_bytes: 1 << 30,
         }
     }
 }

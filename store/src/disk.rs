@@ -45,6 +45,14 @@ pub trait Disk: Send + Sync + std::fmt::Debug {
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
+    /// Bytes that can still be written where `path` lies. A guess: others write too.
+    ///
+    /// # Errors
+    /// `Unsupported` where nobody can tell.
+    fn free_bytes(&self, _path: &Path) -> io::Result<u64> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Writes a small file durably, or not at all.
     fn write_file(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let mut file = self.create(path)?;
@@ -128,5 +136,10 @@ impl Disk for OsDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         std::fs::remove_file(path)
+    }
+
+    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        let found = rustix::fs::statvfs(path)?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
     }
 }

@@ -86,6 +86,9 @@ pub enum Error {
         /// What.
         what: &'static str,
     },
+    /// An object in the spool is not what was hashed when it was received.
+    #[error("an object in the spool is not what was received")]
+    Spooled,
     /// There is nothing by this name.
     #[error("no {what} {name} in this archive")]
     NotFound {
@@ -145,7 +148,9 @@ impl Error {
             | Self::Source(_)
             | Self::Duplicate => Kind::Input,
             Self::NotFound { .. } => Kind::NotFound,
-            Self::Damaged(_) | Self::Format(_) | Self::Derived { .. } => Kind::Damage,
+            Self::Damaged(_) | Self::Format(_) | Self::Derived { .. } | Self::Spooled => {
+                Kind::Damage
+            }
             Self::Io { .. } | Self::Bucket { .. } | Self::Catalog { .. } => Kind::Storage,
             Self::Url { .. } | Self::Key { .. } | Self::Locked { .. } => Kind::Setup,
             Self::Stopped(cause) => cause.kind(),

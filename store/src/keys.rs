@@ -20,6 +20,8 @@ use crate::pack::PackId;
 const CONTEXT_WRAP: &str = "cairn 2026-11 v1 pack key wrap";
 const CONTEXT_RECORD: &str = "cairn 2026-11 v1 record key";
 const CONTEXT_DERIVED: &str = "cairn 2026-11 v1 derived data key";
+const CONTEXT_SPOOL: &str = "cairn 2026-11 v1 spool";
+const CONTEXT_SPOOL_CHECK: &str = "cairn 2026-11 v1 spool key check";
 const CONTEXT_SITE: &str = "cairn 2026-11 v1 site fingerprint";
 const CONTEXT_CHECK: &str = "cairn 2026-11 v1 record check";
 const KEY_FILE_TAG: &str = "cairn-site-key-v1";
@@ -30,6 +32,9 @@ pub const NONCE_BYTES: usize = 12;
 pub const TAG_BYTES: usize = 16;
 /// Bytes of a wrapped pack key: nonce, key, tag.
 pub const WRAPPED_BYTES: usize = NONCE_BYTES + 32 + TAG_BYTES;
+
+/// Bytes of [`SiteKey::spool_check`].
+pub(crate) const SPOOL_CHECK_BYTES: usize = 16;
 
 /// The secrets of a site. Never printed, wiped when dropped.
 #[derive(Zeroize, ZeroizeOnDrop, Clone)]
@@ -137,6 +142,22 @@ impl SiteKey {
     #[must_use]
     pub(crate) fn derived_key(&self) -> PackKey {
         PackKey(blake3::derive_key(CONTEXT_DERIVED, &self.wrap))
+    }
+
+    /// The key of the spool. Another wrap secret makes another key: the spool has to be empty before the
+    /// site key is rotated, and says by [`Self::spool_check`] if it was not.
+    #[must_use]
+    pub(crate) fn spool_key(&self) -> PackKey {
+        PackKey(blake3::derive_key(CONTEXT_SPOOL, &self.wrap))
+    }
+
+    /// A public value that tells whether a segment of the spool was written under this key.
+    #[must_use]
+    pub(crate) fn spool_check(&self) -> [u8; SPOOL_CHECK_BYTES] {
+        let mut check = [0; SPOOL_CHECK_BYTES];
+        let whole = blake3::derive_key(CONTEXT_SPOOL_CHECK, &self.wrap);
+        check.copy_from_slice(&whole[..SPOOL_CHECK_BYTES]);
+        check
     }
 
     /// A public value that tells whether two key files belong to one site.

@@ -14,6 +14,11 @@ pub(crate) const RECORD_MAGIC: [u8; 4] = *b"CREC";
 /// First bytes of the trailer, which ends a sealed pack.
 pub(crate) const TRAILER_MAGIC: [u8; 8] = *b"CAIRNEND";
 
+/// First bytes of a segment of the spool.
+pub(crate) const SEGMENT_MAGIC: [u8; 8] = *b"CAIRNSPL";
+/// First bytes of a record in the spool.
+pub(crate) const SPOOLED_MAGIC: [u8; 4] = *b"CSPL";
+
 /// Object that marks a bucket as Cairn's and says whose.
 pub(crate) const MARKER_OBJECT: &str = "cairn.json";
 /// Prefix of packs in the bucket.
@@ -71,6 +76,17 @@ impl Layout {
         self.journal().join(format!("{pack}.key"))
     }
 
+    /// Objects that were received and are not in the archive yet.
+    #[must_use]
+    pub fn spool(&self) -> PathBuf {
+        self.data.join("spool")
+    }
+
+    /// A segment of the spool.
+    pub(crate) fn spool_segment(&self, no: u64) -> PathBuf {
+        self.spool().join(format!("{no}.spool"))
+    }
+
     /// Metadata of series, which can be made again.
     pub(crate) fn metadata(&self) -> PathBuf {
         self.data.join("metadata")
@@ -94,4 +110,12 @@ pub(crate) fn pack_of(name: &Path) -> Option<PackId> {
         return None;
     }
     PackId::parse(name.file_stem()?.to_str()?)
+}
+
+/// The number of a segment of the spool, and whether it was set aside.
+pub(crate) fn segment_of(name: &Path) -> Option<(u64, bool)> {
+    let name = name.file_name()?.to_str()?;
+    let aside = name.strip_suffix(".aside");
+    let no = aside.unwrap_or(name).strip_suffix(".spool")?.parse().ok()?;
+    Some((no, aside.is_some()))
 }

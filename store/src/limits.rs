@@ -69,3 +69,18 @@ pub const OPEN_PACKS_MAX: usize = 64;
 /// What an instance counts against the memory budget from when it is decided on until the catalog names
 /// it: its manifest and attributes.
 pub const ENTRY_BYTES: usize = 8 << 10;
+
+/// A segment of the spool is closed at this length: a file is made and synced so rarely that it costs
+/// nothing, and gone soon after its last record is in the archive.
+pub const SPOOL_SEGMENT_BYTES: u64 = 64 << 20;
+
+/// What a record of the spool counts for at least: each takes some 500 bytes of memory while it waits,
+/// so a spool of 1 GiB holds 65,536 of them at most.
+pub const SPOOL_RECORD_BYTES_MIN: u64 = 16 << 10;
+
+/// No segment of the spool is begun with less than this free on the disk: the journal needs room too,
+/// and what is spooled is written there once more.
+pub const SPOOL_FREE_BYTES_MIN: u64 = 512 << 20;
+
+/// Longest segment that is read back: one that is longer is not Cairn's.
+pub const SPOOL_SEGMENT_BYTES_MAX: u64 = 1 << 30;

@@ -15,6 +15,8 @@ pub struct Stats {
     pub catalog_bytes: u64,
     /// Length of what is in the journal.
     pub journal_bytes: u64,
+    /// Length of what was received and is not in the archive yet.
+    pub spool_bytes: u64,
     /// Length of all objects in the bucket.
     pub bucket_bytes: u64,
 }
@@ -33,13 +35,19 @@ pub fn stats(store: &Store) -> Result<Stats> {
         totals: store.catalog().totals()?,
         catalog_bytes,
         journal_bytes: directory_bytes(&layout.journal())?,
+        spool_bytes: directory_bytes(&layout.spool())?,
         bucket_bytes: store.bucket().list("")?.iter().map(|(_, bytes)| bytes).sum(),
     })
 }
 
 fn directory_bytes(directory: &Path) -> Result<u64> {
     let mut sum = 0;
-    for entry in std::fs::read_dir(directory).map_err(Error::io("list", directory))? {
+    let entries = match std::fs::read_dir(directory) {
+        // An archive that an earlier version made has no spool.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        other => other.map_err(Error::io("list", directory))?,
+    };
+    for entry in entries {
         // A pack may leave for the bucket while it is looked at.
         sum += entry.and_then(|entry| entry.metadata()).map_or(0, |meta| meta.len());
     }

@@ -13,7 +13,7 @@ use crate::catalog::{Catalog, PackNo, PackRow, PackState, Seqs, SqliteCatalog, V
 use crate::config::{IngestConfig, StoreConfig};
 use crate::disk::{Disk, OsDisk, create_directories};
 use crate::error::{Error, Result};
-use crate::ingest::Ingest;
+use crate::ingest::{Ingest, Purpose, is_left};
 use crate::keys::{PackKey, SiteKey};
 use crate::layout::{FORMAT_VERSION, Layout, MARKER_OBJECT, key_object};
 use crate::metadata::Metadata;
@@ -119,6 +119,8 @@ pub struct Store {
     metadata: Arc<Metadata>,
     /// Held while this process may write.
     lock: Option<File>,
+    /// Another process had the archive when this one opened it to read.
+    beside: bool,
     created_key: bool,
     /// Ends last: the bucket's calls run on it.
     _runtime: Runtime,
@@ -149,7 +151,7 @@ impl Store {
             });
         }
         if access == Access::Write {
-            for directory in [&layout.data, &layout.journal()] {
+            for directory in [&layout.data, &layout.journal(), &layout.spool()] {
                 create_directories(&OsDisk, directory).map_err(Error::io("create", directory))?;
             }
         }
@@ -160,7 +162,7 @@ impl Store {
                 embedded(&layout.catalog())
             })?;
         if lock.is_some() {
-            match replay::replay(&shared) {
+            match recover(&shared) {
                 // Who only reads can do without: on a full disk, what the catalog names is still there.
                 Err(error) if access == Access::Read => {
                     tracing::warn!(%error, "the journal could not be replayed; reading without");
@@ -168,8 +170,11 @@ impl Store {
                 other => other?,
             }
         }
+        let beside = lock.is_none();
         let lock = lock.filter(|_| access == Access::Write);
-        Ok(Self::of(shared, lock, created_key, runtime))
+        let mut store = Self::of(shared, lock, created_key, runtime);
+        store.beside = beside;
+        Ok(store)
     }
 
     /// Takes the archive with an empty catalog beside the real one.
@@ -190,7 +195,7 @@ impl Store {
     fn of(shared: Arc<Shared>, lock: Option<File>, created_key: bool, runtime: Runtime) -> Self {
         let reader = Arc::new(Reader::new(Arc::clone(&shared)));
         let metadata = Arc::new(Metadata::new(Arc::clone(&shared), Arc::clone(&reader)));
-        Self { shared, reader, metadata, lock, created_key, _runtime: runtime }
+        Self { shared, reader, metadata, lock, beside: false, created_key, _runtime: runtime }
     }
 
     /// Puts the rebuilt catalog in the place of the old one and opens the archive with it.
@@ -289,12 +294,21 @@ impl Store {
         Ok(true)
     }
 
+    /// Bytes that a process beside this one acknowledged and that may not be in the catalog yet: what
+    /// is in its spool. Zero where this process replayed the spool itself. A bound from above: a file
+    /// of the spool outlives what is in it by a second or so.
+    #[must_use]
+    pub fn unseen_bytes(&self) -> u64 {
+        if self.beside { crate::ingest::spooled_bytes(&self.shared) } else { 0 }
+    }
+
     /// Starts to take objects in. One at a time.
     pub fn ingest(&self, config: IngestConfig) -> Result<Ingest> {
         if self.lock.is_none() {
             return Err(Error::Locked { path: self.shared.layout.lock() });
         }
-        Ingest::start(Arc::clone(&self.shared), Arc::clone(&self.metadata), config)
+        let purpose = Purpose::Receive(Arc::clone(&self.metadata));
+        Ingest::start(Arc::clone(&self.shared), purpose, config)
     }
 }
 
@@ -305,6 +319,17 @@ impl Drop for Store {
             let _ = self.shared.catalog.tidy();
         }
     }
+}
+
+/// Makes what a crash left part of the archive: the journal, then the spool.
+fn recover(shared: &Arc<Shared>) -> Result<()> {
+    replay::replay(shared)?;
+    if is_left(shared)? {
+        Ingest::absorb(Arc::clone(shared))?;
+        // The pack that took it is still open.
+        replay::replay(shared)?;
+    }
+    Ok(())
 }
 
 /// Opens everything that an archive rests on.

@@ -11,11 +11,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use cairn_dicom::phantom;
+use cairn_store::commit::Source;
 use cairn_store::disk::{Disk, DiskFile, DiskSync, OsDisk};
 use cairn_store::ingest::{Admission, Arrival};
 use cairn_store::verify::{Scope, verify};
 use cairn_store::{Acknowledge, Error, IngestConfig};
-use support::{Answers, Archive, bytes_of, export_all, hand_in, quick};
+use support::{Answers, Archive, bytes_of, export_all, hand_in, hand_in_from, quick};
 
 /// How an operation fails.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -142,6 +143,10 @@ impl Disk for Handle {
         }
         self.0.operation(|| OsDisk.remove(path))
     }
+
+    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        OsDisk.free_bytes(path)
+    }
 }
 
 fn small_objects() -> Vec<Vec<u8>> {
@@ -187,6 +192,115 @@ fn import_on(
         .iter()
         .filter_map(|(no, answer)| Some((*no, answer.as_ref().ok()?.sop_instance_uid.clone())))
         .collect()
+}
+
+/// As [`import_on`], from a sender that waits for each answer: through the spool.
+fn send_on(archive: &Archive, disk: &Arc<FaultyDisk>, objects: &[Vec<u8>]) -> Vec<(usize, String)> {
+    let answers = Answers::default();
+    let spooled = IngestConfig { spool_bytes: 8 << 20, ..config() };
+    let run = || -> Result<(), Error> {
+        let store = archive.open_on(Arc::new(Handle(Arc::clone(disk))))?;
+        let ingest = store.ingest(spooled)?;
+        for (no, object) in objects.iter().enumerate() {
+            hand_in_from(Source::Web, &ingest, no, object, Arrival::File, &answers);
+            // Some share a sync.
+            if no % 3 != 1 {
+                ingest.hurry();
+            }
+            if no % 7 == 6 {
+                ingest.drain()?;
+            }
+        }
+        ingest.finish()?;
+        Ok(())
+    };
+    let outcome = run();
+    let retried = archive.config.bucket.is_some();
+    if disk.done.load(Ordering::SeqCst) > disk.at && disk.fault == Fault::Error && !retried {
+        outcome.expect_err("a failed operation was passed over in silence");
+    }
+    let answers = answers.lock().unwrap();
+    answers
+        .iter()
+        .filter_map(|(no, answer)| Some((*no, answer.as_ref().ok()?.sop_instance_uid.clone())))
+        .collect()
+}
+
+/// Enough for several segments of the spool.
+fn sent_objects() -> Vec<Vec<u8>> {
+    let mut objects = bytes_of(phantom::ct(5, 18, 256));
+    objects.extend(bytes_of(phantom::many_small(5, 6)));
+    objects
+}
+
+fn spooled_at_every_operation(fault: Fault) {
+    let objects = sent_objects();
+    let sound = Archive::new();
+    let disk = FaultyDisk::new(fault, u64::MAX);
+    assert_eq!(send_on(&sound, &disk, &objects).len(), objects.len());
+    let operations = disk.done.load(Ordering::SeqCst);
+    let segments = disk.synced.lock().unwrap();
+    let segments = segments.keys().filter(|path| path.extension().unwrap() == "spool").count();
+    assert!(operations > 60 && segments > 1, "{operations} operations, {segments} segments only");
+    let mut acknowledged = 0;
+    for at in 0..operations {
+        let archive = Archive::new();
+        let disk = FaultyDisk::new(fault, at);
+        let kept = send_on(&archive, &disk, &objects);
+        acknowledged += kept.len();
+        assert_nothing_lost(&archive, &objects, &kept);
+    }
+    assert!(acknowledged as u64 > operations * 3);
+}
+
+#[test]
+fn a_disk_error_at_any_operation_of_the_spool_loses_nothing() {
+    spooled_at_every_operation(Fault::Error);
+}
+
+#[test]
+fn a_short_write_at_any_operation_of_the_spool_loses_nothing() {
+    spooled_at_every_operation(Fault::Short);
+}
+
+#[test]
+fn a_disk_that_fills_up_at_any_operation_of_the_spool_loses_nothing() {
+    spooled_at_every_operation(Fault::Full);
+}
+
+/// The next opening takes the spool in, on a disk that fails as well, and the one after it goes on.
+#[test]
+fn a_disk_error_while_the_spool_is_taken_in_loses_nothing() {
+    let objects = sent_objects();
+    for at in 0..60 {
+        let archive = Archive::new();
+        let answers = Answers::default();
+        {
+            let store = archive.open();
+            let ingest = store.ingest(IngestConfig::default()).unwrap();
+            for (no, object) in objects.iter().enumerate() {
+                hand_in_from(Source::Web, &ingest, no, object, Arrival::File, &answers);
+            }
+            ingest.hurry();
+        }
+        let kept: Vec<_> = answers
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|(no, answer)| (*no, answer.as_ref().unwrap().sop_instance_uid.clone()))
+            .collect();
+        assert_eq!(kept.len(), objects.len());
+        let disk = FaultyDisk::new(Fault::Error, at);
+        let opened = archive.open_on(Arc::new(Handle(Arc::clone(&disk))));
+        let failed = disk.done.load(Ordering::SeqCst) > at;
+        assert_eq!(opened.is_err(), failed, "operation {at}");
+        drop(opened);
+        assert_nothing_lost(&archive, &objects, &kept);
+        if !failed {
+            assert!(at > 8, "{at} operations only");
+            break;
+        }
+    }
 }
 
 /// Everything acknowledged is there, equal; whatever else is there is whole.
@@ -267,22 +381,45 @@ fn a_power_cut_at_any_operation_loses_nothing() {
             let disk = FaultyDisk::new(Fault::Error, at);
             let config = if left == Left::Newest { slow.clone() } else { config() };
             let kept = import_on(&archive, &disk, &objects, config);
-            let mut files: Vec<_> = disk.synced.lock().unwrap().clone().into_iter().collect();
-            files.retain(|(path, _)| path.extension().unwrap() == "pack" && path.exists());
-            files.sort_by_key(|(path, _)| std::fs::metadata(path).unwrap().created().unwrap());
-            for (no, (path, synced)) in files.iter().enumerate() {
-                let bytes = std::fs::read(path).unwrap();
-                let synced = *synced as usize;
-                let middle = synced + (bytes.len() - synced) * (at as usize % 7) / 7;
-                let mut image = bytes.clone();
-                match left {
-                    Left::Part => image.truncate(middle),
-                    Left::Holes => image[synced..middle].fill(0),
-                    Left::Newest if no + 1 < files.len() => image.truncate(synced),
-                    Left::Newest => {}
-                }
-                std::fs::write(path, image).unwrap();
-            }
+            cut_power(&disk, at, left);
+            assert_nothing_lost(&archive, &objects, &kept);
+        }
+    }
+}
+
+/// Does to the files what a power cut may do.
+fn cut_power(disk: &FaultyDisk, at: u64, left: Left) {
+    let mut files: Vec<_> = disk.synced.lock().unwrap().clone().into_iter().collect();
+    files.retain(|(path, _)| {
+        let extension = path.extension().unwrap();
+        (extension == "pack" || extension == "spool") && path.exists()
+    });
+    files.sort_by_key(|(path, _)| std::fs::metadata(path).unwrap().created().unwrap());
+    for (no, (path, synced)) in files.iter().enumerate() {
+        let bytes = std::fs::read(path).unwrap();
+        let synced = *synced as usize;
+        let middle = synced + (bytes.len() - synced) * (at as usize % 7) / 7;
+        let mut image = bytes.clone();
+        match left {
+            Left::Part => image.truncate(middle),
+            Left::Holes => image[synced..middle].fill(0),
+            Left::Newest if no + 1 < files.len() => image.truncate(synced),
+            Left::Newest => {}
+        }
+        std::fs::write(path, image).unwrap();
+    }
+}
+
+/// The same for what is spooled.
+#[test]
+fn a_power_cut_at_any_operation_of_the_spool_loses_nothing() {
+    let objects = sent_objects();
+    for at in (2..150).step_by(3) {
+        for left in [Left::Part, Left::Holes, Left::Newest] {
+            let archive = Archive::new();
+            let disk = FaultyDisk::new(Fault::Error, at);
+            let kept = send_on(&archive, &disk, &objects);
+            cut_power(&disk, at, left);
             assert_nothing_lost(&archive, &objects, &kept);
         }
     }

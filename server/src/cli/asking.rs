@@ -120,8 +120,7 @@ impl Session {
         let access = if writes { Access::Write } else { Access::Read };
         let store = Store::open(&store_config, access)?;
         let ingest = writes.then(|| store.ingest(config.ingest_config())).transpose()?;
-        let bounds = (config.ingest.journal_bytes_max, config.ingest.in_flight_bytes as usize);
-        let parts = parts(&config.serve, bounds)?;
+        let parts = parts(config)?;
         Ok(Some(Arc::new(App::new(store, ingest, Arc::new(Metrics::new()?), parts))))
     }
 }

@@ -25,6 +25,7 @@ mod stats;
 mod verify;
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use cairn_store::layout::Layout;
 use cairn_store::{Access, Store, StoreConfig};
@@ -35,6 +36,12 @@ use crate::error::{Error, Result};
 use crate::interrupt::EXIT_INTERRUPTED;
 use crate::logging::{self, Style};
 use crate::output::Output;
+
+/// How long a command that reads waits for a server beside it to bring what it acknowledged into the
+/// catalog: some seconds of coding are as much as a person likes to wait for a list.
+const SPOOL_PATIENCE: Duration = Duration::from_secs(4);
+/// How often it looks.
+const SPOOL_LOOK: Duration = Duration::from_millis(100);
 
 const ABOUT: &str = "\
 A content-addressed archive for medical images: every DICOM file comes back byte for byte, \
@@ -206,7 +213,27 @@ impl Session {
         let config = self.store_config()?;
         require_archive(&self.data)?;
         require_bucket(&config)?;
-        Ok(Store::open(&config, Access::Read)?)
+        let store = Store::open(&config, Access::Read)?;
+        self.await_server(&store);
+        Ok(store)
+    }
+
+    /// A server beside this process may have acknowledged what is not in the catalog yet. It brings it
+    /// there as soon as nobody sends, so who only looks waits for a moment; who would have to wait longer
+    /// is told.
+    fn await_server(&self, store: &Store) {
+        let begun = Instant::now();
+        while store.unseen_bytes() > 0 {
+            if begun.elapsed() > SPOOL_PATIENCE {
+                let unseen = crate::output::size(store.unseen_bytes());
+                self.output.note(&format!(
+                    "cairn: a server is receiving; the last {unseen} of what it acknowledged may not \
+                     be among what follows"
+                ));
+                return;
+            }
+            std::thread::sleep(SPOOL_LOOK);
+        }
     }
 }
 

@@ -104,8 +104,7 @@ pub(super) fn run(session: &Session, args: &PullArgs) -> Result<Exit> {
     let store = Store::open(&session.store_config()?, Access::Write)?;
     super::import::tell_key(session, &store)?;
     let ingest = store.ingest(config.ingest_config())?;
-    let bounds = (config.ingest.journal_bytes_max, config.ingest.in_flight_bytes as usize);
-    let parts = parts(&config.serve, bounds)?;
+    let parts = parts(&config)?;
     let app = Arc::new(App::new(store, ingest, Arc::new(Metrics::new()?), parts));
     let done = match dates.flatten() {
         Some(dates) => by_dates(session, args, &config, &app, (&settings, peer), dates),

@@ -60,8 +60,7 @@ pub(super) fn run(session: &Session, args: &SendArgs) -> Result<Exit> {
         return Err(Error::Usage("there is one receiver: AE@host:port or AE@tls://host:port"));
     };
     let store = session.open_to_read()?;
-    let bounds = (config.ingest.journal_bytes_max, config.ingest.in_flight_bytes as usize);
-    let parts = parts(&config.serve, bounds)?;
+    let parts = parts(&config)?;
     let app = Arc::new(App::new(store, None, Arc::new(Metrics::new()?), parts));
     interrupt::listen();
     let mut good = true;

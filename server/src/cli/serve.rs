@@ -10,7 +10,7 @@ use clap::Args;
 use tokio::net::TcpListener;
 
 use super::{Exit, Session};
-use crate::config::{LogWord, ServeSection};
+use crate::config::{Config, LogWord};
 use crate::dimse::{self, Dimse, Ports};
 use crate::error::{Error, Result};
 use crate::fetch;
@@ -165,12 +165,12 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
     let told = Arc::clone(&metrics);
     let observer = Observer::new(move |stage, took| told.stage(stage, took));
     let ingest = IngestConfig { observer, ..config.ingest_config() };
-    let bounds = (ingest.journal_bytes_max, ingest.in_flight_bytes);
+    let parts = parts(&config)?;
     let store = Store::open(&session.store_config()?, Access::Write)?;
     super::import::tell_key(session, &store)?;
     dimse::register(store.catalog(), &settings.routes)?;
     let ingest = store.ingest(ingest)?;
-    let app = Arc::new(App::new(store, ingest, metrics, parts(&section, bounds)?));
+    let app = Arc::new(App::new(store, ingest, metrics, parts));
     runtime.spawn(record(Arc::clone(&app)));
     let sites = share(session, &runtime, &app, &sharing)?;
     // Before anybody is told that it listens: who then asks it to end shall see it end well. Not before
@@ -270,18 +270,19 @@ pub(super) async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAd
     Ok((listener, bound))
 }
 
-pub(super) fn parts(
-    section: &ServeSection,
-    (journal_bytes_max, in_flight_bytes_max): (u64, usize),
-) -> Result<Parts> {
+/// What an [`App`] takes from the settings.
+pub(super) fn parts(config: &Config) -> Result<Parts> {
+    let (section, ingest) = (&config.serve, config.ingest_config());
     Ok(Parts {
         limits: section.limits(),
         base_url: section.base_url()?,
         trust: section.trust(),
         origins: section.origins()?,
         access_log: section.access_log,
-        journal_bytes_max,
-        in_flight_bytes_max,
+        journal_bytes_max: ingest.journal_bytes_max,
+        in_flight_bytes_max: ingest.in_flight_bytes,
+        spool_bytes_max: ingest.spool_bytes,
+        search_wait: Duration::from_millis(config.ingest.search_wait_ms),
     })
 }
 

@@ -41,6 +41,7 @@ pub(crate) struct Figures {
     total_factor: Option<f64>,
     catalog_bytes: u64,
     journal_bytes: u64,
+    spool_bytes: u64,
     bucket_bytes: u64,
     on_disk_bytes: u64,
     bucket: String,
@@ -49,7 +50,8 @@ pub(crate) struct Figures {
 impl Figures {
     fn new(stats: &Stats, bucket: &str) -> Self {
         let totals = stats.totals;
-        let on_disk_bytes = stats.catalog_bytes + stats.journal_bytes + stats.bucket_bytes;
+        let on_disk_bytes =
+            stats.catalog_bytes + stats.journal_bytes + stats.spool_bytes + stats.bucket_bytes;
         Self {
             studies: totals.studies,
             series: totals.series,
@@ -68,6 +70,7 @@ impl Figures {
             total_factor: factor(totals.dataset_bytes, on_disk_bytes),
             catalog_bytes: stats.catalog_bytes,
             journal_bytes: stats.journal_bytes,
+            spool_bytes: stats.spool_bytes,
             bucket_bytes: stats.bucket_bytes,
             on_disk_bytes,
             bucket: bucket.to_owned(),
@@ -93,6 +96,7 @@ impl Figures {
             ("compression factor", factor_text(self.compression_factor)),
             ("catalog", size(self.catalog_bytes)),
             ("journal", size(self.journal_bytes)),
+            ("spool", size(self.spool_bytes)),
             ("bucket", format!("{} at {}", size(self.bucket_bytes), self.bucket)),
             ("all together", size(self.on_disk_bytes)),
             ("logical / all", factor_text(self.total_factor)),

@@ -86,6 +86,10 @@ pub(crate) struct IngestSection {
     pub(crate) pack_bytes: u64,
     /// Disk that packs may take while they wait for the bucket.
     pub(crate) journal_bytes_max: u64,
+    /// Disk for objects that are acknowledged before they are coded; 0: none are.
+    pub(crate) spool_bytes: u64,
+    /// How long a search waits for what was acknowledged before it; then it answers without.
+    pub(crate) search_wait_ms: u64,
     /// Decode what was encoded and compare before it counts.
     pub(crate) verify_encoding: bool,
     /// Zstandard level for headers and other text.
@@ -156,6 +160,8 @@ impl Default for IngestSection {
             acknowledge: AcknowledgeWord::Received,
             pack_bytes: PACK_BYTES_TARGET,
             journal_bytes_max: store.journal_bytes_max,
+            spool_bytes: store.spool_bytes,
+            search_wait_ms: 2000,
             verify_encoding: store.verify_encoding,
             text_level: store.effort.text_level,
             pixel_filter: store.effort.filter,
@@ -200,6 +206,8 @@ impl Config {
             ("ingest.in_flight_bytes", self.ingest.in_flight_bytes, IN_FLIGHT_BYTES_MIN, 1 << 40),
             ("ingest.pack_bytes", self.ingest.pack_bytes, PACK_BYTES_MIN, PACK_BYTES_MAX),
             ("ingest.commit_interval_ms", self.ingest.commit_interval_ms, 0, 60_000),
+            ("ingest.spool_bytes", self.ingest.spool_bytes, 0, 1 << 40),
+            ("ingest.search_wait_ms", self.ingest.search_wait_ms, 0, 60_000),
             ("ingest.readers", self.ingest.readers as u64, 0, READERS_MAX as u64),
         ];
         for (key, value, least, most) in bounds {
@@ -254,6 +262,7 @@ impl Config {
             verify_encoding: self.ingest.verify_encoding,
             pack_bytes: self.ingest.pack_bytes,
             journal_bytes_max: self.ingest.journal_bytes_max,
+            spool_bytes: self.ingest.spool_bytes,
             ..IngestConfig::default()
         };
         config.effort.text_level = self.ingest.text_level;

@@ -237,30 +237,16 @@ mod tests {
 
     #[test]
     fn rules_are_read() {
-        let rules = parsed(
-            r#"
+        let ct = r#"
             [[routes]]
             name = "ct"
             when = { source = "dimse", calling = ["CT1", "CT2"], modality = "CT" }
             to = ["pacs", "WS"]
             quiet_seconds = 30
             priority = 5
-            [[routes]]
-            name = "priors"
-            [routes.when]
-            source = ["dimse", "stow"]
-            [[routes.nothing]]
-            "#,
-        );
-        assert!(rules.is_err());
-        let rules = parsed(
-            r#"
-            [[routes]]
-            name = "ct"
-            when = { source = "dimse", calling = ["CT1", "CT2"], modality = "CT" }
-            to = ["pacs", "WS"]
-            quiet_seconds = 30
-            priority = 5
+            "#;
+        assert!(parsed(&format!("{ct}[[routes.nothing]]\n")).is_err());
+        let priors = r#"
             [[routes]]
             name = "priors"
             when.source = ["dimse", "stow"]
@@ -268,9 +254,8 @@ mod tests {
             prefetch = "priors"
             priors_same = ["modality", "body_part"]
             priors_from = "OLD"
-            "#,
-        )
-        .unwrap();
+            "#;
+        let rules = parsed(&format!("{ct}{priors}")).unwrap();
         assert_eq!(rules[0].to, ["PACS", "WS"]);
         assert_eq!((rules[0].quiet, rules[0].priority), (Duration::from_secs(30), 5));
         assert_eq!((rules[0].tries, rules[0].retry), (5, Duration::from_secs(30)));

@@ -69,6 +69,9 @@ impl Association {
             query.pair_dates_with_times();
         }
         query.limit = Some(PAGE);
+        let app = &self.dimse.app;
+        // Not in time: it answers with what is there.
+        let _ = app.settle(None, app.search_wait);
         let mut patients = HashSet::new();
         let bookmarks = Bookmarks::default();
         loop {

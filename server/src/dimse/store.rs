@@ -1,10 +1,11 @@
 //! C-STORE (PS3.4 annex B, PS3.7 §9.1.1): from fragments to the archive, and the answer.
 //!
-//! The store reads the data set itself, fragment by fragment. The answer follows the commit (A1).
+//! The store reads the data set itself, fragment by fragment. The answer follows the sync of the spool,
+//! or the commit of what is not spooled (A1).
 //!
-//! **Many associations, few syncs.** Whoever waits for an answer asks the store for haste. A batch is
-//! then closed as soon as the disk is free, with everything in it that came in the meantime, so
-//! associations that wait while a sync runs share the next one. A peer that asked for a window may
+//! **Many associations, few syncs.** Whoever waits for an answer asks the store for haste: the spool is
+//! synced on this thread, and a batch is closed as soon as the disk is free, with everything in it that
+//! came in the meantime. So associations that wait while a sync runs share the next one. A peer that asked for a window may
 //! hand in more before the first answer (PS3.7 §D.3.3.3); a thread of its own then writes the answers
 //! as they come.
 

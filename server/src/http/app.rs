@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
 use cairn_store::Store;
 use cairn_store::ingest::Ingest;
@@ -44,6 +45,10 @@ pub(crate) struct App {
     pub(crate) journal_bytes_max: u64,
     /// Received bytes that ingest may hold.
     pub(crate) in_flight_bytes_max: usize,
+    /// Disk for objects that are acknowledged before they are coded.
+    pub(crate) spool_bytes_max: u64,
+    /// How long a search waits for what was acknowledged before it.
+    pub(crate) search_wait: Duration,
     /// What turned out to be undecodable.
     pub(crate) undecodable: Undecodable,
     /// What turned out to be no picture.
@@ -78,6 +83,8 @@ pub(crate) struct Parts {
     pub(crate) access_log: bool,
     pub(crate) journal_bytes_max: u64,
     pub(crate) in_flight_bytes_max: usize,
+    pub(crate) spool_bytes_max: u64,
+    pub(crate) search_wait: Duration,
 }
 
 impl App {
@@ -104,6 +111,8 @@ impl App {
             access_log,
             journal_bytes_max: parts.journal_bytes_max,
             in_flight_bytes_max: parts.in_flight_bytes_max,
+            spool_bytes_max: parts.spool_bytes_max,
+            search_wait: parts.search_wait,
             undecodable: Undecodable::default(),
             unshowable: Undecodable::default(),
             headers: Headers::default(),
@@ -141,6 +150,17 @@ impl App {
     /// Takes the way in away; nothing is taken in any more.
     pub(crate) fn close_ingest(&self) -> Option<Arc<Ingest>> {
         self.ingest.write().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Waits until what was acknowledged so far, of this study or at all, can be read; but no longer
+    /// than `patience`. Says whether it can.
+    pub(crate) fn settle(&self, study: Option<&str>, patience: Duration) -> bool {
+        self.ingest().is_ok_and(|ingest| ingest.settle(study, patience))
+    }
+
+    /// Can everything be read that was acknowledged? Costs next to nothing.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.ingest().is_ok_and(|ingest| ingest.is_settled())
     }
 
     /// Has the server been asked to end?

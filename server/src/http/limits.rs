@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+/// How long whoever reads a study waits for what was acknowledged of it. It takes as long as coding
+/// does; a spool that is full and all of one study takes some seconds.
+pub(crate) const SETTLE_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Bytes in a MiB.
 pub(crate) const MEBIBYTE: u64 = 1 << 20;
 

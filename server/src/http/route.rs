@@ -124,6 +124,22 @@ impl Route {
         }
     }
 
+    /// The study, series or instance it is about, if its path names them.
+    pub(crate) fn scope(&self) -> Option<&Scope> {
+        match self {
+            Self::Search { scope, .. }
+            | Self::Retrieve(scope)
+            | Self::Delete(scope)
+            | Self::Metadata(scope)
+            | Self::Pixeldata(scope)
+            | Self::Rendered { scope, .. }
+            | Self::Thumbnail { scope, .. }
+            | Self::Bulkdata { scope, .. }
+            | Self::Frames { scope, .. } => Some(scope),
+            _ => None,
+        }
+    }
+
     /// The study out of which something is read, if it names one in its path.
     pub(crate) fn reads(&self) -> Option<&str> {
         let (Self::Retrieve(scope)

@@ -3,6 +3,7 @@
 #![allow(dead_code, clippy::unwrap_used)] // each test file uses its part; a failed set-up may panic
 
 pub(crate) mod commitment;
+pub(crate) mod dcmtk;
 pub(crate) mod dimse;
 pub(crate) mod multipart;
 pub(crate) mod object;

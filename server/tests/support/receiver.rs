@@ -136,8 +136,10 @@ fn serve(
             (0x0900, number(status(&message))),
             (0x1000, message.command[&0x1000].clone()),
         ];
-        client.command(message.context, &answer);
+        // Before it is answered: whoever hears of the answer asks what came.
+        let context = message.context;
         let _ = told.send((syntax, message));
+        client.command(context, &answer);
     }
     client.raw(&[6, 0, 0, 0, 0, 4, 0, 0, 0, 0]);
 }

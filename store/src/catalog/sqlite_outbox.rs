@@ -18,6 +18,9 @@ use crate::ingest::{RECEIVING_AE, SENDING_AE};
 
 /// A study that never comes to rest is not waited for longer than this, from its first arrival.
 const WAIT_MS_MAX: i64 = 3_600_000;
+/// How long a rule remembers whose priors it looked for, in ms: what still comes of a study comes within
+/// days, and looking twice does no harm.
+const PRIORS_KEPT_MS: u64 = 90 * 24 * 3_600_000;
 
 /// Sequence numbers of one parcel, as text, to which more are added.
 const MERGED_BYTES_MAX: i64 = 64 << 10;
@@ -415,8 +418,13 @@ fn begin_priors(
     now_ms: u64,
 ) -> rusqlite::Result<bool> {
     let sql = "INSERT OR IGNORE INTO priors VALUES (?1, ?2, ?3)";
-    let added = transaction.execute(sql, params![route, study_uid, now_ms.cast_signed()]);
-    added.map(|added| added == 1)
+    let added = transaction.execute(sql, params![route, study_uid, now_ms.cast_signed()])?;
+    if added == 1 {
+        let sql = "DELETE FROM priors WHERE route = ?1 AND begun < ?2";
+        let old = now_ms.saturating_sub(PRIORS_KEPT_MS).cast_signed();
+        transaction.execute(sql, params![route, old])?;
+    }
+    Ok(added == 1)
 }
 
 /// Deletes chosen rows; how many objects they held.
@@ -569,5 +577,11 @@ mod tests {
         }
         assert_eq!(catalog.due("A", 1, 10).unwrap().len(), 1);
         assert_eq!(catalog.due("B", 1, 10).unwrap().len(), 1);
+        // After a quarter it is forgotten, when the next study comes.
+        let later = |study| Parcel { added_ms: PRIORS_KEPT_MS + 2, ..to("A", study) };
+        catalog.dispatch(0, &[later("1.0"), later("1.2")]).unwrap();
+        assert_eq!(catalog.due("A", u64::MAX >> 1, 10).unwrap().len(), 2);
+        catalog.dispatch(0, &[later("1.0")]).unwrap();
+        assert_eq!(catalog.due("A", u64::MAX >> 1, 10).unwrap().len(), 3);
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct Ending {
     pub(super) dataset_hash: DatasetHash,
     pub(super) source: Source,
     pub(super) received_ms: u64,
+    /// Its place among those out of the spool, which enter the archive in their order.
+    pub(super) turn: Option<u64>,
     pub(super) ack: Ack,
 }
 
@@ -171,6 +173,7 @@ impl Assembly {
             flags: object.flags,
             source: ending.source,
             received_ms: ending.received_ms,
+            turn: ending.turn,
             depends: parts.depends,
             ack: ending.ack,
         })));

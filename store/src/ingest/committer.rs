@@ -93,11 +93,11 @@ fn commit(
     }
     let archive = pipeline.config.acknowledge == Acknowledge::Archive;
     let mut later = StoreJob { pack: None, acks: Vec::new(), notify };
-    if archive {
-        later.acks = acks;
-    } else {
-        answer(pipeline, acks);
-    }
+    // What comes out of the spool is told of the commit alone: from then on the journal has it.
+    let (now, bound): (Vec<_>, Vec<_>) =
+        acks.into_iter().partition(|(ack, _)| !archive || ack.is_spooled());
+    answer(pipeline, now);
+    later.acks = bound;
     if let Some((bytes, checksum)) = job.seal {
         catalog.seal_pack(job.pack, bytes, checksum)?;
         Counters::add(&pipeline.counters.packs, 1);
@@ -112,7 +112,8 @@ fn commit(
 
 /// Tells the senders.
 pub(super) fn answer(pipeline: &Pipeline, acks: Vec<(Ack, Receipt)>) {
-    Counters::add(&pipeline.counters.acknowledged, acks.len() as u64);
+    let senders = acks.iter().filter(|(ack, _)| !ack.is_spooled()).count();
+    Counters::add(&pipeline.counters.acknowledged, senders as u64);
     for (ack, receipt) in acks {
         ack.answer(Ok(receipt));
     }

@@ -11,6 +11,7 @@ use cairn_dicom::attributes::Attributes;
 use cairn_dicom::flags::Flags;
 
 use super::buffer::Charge;
+use super::in_flight::Reservation;
 use crate::commit::{DeletionEntry, Outcome, Source, StudyEntry, Target};
 use crate::disk::DiskSync;
 use crate::error::{Error, Result};
@@ -40,12 +41,34 @@ pub struct Receipt {
 pub(super) struct Ack {
     done: Option<Box<dyn FnOnce(Result<Receipt>) + Send>>,
     owed: bool,
+    /// The sender was answered long ago, and the spool is to be told of the commit.
+    spooled: bool,
+    /// The name of the instance, kept until it is in the catalog.
+    reservation: Option<Reservation>,
 }
 
 impl Ack {
     /// Not owed yet: dropped, it says nothing.
     pub(super) fn new(done: impl FnOnce(Result<Receipt>) + Send + 'static) -> Self {
-        Self { done: Some(Box::new(done)), owed: false }
+        Self { done: Some(Box::new(done)), owed: false, spooled: false, reservation: None }
+    }
+
+    /// Of an object that comes out of the spool: told at the commit, and no sender.
+    pub(super) fn spooled(done: impl FnOnce(Result<Receipt>) + Send + 'static) -> Self {
+        let mut made = Self::new(done);
+        made.spooled = true;
+        made
+    }
+
+    /// Is it the spool that is told?
+    pub(super) fn is_spooled(&self) -> bool {
+        self.spooled
+    }
+
+    /// Keeps the instance's name until the sender is told.
+    pub(super) fn holding(mut self, reservation: Reservation) -> Self {
+        self.reservation = Some(reservation);
+        self
     }
 
     /// The object was taken: the sender will be told.
@@ -55,6 +78,8 @@ impl Ack {
     }
 
     pub(super) fn answer(mut self, result: Result<Receipt>) {
+        // Whoever is told may send the same instance again at once.
+        self.reservation = None;
         if let Some(done) = self.done.take() {
             done(result);
         }
@@ -101,6 +126,8 @@ pub(super) struct Assembled {
     pub(super) flags: Flags,
     pub(super) source: Source,
     pub(super) received_ms: u64,
+    /// Its place among those out of the spool, from 0 on and without gaps.
+    pub(super) turn: Option<u64>,
     /// Chunks that were on their way when this instance met them.
     pub(super) depends: Vec<ChunkId>,
     pub(super) ack: Ack,

@@ -6,6 +6,9 @@
 //!                          → decode → compare         in order            → answer
 //! ```
 //!
+//! An object of a sender who waits, of which nothing is here by its name, goes to the [`spool`] first:
+//! it is acknowledged from there, and takes the way above afterwards.
+//!
 //! Memory is bounded by [`IngestConfig::in_flight_bytes`] whatever is received. An instance is
 //! answered only after its chunks, its manifest and the commit that names it are durable. Whatever
 //! fails on the way to the disk stops the ingest: nothing more is acknowledged, and the next opening
@@ -17,9 +20,11 @@ mod buffer;
 mod claims;
 mod committer;
 mod encode;
+mod in_flight;
 mod journal;
 mod message;
 mod receive;
+mod spool;
 mod stage;
 pub(crate) mod studies;
 mod uploader;
@@ -35,6 +40,8 @@ use std::time::{Duration, Instant};
 pub use message::{Receipt, StudySummary};
 pub use receive::{Admission, Arrival, Inadmissible, Incoming, Sender};
 pub(crate) use receive::{RECEIVING_AE, SENDING_AE};
+pub use spool::Spooled;
+pub(crate) use spool::{is_left, spooled_bytes};
 pub use stage::{Observer, Stage};
 
 use crate::catalog::{Existence, PackState};
@@ -46,13 +53,18 @@ use crate::store::Shared;
 
 use buffer::Pool;
 use claims::Claims;
+use in_flight::{InFlight, Name, Reservation};
 use message::Message;
+use spool::Spool;
 
 /// Messages that may wait for the writer; their memory is counted by the buffers they hold.
 const MESSAGES_MAX: usize = 64;
 
 /// Commits that may wait for the disk: one, so that the writer is never far ahead of what is durable.
 const COMMITS_MAX: usize = 1;
+
+/// How often whoever waits for the spool without end looks around.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// Commits under way at most: those that wait, one at the disk, one that waits for its place.
 pub const COMMITS_UNDER_WAY_MAX: u64 = COMMITS_MAX as u64 + 2;
@@ -77,6 +89,8 @@ pub struct Counters {
     pub encoding_faults: AtomicU64,
     /// Packs sealed.
     pub packs: AtomicU64,
+    /// Objects in the spool that were acknowledged and cannot be read any more.
+    pub spool_damaged: AtomicU64,
 }
 
 impl Counters {
@@ -91,7 +105,11 @@ pub(crate) struct Pipeline {
     config: IngestConfig,
     pool: Arc<Pool>,
     claims: Claims,
+    in_flight: Arc<InFlight>,
+    spool: Spool,
     counters: Counters,
+    /// Objects out of the spool that were handed in.
+    turns: AtomicU64,
     /// Instances handed in whose fate the writer has to hear of.
     submitted: AtomicU64,
     /// The newest batch that is committed.
@@ -116,6 +134,22 @@ impl Pipeline {
         Arc::clone(self.failure.get_or_init(|| Arc::new(cause)))
     }
 
+    /// [`Self::fail`], told to the operator and in the form for callers.
+    fn stop(&self, cause: Error) -> Error {
+        tracing::error!(error = %cause, "ingest stopped");
+        Error::Stopped(self.fail(cause))
+    }
+
+    /// A name for an object that takes the ordinary way; waits for one in the spool.
+    fn join(&self, name: &Name) -> Result<Reservation> {
+        let awaited = || {
+            // Its sender may be this very one, and has not asked for its answer yet.
+            self.spool.sync(self)?;
+            Ok(self.spool.want(Some(&name.study)))
+        };
+        self.in_flight.shared(name, awaited, || self.check())
+    }
+
     /// An error if an earlier failure stopped the ingest.
     fn check(&self) -> Result<()> {
         match self.failure.get() {
@@ -125,11 +159,22 @@ impl Pipeline {
     }
 }
 
+/// What an ingest is for.
+pub(crate) enum Purpose {
+    /// Taking objects in, and describing their series.
+    Receive(Arc<Metadata>),
+    /// Taking over what is spooled. What waits for the bucket goes on waiting: who only reads must not
+    /// wait for that.
+    Absorb,
+}
+
 /// See the [module](self).
 pub struct Ingest {
     pipeline: Arc<Pipeline>,
     messages: Option<SyncSender<Message>>,
     threads: Vec<JoinHandle<()>>,
+    /// Takes what is spooled into the archive; ends before the others.
+    drainer: Option<JoinHandle<()>>,
     /// Describes series that changed; ends after the others.
     builder: Option<Builder>,
 }
@@ -137,16 +182,25 @@ pub struct Ingest {
 impl Ingest {
     pub(crate) fn start(
         shared: Arc<Shared>,
-        metadata: Arc<Metadata>,
+        purpose: Purpose,
         config: IngestConfig,
     ) -> Result<Self> {
-        let builder = config.metadata.then(|| Builder::start(metadata)).transpose()?;
+        let absorbs = matches!(purpose, Purpose::Absorb);
+        let metadata = match purpose {
+            Purpose::Receive(metadata) => Some(metadata).filter(|_| config.metadata),
+            Purpose::Absorb => None,
+        };
+        let builder = metadata.map(Builder::start).transpose()?;
+        let spool = Spool::open(&shared, &config)?;
         let unrecorded = shared.catalog.unrecorded_studies()?.into_iter();
         let pipeline = Arc::new(Pipeline {
             pool: Pool::new(config.in_flight_bytes),
             config,
             claims: Claims::new(),
+            in_flight: Arc::default(),
+            spool,
             counters: Counters::default(),
+            turns: AtomicU64::new(0),
             submitted: AtomicU64::new(0),
             committed_batch: AtomicU64::new(0),
             commits_under_way: AtomicU64::new(0),
@@ -159,7 +213,7 @@ impl Ingest {
         let (to_committer, from_writer) = sync_channel(COMMITS_MAX);
         let (to_uploader, from_committer) = std::sync::mpsc::channel();
         for pack in pipeline.shared.catalog.packs()? {
-            if pack.state == PackState::Sealed {
+            if pack.state == PackState::Sealed && !absorbs {
                 pipeline.waiting_bytes.fetch_add(pack.bytes, Ordering::Relaxed);
                 let job = message::StoreJob { pack: Some(pack), acks: vec![], notify: vec![] };
                 let _ = to_uploader.send(job);
@@ -183,7 +237,23 @@ impl Ingest {
         threads.push(spawn("cairn-write", move || {
             writer::run(&writes, &from_all, &own, &to_committer, first_seq);
         })?);
-        Ok(Self { pipeline, messages: Some(to_writer), threads, builder })
+        let drainer = pipeline.spool.is_used().then(|| {
+            let (drains, to) = (Arc::clone(&pipeline), to_writer.clone());
+            spawn("cairn-spool", move || spool::run(&drains, &to))
+        });
+        let drainer = drainer.transpose()?;
+        let ingest = Self { pipeline, messages: Some(to_writer), threads, drainer, builder };
+        // Nothing comes before what was acknowledged earlier.
+        ingest.settled(None)?;
+        Ok(ingest)
+    }
+
+    /// Takes into the archive what a run that ended left in the spool, as far as the journal.
+    pub(crate) fn absorb(shared: Arc<Shared>) -> Result<()> {
+        let config = IngestConfig { spool_bytes: 0, ..IngestConfig::default() };
+        let mut ingest = Self::start(shared, Purpose::Absorb, config)?;
+        ingest.stop();
+        ingest.pipeline.check()
     }
 
     /// What has happened so far.
@@ -210,6 +280,34 @@ impl Ingest {
         self.pipeline.waiting_bytes.load(Ordering::Relaxed)
     }
 
+    /// What is acknowledged and not in the archive yet.
+    #[must_use]
+    pub fn spooled(&self) -> Spooled {
+        self.pipeline.spool.figures()
+    }
+
+    /// Is everything that was acknowledged in the catalog? Costs next to nothing.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.pipeline.spool.is_settled()
+    }
+
+    /// Waits until everything that was acknowledged so far, of this study or at all, is in the catalog,
+    /// so that whoever reads then sees it. False if that takes longer than `patience`, or the ingest
+    /// stopped. Costs next to nothing where nothing is on its way.
+    #[must_use]
+    pub fn settle(&self, study: Option<&str>, patience: Duration) -> bool {
+        self.pipeline.spool.settle(&self.pipeline, study, patience)
+    }
+
+    /// [`Self::settle`], however long it takes.
+    fn settled(&self, study: Option<&str>) -> Result<()> {
+        while !self.settle(study, SETTLE) {
+            self.pipeline.check()?;
+        }
+        Ok(())
+    }
+
     /// Batches that are closed and not durable yet; at most [`COMMITS_UNDER_WAY_MAX`].
     #[must_use]
     pub fn commits_under_way(&self) -> u64 {
@@ -219,8 +317,8 @@ impl Ingest {
     /// Takes an object in, on the caller's thread as far as reading and cutting go.
     ///
     /// An error means that nothing of it was taken, and `done` is not called. Otherwise `done` is
-    /// called once, from another thread: with a receipt when the object is durable, or with what
-    /// stopped it. Must not be called on a thread of the rayon pool.
+    /// called once, maybe before this returns: with a receipt when the object is durable, or with what
+    /// stopped it. What is durable is in the catalog, or will be once it is [settled](Self::settle). Must not be called on a thread of the rayon pool.
     pub fn receive(
         &self,
         incoming: Incoming<'_>,
@@ -232,9 +330,14 @@ impl Ingest {
     }
 
     /// Whoever handed something in now waits for its answer: it is made durable as soon as the disk is
-    /// free, without waiting for company. To be called again for what is not answered with the next.
+    /// free, without waiting for company. To be called again for what is not answered with the next. May
+    /// take as long as a sync of the disk.
     pub fn hurry(&self) {
-        if let Some(messages) = &self.messages {
+        // A failure is on record: those who wait hear of it.
+        let _ = self.pipeline.spool.sync(&self.pipeline);
+        if let Some(messages) = &self.messages
+            && self.pipeline.in_flight.ordinary() > 0
+        {
             // A writer with a full queue is not waiting for company anyhow.
             let _ = messages.try_send(Message::Hurry);
         }
@@ -248,6 +351,7 @@ impl Ingest {
     /// # Errors
     /// [`Error::NotFound`] if nothing by this name is visible.
     pub fn delete(&self, target: &Target) -> Result<()> {
+        self.settled(Some(&target.study_uid))?;
         let what = match (&target.series_uid, &target.sop_instance_uid) {
             (_, Some(_)) => "instance",
             (Some(_), None) => "series",
@@ -264,6 +368,11 @@ impl Ingest {
     /// Ends the open pack and waits, but no longer than `patience`, until everything acknowledged so far
     /// is in the bucket. Says whether it is.
     pub fn archive(&self, patience: Duration) -> Result<bool> {
+        let begun = Instant::now();
+        if !self.settle(None, patience) {
+            return self.pipeline.check().map(|()| false);
+        }
+        let patience = patience.saturating_sub(begun.elapsed());
         let messages = self.messages.as_ref().ok_or(Error::Internal("ingest is closed"))?;
         let (answer, answered) = std::sync::mpsc::channel();
         let asked = messages.send(Message::Seal(answer)).is_ok();
@@ -281,6 +390,9 @@ impl Ingest {
     /// Names the content of studies that changed and have been quiet for a while; returns how many.
     /// For whoever ingests without end: [`Self::finish`] names the rest.
     pub fn record_studies(&self, quiet: Duration) -> Result<usize> {
+        if self.spooled().oldest >= quiet {
+            self.settled(None)?;
+        }
         let due: BTreeMap<String, Instant> = {
             let touched = lock(&self.pipeline.touched);
             let quiet = touched.iter().filter(|(_, last)| last.elapsed() >= quiet);
@@ -288,6 +400,9 @@ impl Ingest {
         };
         if due.is_empty() {
             return Ok(0);
+        }
+        for study in due.keys() {
+            self.settled(Some(study))?;
         }
         let shared = &self.pipeline.shared;
         let (entries, _) = studies::records(shared, due.keys())?;
@@ -311,6 +426,8 @@ impl Ingest {
 
     /// Waits until everything handed in is committed.
     pub fn drain(&self) -> Result<()> {
+        self.pipeline.spool.sync(&self.pipeline)?;
+        self.settled(None)?;
         self.ask(Message::Drain)
     }
 
@@ -323,6 +440,7 @@ impl Ingest {
         self.ask(|answer| Message::Close(entries, answer))?;
         self.stop();
         self.pipeline.check()?;
+        self.pipeline.spool.finish(&self.pipeline)?;
         if let Some(builder) = self.builder.take() {
             builder.finish();
         }
@@ -340,6 +458,10 @@ impl Ingest {
     }
 
     fn stop(&mut self) {
+        self.pipeline.spool.stop();
+        if self.drainer.take().is_some_and(|drainer| drainer.join().is_err()) {
+            self.pipeline.fail(Error::Internal("an ingest thread panicked"));
+        }
         if let Some(messages) = self.messages.take() {
             let _ = messages.send(Message::Stop);
         }

@@ -12,7 +12,7 @@ use std::sync::mpsc::SyncSender;
 
 use bytes::Bytes;
 use cairn_chunker::cut::Cutter;
-use cairn_chunker::id::DatasetHash;
+use cairn_chunker::id::{ChunkId, DatasetHash};
 use cairn_chunker::limits::ENVELOPE_INLINE_BYTES_MAX;
 use cairn_chunker::span::{Boundary, SpanKind};
 use cairn_dicom::flags::Flags;
@@ -23,10 +23,14 @@ use cairn_dicom::split::Splitter;
 use super::assembly::{Assembly, Ending};
 use super::buffer::Charge;
 use super::encode::{Cut, dispatch};
+use super::in_flight::Name;
 use super::message::{Ack, Group, Message, Receipt};
+use super::spool::{Candidate, Owed};
 use super::{Counters, Pipeline, Stage, now_ms};
+use crate::catalog::VersionRow;
 use crate::commit::{Outcome, Source};
 use crate::error::{Error, Result};
+use crate::keys::StoredId;
 use crate::limits::{FIRST_BUFFER_BYTES, SLAB_BYTES};
 
 /// How an object arrives.
@@ -72,6 +76,16 @@ pub struct Sender {
     pub called: String,
 }
 
+impl Sender {
+    /// Notes who sent an object, if that is known.
+    fn stamp(sender: Option<&Self>, object: &mut Object) {
+        if let Some(Self { calling, called }) = sender {
+            object.attributes.set(SENDING_AE, calling.clone());
+            object.attributes.set(RECEIVING_AE, called.clone());
+        }
+    }
+}
+
 /// What is amiss with an object that was not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Inadmissible {
@@ -87,14 +101,6 @@ pub enum Inadmissible {
 }
 
 impl Admission {
-    /// Notes who sent the object.
-    fn stamp(&self, object: &mut Object) {
-        if let Some(Sender { calling, called }) = &self.sender {
-            object.attributes.set(SENDING_AE, calling.clone());
-            object.attributes.set(RECEIVING_AE, called.clone());
-        }
-    }
-
     fn check(&self, object: &Object, identity: &Identity) -> std::result::Result<(), Inadmissible> {
         let missing = Flags::NO_STUDY_UID | Flags::NO_SERIES_UID | Flags::NO_SOP_UID;
         if self.uids_required && object.flags.bits() & missing.bits() != 0 {
@@ -142,17 +148,12 @@ pub(super) fn receive(
     ack: Ack,
 ) -> Result<()> {
     let Incoming { reader, bytes, source, arrival, admission } = incoming;
+    pipeline.spool.arrived();
     let mut input = Input { reader, window: Bytes::new(), at: 0, ended: false };
     let hint = bytes.map_or(FIRST_BUFFER_BYTES, |bytes| bytes.min(SLAB_BYTES as u64) as usize);
     // One byte more, so that the end is seen with the first buffer.
     pipeline.time(Stage::Read, || input.fill(pipeline, hint.saturating_add(1)))?;
-    let framing = match arrival {
-        Arrival::Dataset { transfer_syntax } => Framing::Dataset { transfer_syntax },
-        Arrival::File => {
-            let head = &input.window[..input.window.len().min(PROBE_BYTES)];
-            probe(head, input.ended && head.len() == input.window.len())?
-        }
-    };
+    let framing = framing(&arrival, &input.window, input.ended)?;
     let mut splitter = Splitter::new(framing);
     let mut boundaries = Vec::new();
     pipeline
@@ -160,8 +161,8 @@ pub(super) fn receive(
     Counters::add(&pipeline.counters.objects, 1);
     if input.ended {
         Counters::add(&pipeline.counters.bytes_in, input.window.len() as u64);
-        let whole = Whole { splitter, boundaries, bytes: &input.window, source, admission };
-        return receive_whole(pipeline, messages, whole, ack);
+        let whole = Whole::of(splitter, boundaries, &input.window);
+        return receive_whole(pipeline, messages, whole, (source, arrival, admission), ack);
     }
     Stream {
         pipeline,
@@ -262,36 +263,169 @@ impl Cuts {
     }
 }
 
-/// An object that fits into one buffer, all of which has been seen.
-struct Whole<'a> {
-    splitter: Splitter,
-    boundaries: Vec<Boundary>,
-    bytes: &'a Bytes,
-    source: Source,
-    admission: Admission,
+/// How the bytes of an object are to be read; `ended`: there are no more than these.
+fn framing(arrival: &Arrival, bytes: &[u8], ended: bool) -> Result<Framing> {
+    match arrival {
+        Arrival::Dataset { transfer_syntax } => {
+            Ok(Framing::Dataset { transfer_syntax: transfer_syntax.clone() })
+        }
+        Arrival::File => {
+            let head = &bytes[..bytes.len().min(PROBE_BYTES)];
+            Ok(probe(head, ended && head.len() == bytes.len())?)
+        }
+    }
 }
 
-/// An object that fits into one buffer: its name is known before any chunk is looked at, so a
-/// duplicate costs one hash and one look into the catalog.
+/// An object that fits into one buffer, all of which has been seen: its name is known before any chunk
+/// is looked at.
+struct Whole<'a> {
+    bytes: &'a Bytes,
+    boundaries: Vec<Boundary>,
+    object: Object,
+    /// Where the data set starts.
+    start: usize,
+    dataset_hash: DatasetHash,
+    identity: Identity,
+}
+
+impl<'a> Whole<'a> {
+    fn of(splitter: Splitter, boundaries: Vec<Boundary>, bytes: &'a Bytes) -> Self {
+        let object = splitter.finish();
+        let start = (object.envelope_bytes as usize).min(bytes.len());
+        let dataset_hash = DatasetHash::of(&bytes[start..]);
+        let identity = object.identity(&dataset_hash.0);
+        Self { bytes, boundaries, object, start, dataset_hash, identity }
+    }
+
+    /// Is this the very same object?
+    fn is(&self, version: &VersionRow) -> bool {
+        version.dataset_hash == self.dataset_hash
+            && version.transfer_syntax_uid == self.identity.transfer_syntax_uid
+            && version.sop_class_uid == self.identity.sop_class_uid
+    }
+
+    /// What is here by its name, deleted versions included.
+    fn versions(&self, pipeline: &Pipeline) -> Result<Vec<VersionRow>> {
+        let Identity { study_uid, series_uid, sop_instance_uid, .. } = &self.identity;
+        pipeline.shared.catalog.versions(study_uid, series_uid, sop_instance_uid)
+    }
+
+    /// The receipt if it is the first by its name.
+    fn receipt(&self) -> Receipt {
+        Receipt {
+            study_uid: self.identity.study_uid.clone(),
+            series_uid: self.identity.series_uid.clone(),
+            sop_instance_uid: self.identity.sop_instance_uid.clone(),
+            outcome: Outcome::New,
+            visible: true,
+            flags: self.object.flags,
+            dataset_bytes: (self.bytes.len() - self.start) as u64,
+        }
+    }
+}
+
+/// A duplicate costs one hash and one look into the catalog. What is new is spooled if it may be; all
+/// else is cut, and its fate is the writer's to decide.
 fn receive_whole(
     pipeline: &Arc<Pipeline>,
     messages: &SyncSender<Message>,
-    whole: Whole<'_>,
+    mut whole: Whole<'_>,
+    (source, arrival, admission): (Source, Arrival, Admission),
     ack: Ack,
 ) -> Result<()> {
-    let Whole { splitter, boundaries, bytes, source, admission } = whole;
-    let mut object = splitter.finish();
-    let start = (object.envelope_bytes as usize).min(bytes.len());
-    let dataset_hash = DatasetHash::of(&bytes[start..]);
-    let identity = object.identity(&dataset_hash.0);
-    admission.check(&object, &identity)?;
-    admission.stamp(&mut object);
-    if let Some(receipt) = known(pipeline, &object, &identity, dataset_hash)? {
-        Counters::add(&pipeline.counters.duplicate_bytes, bytes.len() as u64);
+    admission.check(&whole.object, &whole.identity)?;
+    let name = Name::of(&whole.identity);
+    let spools = pipeline.spool.takes(&pipeline.config, source, whole.bytes.len());
+    let alone = if spools { pipeline.in_flight.alone(&name) } else { None };
+    let (reservation, ack, known) = match alone {
+        None => {
+            let reservation = pipeline.join(&name)?;
+            (reservation, ack, whole.versions(pipeline)?)
+        }
+        Some(reservation) => {
+            let known = whole.versions(pipeline)?;
+            if known.is_empty() {
+                let candidate = Candidate {
+                    object: whole.bytes,
+                    dataset_hash: whole.dataset_hash.0,
+                    source,
+                    arrival,
+                    sender: admission.sender.clone(),
+                };
+                let receipt = whole.receipt();
+                let owed = Owed { reservation, study: Arc::clone(&name.study), ack, receipt };
+                match pipeline.spool.append(pipeline, candidate, owed)? {
+                    None => return Ok(()),
+                    Some(Owed { reservation, ack, .. }) => (reservation.into_shared(), ack, known),
+                }
+            } else {
+                (reservation.into_shared(), ack, known)
+            }
+        }
+    };
+    if let Some(version) = known.into_iter().find(|version| !version.deleted && whole.is(version)) {
+        Counters::add(&pipeline.counters.duplicate_bytes, whole.bytes.len() as u64);
         Counters::add(&pipeline.counters.acknowledged, 1);
-        ack.answer(Ok(receipt));
+        ack.holding(reservation).answer(Ok(duplicate(version, whole.object.flags)));
         return Ok(());
     }
+    Sender::stamp(admission.sender.as_ref(), &mut whole.object);
+    cut(pipeline, messages, whole, (source, now_ms(), None), ack.holding(reservation));
+    Ok(())
+}
+
+/// An object out of the spool.
+pub(super) struct Again {
+    /// As it was received.
+    pub(super) object: Bytes,
+    /// Stored id of the hash of its data set, as it was worked out then.
+    pub(super) id: StoredId,
+    pub(super) source: Source,
+    pub(super) received_ms: u64,
+    pub(super) arrival: Arrival,
+    /// Who sent it.
+    pub(super) sender: Option<Sender>,
+}
+
+/// Takes an object in that was acknowledged before. Its name is reserved, so nothing came between.
+pub(super) fn receive_again(
+    pipeline: &Arc<Pipeline>,
+    messages: &SyncSender<Message>,
+    again: Again,
+    ack: Ack,
+) -> Result<()> {
+    let Again { object: bytes, id, source, received_ms, arrival, sender } = again;
+    let mut splitter = Splitter::new(framing(&arrival, &bytes, true)?);
+    let mut boundaries = Vec::new();
+    pipeline.time(Stage::Split, || splitter.advance(&bytes, 0, true, &mut boundaries))?;
+    let mut whole = Whole::of(splitter, boundaries, &bytes);
+    // What is coded now is what was hashed when it was acknowledged.
+    if pipeline.shared.site.stored_id(&ChunkId(whole.dataset_hash.0)) != id {
+        return Err(Error::Spooled);
+    }
+    // It was committed, and the process ended before it left the spool. If it was deleted since, it
+    // must not come back.
+    let known = whole.versions(pipeline)?;
+    if let Some(version) = known.into_iter().find(|version| whole.is(version)) {
+        ack.answer(Ok(duplicate(version, whole.object.flags)));
+        return Ok(());
+    }
+    Sender::stamp(sender.as_ref(), &mut whole.object);
+    // From here on nothing keeps it from the writer.
+    let turn = pipeline.turns.fetch_add(1, Ordering::Relaxed);
+    cut(pipeline, messages, whole, (source, received_ms, Some(turn)), ack);
+    Ok(())
+}
+
+/// Cuts an object and sends its chunks on their way.
+fn cut(
+    pipeline: &Arc<Pipeline>,
+    messages: &SyncSender<Message>,
+    whole: Whole<'_>,
+    (source, received_ms, turn): (Source, u64, Option<u64>),
+    ack: Ack,
+) {
+    let Whole { bytes, boundaries, object, start, dataset_hash, identity } = whole;
     let group = Group {
         study: identity.study_uid.as_str().into(),
         series: identity.series_uid.as_str().into(),
@@ -322,39 +456,23 @@ fn receive_whole(
         identity,
         dataset_hash,
         source,
-        received_ms: now_ms(),
+        received_ms,
+        turn,
         ack: ack.owed(),
     });
-    Ok(())
 }
 
 /// The receipt of an instance that is here already, bit for bit.
-fn known(
-    pipeline: &Pipeline,
-    object: &Object,
-    identity: &Identity,
-    dataset_hash: DatasetHash,
-) -> Result<Option<Receipt>> {
-    let versions = pipeline.shared.catalog.versions(
-        &identity.study_uid,
-        &identity.series_uid,
-        &identity.sop_instance_uid,
-    )?;
-    let same = versions.into_iter().find(|version| {
-        !version.deleted
-            && version.dataset_hash == dataset_hash
-            && version.transfer_syntax_uid == identity.transfer_syntax_uid
-            && version.sop_class_uid == identity.sop_class_uid
-    });
-    Ok(same.map(|version| Receipt {
+fn duplicate(version: VersionRow, flags: Flags) -> Receipt {
+    Receipt {
         study_uid: version.study_uid,
         series_uid: version.series_uid,
         sop_instance_uid: version.sop_instance_uid,
         outcome: Outcome::Duplicate,
         visible: version.visible,
-        flags: object.flags,
+        flags,
         dataset_bytes: version.dataset_bytes,
-    }))
+    }
 }
 
 /// An object that passes through several buffers.
@@ -395,7 +513,8 @@ impl Stream<'_> {
         let dataset_hash = DatasetHash(*self.hasher.finalize().as_bytes());
         let identity = object.identity(&dataset_hash.0);
         self.admission.check(&object, &identity)?;
-        self.admission.stamp(&mut object);
+        Sender::stamp(self.admission.sender.as_ref(), &mut object);
+        let ack = ack.holding(self.pipeline.join(&Name::of(&identity))?);
         self.pipeline.submitted.fetch_add(1, Ordering::SeqCst);
         self.assembly.end(Ending {
             envelope: self.envelope,
@@ -405,6 +524,7 @@ impl Stream<'_> {
             dataset_hash,
             source,
             received_ms: now_ms(),
+            turn: None,
             ack: ack.owed(),
         });
         Ok(())

@@ -11,6 +11,10 @@ pub enum Stage {
     Read,
     /// Finding where spans start.
     Split,
+    /// Encrypting one object and appending it to the spool.
+    Spool,
+    /// `fdatasync` of the spool.
+    SpoolSync,
     /// Naming one chunk.
     Hash,
     /// Coding one chunk or block, and decoding it again to compare.
@@ -27,9 +31,11 @@ pub enum Stage {
 
 impl Stage {
     /// All of them, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Read,
         Self::Split,
+        Self::Spool,
+        Self::SpoolSync,
         Self::Hash,
         Self::Encode,
         Self::Append,
@@ -44,6 +50,8 @@ impl Stage {
         match self {
             Self::Read => "read",
             Self::Split => "split",
+            Self::Spool => "spool",
+            Self::SpoolSync => "spool_sync",
             Self::Hash => "hash",
             Self::Encode => "encode",
             Self::Append => "append",

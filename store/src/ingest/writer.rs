@@ -5,7 +5,7 @@
 //! committer is free; its blocks are coded on rayon; then its commit record follows everything that it
 //! names, and the committer takes over.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
@@ -33,6 +33,10 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How long a batch waits for company when somebody is in a hurry and others are still on their way.
 const HURRY: Duration = Duration::from_millis(5);
 
+/// How long objects out of the spool wait for one that came before them: coding one side by side with
+/// others takes some ms longer or shorter; who waits longer waits for a sender.
+const LATE_MAX: Duration = Duration::from_millis(250);
+
 /// A version that is decided on and not yet in the catalog.
 struct PendingVersion {
     batch: u64,
@@ -57,6 +61,11 @@ struct Writer<'a> {
     waiting: HashMap<u64, (Box<Assembled>, usize)>,
     waiters: HashMap<ChunkId, Vec<u64>>,
     next_waiting: u64,
+    /// Instances out of the spool that are ready before their turn, and whose turn it is.
+    early: BTreeMap<u64, Assembled>,
+    turn: u64,
+    /// Since when the one whose turn it is keeps others waiting.
+    late_since: Option<Instant>,
     pending: HashMap<InstanceKey, Vec<PendingVersion>>,
     /// Instances that arrived, of those submitted.
     arrived: u64,
@@ -86,6 +95,9 @@ pub(super) fn run(
         waiting: HashMap::new(),
         waiters: HashMap::new(),
         next_waiting: 0,
+        early: BTreeMap::new(),
+        turn: 0,
+        late_since: None,
         pending: HashMap::new(),
         arrived: 0,
         drains: Vec::new(),
@@ -133,6 +145,7 @@ impl Writer<'_> {
         self.closing.clear();
         self.waiting.clear();
         self.waiters.clear();
+        self.early.clear();
         self.drains.clear();
         self.close = None;
     }
@@ -170,6 +183,7 @@ impl Writer<'_> {
             Some(Message::Close(studies, answer)) => self.close = Some((studies, answer)),
             Some(Message::Idle | Message::Stop) | None => {}
         }
+        self.take_turns()?;
         self.close_batch_if_due();
         self.commit_ready()
     }
@@ -329,7 +343,36 @@ impl Writer<'_> {
         }
     }
 
+    /// Decides on an instance, and on those that only waited for it. What comes out of the spool is
+    /// coded side by side, and enters the archive in the order in which it came.
     fn decide(&mut self, instance: Assembled) -> Result<()> {
+        let Some(turn) = instance.turn.filter(|turn| *turn >= self.turn) else {
+            return self.judge(instance);
+        };
+        self.early.insert(turn, instance);
+        self.take_turns()
+    }
+
+    /// Judges those whose turn it is. One that is kept by a chunk of somebody else, who may be slow, does
+    /// not keep the others for long.
+    fn take_turns(&mut self) -> Result<()> {
+        while let Some(first) = self.early.first_entry() {
+            let is_due = *first.key() == self.turn
+                || self.late_since.is_some_and(|since| since.elapsed() >= LATE_MAX);
+            if !is_due {
+                self.late_since.get_or_insert_with(Instant::now);
+                return Ok(());
+            }
+            let (turn, instance) = first.remove_entry();
+            self.turn = turn + 1;
+            self.late_since = None;
+            self.judge(instance)?;
+        }
+        self.late_since = None;
+        Ok(())
+    }
+
+    fn judge(&mut self, instance: Assembled) -> Result<()> {
         let Assembled { manifest, group, attributes, flags, source, received_ms, ack, .. } =
             instance;
         let key =
@@ -430,7 +473,9 @@ impl Writer<'_> {
 
     /// Everything handed in has arrived and waits for nobody.
     fn is_settled(&self) -> bool {
-        self.waiting.is_empty() && self.arrived == self.pipeline.submitted.load(Ordering::SeqCst)
+        self.waiting.is_empty()
+            && self.early.is_empty()
+            && self.arrived == self.pipeline.submitted.load(Ordering::SeqCst)
     }
 
     fn close_batch_if_due(&mut self) {

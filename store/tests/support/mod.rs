@@ -56,12 +56,23 @@ pub fn quick() -> IngestConfig {
 }
 
 pub fn hand_in(ingest: &Ingest, no: usize, bytes: &[u8], arrival: Arrival, to: &Answers) {
+    hand_in_from(Source::Import, ingest, no, bytes, arrival, to);
+}
+
+pub fn hand_in_from(
+    source: Source,
+    ingest: &Ingest,
+    no: usize,
+    bytes: &[u8],
+    arrival: Arrival,
+    to: &Answers,
+) {
     let answers = Arc::clone(to);
     let taken = ingest.receive(
         Incoming {
             reader: &mut &*bytes,
             bytes: Some(bytes.len() as u64),
-            source: Source::Import,
+            source,
             arrival,
             admission: Admission::default(),
         },

@@ -54,6 +54,16 @@ pub(crate) struct Offer<'a> {
     pub(crate) multipart: bool,
 }
 
+/// What the result of a store (PS3.18 table 10.5.4-1, annex F) or of a commitment (table 13.1.3-1) can
+/// be, the default first: JSON, which clients read, comes before the same in one part.
+pub(crate) const RESULTS: [Offer<'static>; 5] = [
+    Offer { media_type: DICOM_JSON, syntax: None, multipart: false },
+    Offer { media_type: "application/json", syntax: None, multipart: false },
+    Offer { media_type: DICOM_XML, syntax: None, multipart: false },
+    Offer { media_type: DICOM_JSON, syntax: None, multipart: true },
+    Offer { media_type: DICOM_XML, syntax: None, multipart: true },
+];
+
 impl<'a> Offer<'a> {
     /// Alone, without a transfer syntax.
     pub(crate) fn single(media_type: &'a str) -> Self {

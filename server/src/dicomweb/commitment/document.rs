@@ -7,19 +7,10 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
 use super::verdict::{Committed, Failed, Reference, Verdict};
-use crate::dicomweb::accept::{Accept, DICOM_JSON, DICOM_XML, Offer};
+use crate::dicomweb::accept::{Accept, DICOM_JSON, DICOM_XML, Offer, RESULTS};
 use crate::dicomweb::multipart::Writer;
 use crate::dicomweb::native_xml;
 use crate::http::{Answer, Ask, Problem, Reply};
-
-/// What a result can be (table 13.1.3-1), the default first.
-const REPLIES: [Offer<'static>; 5] = [
-    Offer { media_type: DICOM_JSON, syntax: None, multipart: false },
-    Offer { media_type: "application/json", syntax: None, multipart: false },
-    Offer { media_type: DICOM_XML, syntax: None, multipart: false },
-    Offer { media_type: DICOM_JSON, syntax: None, multipart: true },
-    Offer { media_type: DICOM_XML, syntax: None, multipart: true },
-];
 
 const REFERENCED_STUDY_SEQUENCE: &str = "00081110";
 const FAILED_STUDY_SEQUENCE: &str = "0008119B";
@@ -51,8 +42,8 @@ type Object = Map<String, Value>;
 /// # Errors
 /// 406 if it takes none of those that there are.
 pub(super) fn form(ask: &Ask) -> Result<Offer<'static>, Problem> {
-    let place = Accept::of(ask).choose(&REPLIES)?;
-    REPLIES.get(place).copied().ok_or_else(Problem::not_acceptable)
+    let place = Accept::of(ask).choose(&RESULTS)?;
+    RESULTS.get(place).copied().ok_or_else(Problem::not_acceptable)
 }
 
 /// 200 with the result. `root` is the URL of the DICOMweb root.

@@ -1,11 +1,15 @@
 //! What can be said of the instances of a request.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use cairn_store::catalog::VersionRow;
 use serde::{Deserialize, Serialize};
 
 use crate::http::{App, Problem};
+
+/// How long the spool is waited for: whoever asked is told to come back, and what is owed is tried again.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// No such object instance (PS3.3 C.14.1.1).
 pub(crate) const NO_SUCH_INSTANCE: u16 = 0x0112;
@@ -62,6 +66,12 @@ impl Verdict {
     /// Looks every instance up.
     pub(crate) fn of(app: &App, asked: &[Reference]) -> Result<Self, Problem> {
         let mut verdict = Self::default();
+        // Of what is still spooled nothing final can be said. It may be another study's instance of the
+        // same UID, which has to be safe too, so nothing is looked up before.
+        if !app.settle(None, SETTLE_PATIENCE) {
+            verdict.waiting = asked.len() as u64;
+            return Ok(verdict);
+        }
         let mut roots: HashMap<String, String> = HashMap::new();
         for reference in asked {
             let catalog = app.store.catalog();

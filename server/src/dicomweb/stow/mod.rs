@@ -22,7 +22,7 @@ use std::sync::Arc;
 use cairn_store::limits::SLAB_BYTES;
 use hyper::header::{CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
 
-use super::accept::{Accept, DICOM, DICOM_JSON, DICOM_XML, Offer, parameter};
+use super::accept::{Accept, DICOM, DICOM_JSON, DICOM_XML, Offer, RESULTS, parameter};
 use super::multipart::{self, Writer};
 use crate::http::limits::RETRY_AFTER_SECONDS;
 use crate::http::problem::gone;
@@ -33,16 +33,6 @@ use worker::Worker;
 
 /// Results up to this many are written into memory and not streamed: some 500 bytes each.
 const AT_HAND_MAX: usize = 2000;
-
-/// What the reply can be (PS3.18 table 10.5.4-1, annex F): JSON, which clients read, comes before the
-/// same in one part.
-const REPLIES: [Offer<'static>; 5] = [
-    Offer { media_type: DICOM_JSON, syntax: None, multipart: false },
-    Offer { media_type: "application/json", syntax: None, multipart: false },
-    Offer { media_type: DICOM_XML, syntax: None, multipart: false },
-    Offer { media_type: DICOM_JSON, syntax: None, multipart: true },
-    Offer { media_type: DICOM_XML, syntax: None, multipart: true },
-];
 
 /// How the instances lie in the body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,12 +83,12 @@ impl Form {
 pub(crate) async fn store(app: &Arc<App>, study: Option<String>, ask: Ask) -> Answer {
     let form = Form::of(ask.text(&CONTENT_TYPE));
     let checked = form.and_then(|form| {
-        let place = Accept::of(&ask).choose(&REPLIES)?;
+        let place = Accept::of(&ask).choose(&RESULTS)?;
         ask.body.refuse_early()?;
         if app.is_draining() {
             return Err(Problem::busy("the server is ending"));
         }
-        Ok((form, REPLIES[place], app.ingest()?))
+        Ok((form, RESULTS[place], app.ingest()?))
     });
     let (form, offer, ingest) = match checked {
         Ok(checked) => checked,

@@ -23,6 +23,7 @@ use serde::Serialize;
 use super::pull::{PullError, Pulled};
 use super::settings::{Peer, Settings};
 use crate::http::App;
+use crate::http::limits::SETTLE_PATIENCE;
 use find::{Asked, Remote};
 pub(crate) use slices::{By, Slice};
 
@@ -234,13 +235,17 @@ impl Shared<'_> {
     fn take(&self, study: &Remote) {
         let Migration { app, settings, from, way, .. } = self.migration;
         let catalog = app.store.catalog();
-        let taken = self.tried(|| match way {
-            Way::Move(own) => take::study_moved(settings, from, catalog, study, own),
-            Way::Get => {
-                let ingest = app.ingest().map_err(|_| {
-                    PullError::Store(cairn_store::Error::Internal("ingest is closed"))
-                })?;
-                take::study(settings, from, catalog, &ingest, study)
+        let taken = self.tried(|| {
+            // What came before it broke off is not asked for again. Not in time: it is, and is a duplicate.
+            let _ = app.settle(Some(&study.uid), SETTLE_PATIENCE);
+            match way {
+                Way::Move(own) => take::study_moved(settings, from, catalog, study, own),
+                Way::Get => {
+                    let ingest = app.ingest().map_err(|_| {
+                        PullError::Store(cairn_store::Error::Internal("ingest is closed"))
+                    })?;
+                    take::study(settings, from, catalog, &ingest, study)
+                }
             }
         });
         match taken {

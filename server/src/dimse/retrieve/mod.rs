@@ -25,6 +25,7 @@ use super::negotiate::Context;
 use super::service::Model;
 use super::status;
 use crate::fetch;
+use crate::http::limits::SETTLE_PATIENCE;
 
 /// A final status, and a comment on it.
 type Final = (u16, Option<String>);
@@ -52,6 +53,13 @@ impl Association {
             let comment = "the identifier has no level of this model, or cannot be read";
             return refused(status::IDENTIFIER_MISMATCH, comment);
         };
+        // What was acknowledged before is sent as well.
+        let study = identifier.text(Level::Study.unique_key());
+        let study = study.filter(|uids| !uids.contains(['\\', '*', '?']));
+        if !self.dimse.app.settle(study.as_deref(), SETTLE_PATIENCE) {
+            let comment = "what was received is not in the archive yet";
+            return refused(status::CANNOT_PERFORM, comment);
+        }
         self.fetch(&identifier);
         match select::versions(self.dimse.app.store.catalog(), &identifier) {
             Ok(versions) => Ok(Selected::Versions(versions)),

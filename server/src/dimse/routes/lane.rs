@@ -14,6 +14,7 @@ use super::{LOOK_EVERY, now_ms, priors};
 use crate::dimse::settings::Peer;
 use crate::dimse::ship::{Fate, Shipment};
 use crate::dimse::{Dimse, status};
+use crate::http::limits::SETTLE_PATIENCE;
 
 /// Parcels that are looked up at once,
 const PARCELS_MAX: usize = 64;
@@ -260,6 +261,13 @@ impl Lane {
         let Some(wish) = &rule.priors else {
             return self.outbox().tried(parcel.no, &[], &[], now_ms());
         };
+        let now = now_ms();
+        // Priors that were acknowledged just now are priors too.
+        if !self.dimse.app.settle(None, SETTLE_PATIENCE) {
+            let later =
+                Parcel { due_ms: now + SETTLE_PATIENCE.as_millis() as u64, ..parcel.clone() };
+            return self.outbox().tried(parcel.no, &[later], &[], now);
+        }
         let now = now_ms();
         let is_from = wish.from.as_ref().is_some_and(|title| *title == self.owed_to);
         let rest = if is_from {

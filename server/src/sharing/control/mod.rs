@@ -27,6 +27,7 @@ use super::{Fault, Fingerprint, Settings, settle_editions};
 use crate::error::Result;
 use crate::fetch;
 use crate::http::App;
+use crate::http::limits::SETTLE_PATIENCE;
 
 /// Entries that one request may ask for: their JSON fits a line.
 pub(crate) const ENTRIES_MAX: u64 = 1000;
@@ -109,6 +110,12 @@ impl Host {
 
 /// Names the content of studies that changed: what is shared then has a record of its own as well.
 fn record(app: &App, study_uid: &str) -> Result<()> {
+    // What was acknowledged of it is shared too. Without a way in nothing is spooled.
+    if let Ok(ingest) = app.ingest()
+        && !ingest.settle(Some(study_uid), SETTLE_PATIENCE)
+    {
+        return Err(Fault::Control("what was received is not in the archive yet".into()).into());
+    }
     if !app.store.catalog().record_is_current(study_uid)?
         && let Ok(ingest) = app.ingest()
     {

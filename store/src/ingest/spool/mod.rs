@@ -1,0 +1,527 @@
+//! The spool: objects that are safe and acknowledged before they are coded.
+//!
+//! ```text
+//! sender's thread                                        cairn-spool
+//! read → split → hash → append → fdatasync → answer      read → decrypt → the ordinary way in
+//!                          └── DIR/spool/N.spool ──────────▲
+//! ```
+//! As a mail server does: what was taken is written down whole, and delivered afterwards. Only objects
+//! of senders who wait go here, and only those of which nothing is here or on its way by the same name
+//! (see [`InFlight`](super::in_flight::InFlight)): whatever else comes, each of them is new and will be
+//! shown, so the answer is right before the writer has decided anything.
+//!
+//! Invariants:
+//! - An answer follows the `fdatasync` of the record and of all before it.
+//! - A record is handed on only when it is synced, and a segment is removed only when everything in it
+//!   is committed, so that a replay of the journal finds it.
+//! - Segments are removed in their order, and each is synced before the next is begun.
+
+mod drain;
+mod pace;
+mod record;
+mod recover;
+mod scan;
+mod segment;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use cairn_chunker::id::ChunkId;
+
+use super::buffer::Pool;
+use super::in_flight::Reservation;
+use super::message::{Ack, Receipt};
+use super::{Arrival, Counters, Pipeline, Sender, Stage, lock, now_ms};
+use crate::commit::Source;
+use crate::config::{Acknowledge, IngestConfig};
+use crate::disk::DiskSync;
+use crate::error::{Error, Result};
+use crate::limits::{SPOOL_FREE_BYTES_MIN, SPOOL_RECORD_BYTES_MIN, SPOOL_SEGMENT_BYTES};
+use crate::store::Shared;
+
+use record::{Description, HEADER_BYTES, OBJECT_BYTES_MAX};
+use segment::{OpenSegment, Spooling};
+
+pub(super) use drain::run;
+pub(crate) use recover::{is_left, spooled_bytes};
+
+/// How often a thread that waits looks whether the ingest stopped.
+const LOOK: Duration = Duration::from_millis(50);
+/// A spool has so many segments at least: one that is full is free again soon.
+const SEGMENTS_MIN: u64 = 8;
+/// Shortest length at which a segment is closed.
+const SEGMENT_BYTES_MIN: u64 = 1 << 20;
+
+/// What waits in the spool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spooled {
+    /// Objects that are not in the archive yet.
+    pub objects: u64,
+    /// Length of their records in bytes.
+    pub bytes: u64,
+    /// Length of the spool's files in bytes.
+    pub disk_bytes: u64,
+    /// How long the oldest has been waiting.
+    pub oldest: Duration,
+}
+
+/// An object that may be spooled.
+pub(super) struct Candidate<'a> {
+    pub(super) object: &'a [u8],
+    pub(super) dataset_hash: [u8; 32],
+    pub(super) source: Source,
+    pub(super) arrival: Arrival,
+    pub(super) sender: Option<Sender>,
+}
+
+/// The answer that goes with it.
+pub(super) struct Owed {
+    pub(super) reservation: Reservation,
+    pub(super) study: Arc<str>,
+    pub(super) ack: Ack,
+    pub(super) receipt: Receipt,
+}
+
+/// See the [module](self).
+///
+/// Locks are taken in the order of the fields; `state` is never held over a call to the disk.
+pub(super) struct Spool {
+    bytes_max: u64,
+    segment_bytes: u64,
+    log: Mutex<Log>,
+    syncer: Mutex<Option<Syncer>>,
+    state: Mutex<State>,
+    /// A sync is over.
+    synced: Condvar,
+    /// A record is in the archive.
+    changed: Condvar,
+    /// There may be something to do for the drainer.
+    work: Condvar,
+    /// Records that are not in the archive yet.
+    pending: AtomicU64,
+    begun: Instant,
+    /// When an object last arrived, in µs since `begun`.
+    arrived_us: AtomicU64,
+    /// For records on their way through the pipeline. Not the senders' memory: one of them may wait for
+    /// a record here, and must not hold what that record needs.
+    memory: Arc<Pool>,
+}
+
+/// Where records are appended.
+#[derive(Default)]
+struct Log {
+    open: Option<OpenSegment>,
+    /// Of the next segment.
+    next_segment: u64,
+    /// Of the last record.
+    last: u64,
+}
+
+struct Syncer {
+    sync: Box<dyn DiskSync>,
+    path: PathBuf,
+}
+
+/// A file of the spool.
+#[derive(Debug)]
+struct Segment {
+    path: PathBuf,
+    bytes: u64,
+    /// Records that are not in the archive yet.
+    left: usize,
+    /// It is appended to.
+    open: bool,
+    /// Something in it cannot be read: it is kept for a person to look at.
+    damaged: bool,
+}
+
+/// A record that waits.
+struct Waiting {
+    no: u64,
+    segment: u64,
+    offset: u64,
+    bytes: u64,
+    /// `None`: an earlier run left it, and nobody else is at work yet.
+    held: Option<(Arc<str>, Reservation)>,
+}
+
+/// How far something goes: the number of the last record, and its end in the open segment.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    no: u64,
+    bytes: u64,
+}
+
+struct State {
+    segments: BTreeMap<u64, Segment>,
+    /// Records not handed on yet, in order of their numbers.
+    waiting: VecDeque<Waiting>,
+    /// Bytes of `waiting`.
+    backlog: u64,
+    /// What all records not in the archive yet count for.
+    weight: u64,
+    /// When each record came that is not in the archive yet.
+    pending: BTreeMap<u64, Instant>,
+    by_study: HashMap<Arc<str>, BTreeSet<u64>>,
+    appended: Mark,
+    durable: Mark,
+    syncing: bool,
+    /// Answers to be given after the sync of their record, in order.
+    owed: VecDeque<(u64, Ack, Receipt)>,
+    /// Since when the first of them is owed.
+    owed_since: Instant,
+    /// How many wait for everything, and for each study.
+    wanted: usize,
+    wanted_studies: HashMap<Arc<str>, usize>,
+    stopping: bool,
+}
+
+impl Spool {
+    /// Reads what an earlier run left. It waits for [`run`], and nothing may be received before it is
+    /// settled.
+    pub(super) fn open(shared: &Shared, config: &IngestConfig) -> Result<Self> {
+        let now = Instant::now();
+        let mut state = State {
+            segments: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            backlog: 0,
+            weight: 0,
+            pending: BTreeMap::new(),
+            by_study: HashMap::new(),
+            appended: Mark::default(),
+            durable: Mark::default(),
+            syncing: false,
+            owed: VecDeque::new(),
+            owed_since: now,
+            wanted: 0,
+            wanted_studies: HashMap::new(),
+            stopping: false,
+        };
+        let memory = Pool::new(0);
+        let (next_segment, last) = state.recover(shared, &memory)?;
+        let segment_bytes =
+            (config.spool_bytes / SEGMENTS_MIN).clamp(SEGMENT_BYTES_MIN, SPOOL_SEGMENT_BYTES);
+        Ok(Self {
+            bytes_max: config.spool_bytes,
+            segment_bytes,
+            log: Mutex::new(Log { open: None, next_segment, last }),
+            syncer: Mutex::new(None),
+            pending: AtomicU64::new(state.pending.len() as u64),
+            state: Mutex::new(state),
+            synced: Condvar::new(),
+            changed: Condvar::new(),
+            work: Condvar::new(),
+            begun: now,
+            arrived_us: AtomicU64::new(0),
+            memory,
+        })
+    }
+
+    /// Is there anything to do for [`run`], or may there ever be?
+    pub(super) fn is_used(&self) -> bool {
+        self.bytes_max > 0 || !lock(&self.state).segments.is_empty()
+    }
+
+    /// An object came, by whatever way.
+    pub(super) fn arrived(&self) {
+        self.arrived_us.store(self.begun.elapsed().as_micros() as u64, Ordering::Relaxed);
+    }
+
+    /// May an object be spooled, as far as it alone can tell?
+    pub(super) fn takes(&self, config: &IngestConfig, source: Source, bytes: usize) -> bool {
+        self.bytes_max > 0
+            && config.acknowledge == Acknowledge::Received
+            && matches!(source, Source::Dimse | Source::Web)
+            && bytes <= OBJECT_BYTES_MAX
+    }
+
+    /// Appends an object; its answer follows the next [`Self::sync`]. Gives the answer back if there is
+    /// no room for it.
+    pub(super) fn append(
+        &self,
+        pipeline: &Pipeline,
+        candidate: Candidate<'_>,
+        owed: Owed,
+    ) -> Result<Option<Owed>> {
+        let Candidate { object, dataset_hash, source, arrival, sender } = candidate;
+        let description = Description { source, received_ms: now_ms(), arrival, sender };
+        let Some(description) = description.encode() else { return Ok(Some(owed)) };
+        let bytes = (HEADER_BYTES + description.len() + object.len()) as u64;
+        let id = pipeline.shared.site.stored_id(&ChunkId(dataset_hash));
+        let mut log = lock(&self.log);
+        if !self.has_room(pipeline, &mut log, bytes)? || !self.ready(pipeline, &mut log, bytes)? {
+            return Ok(Some(owed));
+        }
+        let durable = lock(&self.state).durable.bytes;
+        let no = log.last + 1;
+        let record = Spooling { no, id, description: &description, object };
+        let open = log.open.as_mut().ok_or(Error::Internal("no segment is open"))?;
+        let append = || open.append(&pipeline.shared, &record, durable);
+        let placed = pipeline.time(Stage::Spool, append);
+        let Some(offset) = placed.map_err(|error| pipeline.stop(error))? else {
+            return Ok(Some(owed));
+        };
+        let (segment, end) = (open.no(), open.bytes());
+        log.last = no;
+        self.appended(Mark { no, bytes: end }, segment, (offset, bytes), owed);
+        Ok(None)
+    }
+
+    /// Notes a record that was appended.
+    fn appended(&self, mark: Mark, segment: u64, (offset, bytes): (u64, u64), owed: Owed) {
+        let Owed { reservation, study, ack, receipt } = owed;
+        let no = mark.no;
+        let now = Instant::now();
+        // Before anybody can be told of it, so that whoever is told finds it pending.
+        self.pending.fetch_add(1, Ordering::SeqCst);
+        let mut state = lock(&self.state);
+        if let Some(known) = state.segments.get_mut(&segment) {
+            known.bytes = mark.bytes;
+            known.left += 1;
+        }
+        state.pending.insert(no, now);
+        state.by_study.entry(Arc::clone(&study)).or_default().insert(no);
+        let held = Some((study, reservation));
+        state.waiting.push_back(Waiting { no, segment, offset, bytes, held });
+        state.backlog += bytes;
+        state.weight += weight(bytes);
+        state.appended = mark;
+        if state.owed.is_empty() {
+            state.owed_since = now;
+        }
+        state.owed.push_back((no, ack.owed(), receipt));
+    }
+
+    /// May so many bytes be added, by all bounds but that of the disk itself?
+    fn has_room(&self, pipeline: &Pipeline, log: &mut Log, bytes: u64) -> Result<bool> {
+        let (disk_bytes, weighs, is_spent) = {
+            let state = lock(&self.state);
+            let open = log.open.as_ref().and_then(|open| state.segments.get(&open.no()));
+            let is_spent = open.is_some_and(|segment| segment.left == 0);
+            (state.disk_bytes(), state.weight + weight(bytes), is_spent)
+        };
+        let is_full = disk_bytes + bytes > self.bytes_max;
+        if is_full && is_spent {
+            // It takes room for what is in the archive.
+            self.close(pipeline, log)?;
+        }
+        let waits = pipeline.waiting_bytes.load(Ordering::SeqCst) + disk_bytes + bytes;
+        Ok(!is_full && weighs <= self.bytes_max && waits <= pipeline.config.journal_bytes_max)
+    }
+
+    /// Makes sure that a segment is open which takes a record of this length.
+    fn ready(&self, pipeline: &Pipeline, log: &mut Log, bytes: u64) -> Result<bool> {
+        let fits = |open: &OpenSegment| {
+            open.bytes() == segment::SEGMENT_HEADER_BYTES as u64
+                || open.bytes() + bytes <= self.segment_bytes
+        };
+        if log.open.as_ref().is_some_and(fits) {
+            return Ok(true);
+        }
+        self.close(pipeline, log)?;
+        let shared = &pipeline.shared;
+        let directory = shared.layout.spool();
+        // Where nobody can tell, the disk itself tells.
+        let free = shared.disk.free_bytes(&directory).unwrap_or(u64::MAX);
+        if free < SPOOL_FREE_BYTES_MIN + self.segment_bytes {
+            return Ok(false);
+        }
+        let no = log.next_segment;
+        let begun = OpenSegment::create(shared, no, now_ms()).map_err(|e| pipeline.stop(e))?;
+        let Some((open, sync)) = begun else { return Ok(false) };
+        log.next_segment += 1;
+        let path = open.path().to_owned();
+        let bytes = open.bytes();
+        *lock(&self.syncer) = Some(Syncer { sync, path: path.clone() });
+        let mut state = lock(&self.state);
+        state.appended.bytes = bytes;
+        state.durable.bytes = 0;
+        let segment = Segment { path, bytes, left: 0, open: true, damaged: false };
+        state.segments.insert(no, segment);
+        drop(state);
+        log.open = Some(open);
+        Ok(true)
+    }
+
+    /// Syncs the open segment and appends to it no more.
+    fn close(&self, pipeline: &Pipeline, log: &mut Log) -> Result<()> {
+        let Some(open) = &log.open else { return Ok(()) };
+        self.sync(pipeline)?;
+        if let Some(segment) = lock(&self.state).segments.get_mut(&open.no()) {
+            segment.open = false;
+        }
+        *lock(&self.syncer) = None;
+        log.open = None;
+        self.work.notify_one();
+        Ok(())
+    }
+
+    /// Makes everything appended so far durable and answers for it. Whoever comes while a sync runs
+    /// waits for it, and one of them makes the next for all.
+    pub(super) fn sync(&self, pipeline: &Pipeline) -> Result<()> {
+        let mut state = lock(&self.state);
+        let wanted = state.appended.no;
+        let mark = loop {
+            if state.durable.no >= wanted {
+                return Ok(());
+            }
+            if let Err(error) = pipeline.check() {
+                // They hear of it when their answers are dropped, which may call back.
+                let lost = std::mem::take(&mut state.owed);
+                drop(state);
+                drop(lost);
+                return Err(error);
+            }
+            if !state.syncing {
+                state.syncing = true;
+                break state.appended;
+            }
+            state = wait(&self.synced, state, LOOK);
+        };
+        drop(state);
+        let synced = match &*lock(&self.syncer) {
+            Some(Syncer { sync, path }) => {
+                pipeline.time(Stage::SpoolSync, || sync.sync()).map_err(Error::io("sync", path))
+            }
+            None => Err(Error::Internal("no segment is open")),
+        };
+        let mut state = lock(&self.state);
+        state.syncing = false;
+        let due = if synced.is_ok() {
+            state.durable = mark;
+            let count = state.owed.iter().take_while(|(no, ..)| *no <= mark.no).count();
+            let due: Vec<_> = state.owed.drain(..count).collect();
+            state.owed_since = Instant::now();
+            due
+        } else {
+            Vec::new()
+        };
+        drop(state);
+        let synced = synced.map_err(|error| pipeline.stop(error));
+        self.synced.notify_all();
+        Counters::add(&pipeline.counters.acknowledged, due.len() as u64);
+        for (_, ack, receipt) in due {
+            ack.answer(Ok(receipt));
+        }
+        synced
+    }
+
+    /// Waits until everything acknowledged so far, of this study or at all, is in the catalog. False if
+    /// that takes longer than `patience`, or the ingest stopped.
+    pub(super) fn settle(
+        &self,
+        pipeline: &Pipeline,
+        study: Option<&str>,
+        patience: Duration,
+    ) -> bool {
+        if self.is_settled() {
+            return true;
+        }
+        let begun = Instant::now();
+        let _wanted = self.want(study);
+        let mut state = lock(&self.state);
+        let target = state.durable.no;
+        loop {
+            let first = match study {
+                Some(study) => state.by_study.get(study).and_then(|all| all.first().copied()),
+                None => state.pending.keys().next().copied(),
+            };
+            if first.is_none_or(|no| no > target) {
+                return true;
+            }
+            let left = patience.saturating_sub(begun.elapsed());
+            if left.is_zero() || pipeline.check().is_err() {
+                return false;
+            }
+            state = wait(&self.changed, state, left.min(LOOK));
+        }
+    }
+
+    /// Is everything in the archive? Costs next to nothing.
+    pub(super) fn is_settled(&self) -> bool {
+        self.pending.load(Ordering::SeqCst) == 0
+    }
+
+    /// Somebody waits for what is spooled of a study, or for everything, while this lives.
+    pub(super) fn want(&self, study: Option<&str>) -> Wanted<'_> {
+        let study: Option<Arc<str>> = study.map(Into::into);
+        let mut state = lock(&self.state);
+        match &study {
+            Some(study) => *state.wanted_studies.entry(Arc::clone(study)).or_default() += 1,
+            None => state.wanted += 1,
+        }
+        drop(state);
+        self.work.notify_one();
+        Wanted { spool: self, study }
+    }
+
+    /// What waits.
+    pub(super) fn figures(&self) -> Spooled {
+        let state = lock(&self.state);
+        let oldest = state.pending.values().next();
+        Spooled {
+            objects: state.pending.len() as u64,
+            bytes: state.backlog,
+            disk_bytes: state.disk_bytes(),
+            oldest: oldest.map_or(Duration::ZERO, Instant::elapsed),
+        }
+    }
+
+    /// Asks [`run`] to end.
+    pub(super) fn stop(&self) {
+        lock(&self.state).stopping = true;
+        self.work.notify_all();
+    }
+}
+
+/// See [`Spool::want`].
+pub(super) struct Wanted<'a> {
+    spool: &'a Spool,
+    study: Option<Arc<str>>,
+}
+
+impl Drop for Wanted<'_> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.spool.state);
+        let Some(study) = &self.study else {
+            state.wanted -= 1;
+            return;
+        };
+        if let Some(count) = state.wanted_studies.get_mut(study) {
+            *count -= 1;
+            if *count == 0 {
+                state.wanted_studies.remove(study);
+            }
+        }
+    }
+}
+
+/// What a record counts for.
+fn weight(bytes: u64) -> u64 {
+    bytes.max(SPOOL_RECORD_BYTES_MIN)
+}
+
+fn wait<'a>(
+    on: &Condvar,
+    state: MutexGuard<'a, State>,
+    patience: Duration,
+) -> MutexGuard<'a, State> {
+    on.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner).0
+}
+
+impl State {
+    fn disk_bytes(&self) -> u64 {
+        self.segments.values().map(|segment| segment.bytes).sum()
+    }
+}
+
+/// Tells an operator of bytes that may be lost. The file is kept.
+fn tell_damage(segment: &std::path::Path, offset: u64, why: &str) {
+    tracing::error!(
+        segment = %segment.display(), offset, why,
+        "an object in the spool is damaged; its segment will be set aside"
+    );
+}

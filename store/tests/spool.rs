@@ -1,0 +1,707 @@
+//! The spool: what is acknowledged before it is coded is never lost, never half there, and seen by
+//! whoever asks for it.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use cairn_dicom::phantom;
+use cairn_store::catalog::Existence;
+use cairn_store::commit::{Outcome, Source, Target};
+use cairn_store::disk::{Disk, DiskFile, DiskSync, OsDisk};
+use cairn_store::ingest::{Admission, Arrival, Incoming, Ingest, Receipt, Sender as Caller};
+use cairn_store::verify::{Scope, verify};
+use cairn_store::{Acknowledge, DuplicatePolicy, IngestConfig, OnDuplicate, Store};
+use support::{Answers, Archive, as_dataset, bytes_of, export_all, hand_in_from};
+
+const LONG: Duration = Duration::from_secs(30);
+
+/// With this the drainer does nothing by itself within the time of a test: objects keep arriving.
+struct Sender<'a> {
+    ingest: &'a Ingest,
+    answers: Answers,
+    sent: usize,
+}
+
+impl<'a> Sender<'a> {
+    fn new(ingest: &'a Ingest) -> Self {
+        Self { ingest, answers: Answers::default(), sent: 0 }
+    }
+
+    /// As an association that waits for each answer.
+    fn send(&mut self, file: &[u8]) -> Result<Receipt, String> {
+        let (data, transfer_syntax) = as_dataset(file);
+        let arrival = Arrival::Dataset { transfer_syntax };
+        self.send_as(Source::Dimse, &data, arrival)
+    }
+
+    fn send_as(
+        &mut self,
+        source: Source,
+        bytes: &[u8],
+        arrival: Arrival,
+    ) -> Result<Receipt, String> {
+        self.sent += 1;
+        hand_in_from(source, self.ingest, self.sent, bytes, arrival, &self.answers);
+        let until = std::time::Instant::now() + LONG;
+        loop {
+            if let Some(answer) = self.answers.lock().unwrap().remove(&self.sent) {
+                return answer;
+            }
+            assert!(std::time::Instant::now() < until, "no answer");
+            self.ingest.hurry();
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+}
+
+fn slices(count: u32) -> Vec<Vec<u8>> {
+    bytes_of(phantom::ct(1, count as _, 128))
+}
+
+fn spool_files(archive: &Archive) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(archive.config.data.join("spool")) else { return vec![] };
+    let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// Sends, and ends the process's part as a crash would: nothing is drained.
+fn send_and_crash(archive: &Archive, files: &[Vec<u8>], config: &IngestConfig) {
+    let store = archive.open();
+    let ingest = store.ingest(config.clone()).unwrap();
+    let mut sender = Sender::new(&ingest);
+    for file in files {
+        let receipt = sender.send(file).unwrap();
+        assert_eq!((receipt.outcome, receipt.visible), (Outcome::New, true));
+    }
+    assert_eq!(ingest.spooled().objects, files.len() as u64, "they were drained already");
+    drop(ingest);
+}
+
+/// What a data set came as, with the envelope that an export makes.
+fn data_sets(store: &Store) -> Vec<Vec<u8>> {
+    let mut all: Vec<_> = export_all(store).values().map(|file| as_dataset(file).0).collect();
+    all.sort();
+    all
+}
+
+fn sorted(files: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let mut all: Vec<_> = files.iter().map(|file| as_dataset(file).0).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn an_object_is_acknowledged_before_it_is_coded_and_seen_once_it_is_settled() {
+    let archive = Archive::new();
+    let store = archive.open();
+    let ingest = store.ingest(IngestConfig::default()).unwrap();
+    let files = slices(6);
+    let mut sender = Sender::new(&ingest);
+    for file in &files {
+        let receipt = sender.send(file).unwrap();
+        assert_eq!((receipt.outcome, receipt.visible), (Outcome::New, true));
+    }
+    assert!(!ingest.is_settled(), "nothing was spooled");
+    assert_eq!(store.catalog().totals().unwrap().versions, 0);
+    let study = sender.send(&files[0]).unwrap().study_uid;
+    assert!(ingest.settle(Some(&study), LONG));
+    assert!(ingest.is_settled());
+    assert_eq!(data_sets(&store), sorted(&files));
+    ingest.finish().unwrap();
+    assert_eq!(spool_files(&archive), Vec::<PathBuf>::new());
+    assert_eq!(verify(&store, &Scope::All, 1, &|_| {}).unwrap().findings, []);
+}
+
+#[test]
+fn files_come_back_with_their_envelope() {
+    let archive = Archive::new();
+    let files = slices(3);
+    let store = archive.open();
+    let ingest = store.ingest(IngestConfig::default()).unwrap();
+    let mut sender = Sender::new(&ingest);
+    for file in &files {
+        sender.send_as(Source::Web, file, Arrival::File).unwrap();
+    }
+    assert_eq!(ingest.spooled().objects, 3);
+    drop(ingest);
+    drop(store);
+    let store = archive.open();
+    assert!(export_all(&store).values().all(|file| files.contains(file)));
+    assert_eq!(export_all(&store).len(), 3);
+}
+
+#[test]
+fn what_is_sent_again_while_it_waits_is_a_duplicate_and_other_bytes_are_a_correction() {
+    let archive = Archive::new();
+    let store = archive.open();
+    let ingest = store.ingest(IngestConfig::default()).unwrap();
+    let file = slices(1).remove(0);
+    let corrected = phantom::correct_demographics(&file, "OTHER^NAME", "ID-2", "A").unwrap();
+    let mut sender = Sender::new(&ingest);
+    assert_eq!(sender.send(&file).unwrap().outcome, Outcome::New);
+    assert!(!ingest.is_settled());
+    assert_eq!(sender.send(&file).unwrap().outcome, Outcome::Duplicate);
+    let other = phantom::correct_demographics(&slices(2)[1], "OTHER^NAME", "ID-2", "A").unwrap();
+    assert_eq!(sender.send(&slices(2)[1]).unwrap().outcome, Outcome::New);
+    assert!(!ingest.is_settled());
+    assert_eq!(sender.send(&other).unwrap().outcome, Outcome::Correction);
+    assert_eq!(sender.send(&corrected).unwrap().outcome, Outcome::Correction);
+    ingest.finish().unwrap();
+    assert_eq!(store.catalog().totals().unwrap().versions, 4);
+}
+
+#[test]
+fn one_sender_may_hand_in_an_instance_twice_before_it_asks_for_answers() {
+    let archive = Archive::new();
+    let store = archive.open();
+    let ingest = store.ingest(IngestConfig::default()).unwrap();
+    let file = slices(1).remove(0);
+    let answers = Answers::default();
+    for no in 0..3 {
+        hand_in_from(Source::Web, &ingest, no, &file, Arrival::File, &answers);
+    }
+    ingest.hurry();
+    ingest.drain().unwrap();
+    let answers: Vec<_> =
+        answers.lock().unwrap().values().map(|answer| answer.as_ref().unwrap().outcome).collect();
+    assert_eq!(answers, [Outcome::New, Outcome::Duplicate, Outcome::Duplicate]);
+}
+
+/// Nobody asks for haste: the answer comes all the same.
+#[test]
+fn an_answer_waits_no_longer_than_the_interval() {
+    let archive = Archive::new();
+    let store = archive.open();
+    let ingest = store.ingest(support::quick()).unwrap();
+    let answers = Answers::default();
+    hand_in_from(Source::Web, &ingest, 0, &slices(1)[0], Arrival::File, &answers);
+    let until = std::time::Instant::now() + LONG;
+    while answers.lock().unwrap().is_empty() {
+        assert!(std::time::Instant::now() < until, "no answer");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(answers.lock().unwrap()[&0].as_ref().unwrap().outcome, Outcome::New);
+}
+
+#[test]
+fn what_is_deleted_right_after_its_answer_is_gone_also_after_a_crash() {
+    let archive = Archive::new();
+    let files = slices(4);
+    let target = {
+        let store = archive.open();
+        let ingest = store.ingest(IngestConfig::default()).unwrap();
+        let mut sender = Sender::new(&ingest);
+        let receipts: Vec<_> = files.iter().map(|file| sender.send(file).unwrap()).collect();
+        assert!(!ingest.is_settled());
+        let study_uid = receipts[0].study_uid.clone();
+        let target = Target { study_uid, series_uid: None, sop_instance_uid: None };
+        // The segment with all of them is still there when the process ends.
+        ingest.delete(&target).unwrap();
+        assert_eq!(store.catalog().existence(&target).unwrap(), Existence::Gone);
+        assert_eq!(spool_files(&archive).len(), 1);
+        target
+    };
+    let store = archive.open();
+    assert_eq!(store.catalog().existence(&target).unwrap(), Existence::Gone);
+    assert_eq!(store.catalog().totals().unwrap().versions, 4);
+    // What was deleted and is sent again is new, by the ordinary way.
+    let ingest = store.ingest(support::quick()).unwrap();
+    let mut sender = Sender::new(&ingest);
+    assert_eq!(sender.send(&files[0]).unwrap().outcome, Outcome::New);
+    assert!(ingest.is_settled());
+    assert_eq!(export_all(&store).len(), 1);
+}
+
+#[test]
+fn a_filled_spool_is_taken_in_by_the_next_opening() {
+    for encrypt in [true, false] {
+        let mut archive = Archive::new();
+        archive.config.encrypt = encrypt;
+        let files = slices(9);
+        send_and_crash(&archive, &files, &IngestConfig::default());
+        assert_eq!(spool_files(&archive).len(), 1);
+        let plain = as_dataset(&files[0]).0;
+        let at_rest = std::fs::read(&spool_files(&archive)[0]).unwrap();
+        let found = at_rest.windows(plain.len()).any(|window| window == plain);
+        assert_eq!(found, !encrypt, "what is spooled is encrypted where packs are");
+        let store = archive.open();
+        assert_eq!(data_sets(&store), sorted(&files));
+        assert_eq!(spool_files(&archive), Vec::<PathBuf>::new());
+        // And it came when it came.
+        let ingest = store.ingest(IngestConfig::default()).unwrap();
+        assert!(ingest.archive(LONG).unwrap());
+        assert_eq!(verify(&store, &Scope::All, 1, &|_| {}).unwrap().findings, []);
+    }
+}
+
+/// Whoever only reads finds what was acknowledged, too.
+#[test]
+fn a_reader_finds_what_was_spooled() {
+    let archive = Archive::new();
+    let files = slices(3);
+    send_and_crash(&archive, &files, &IngestConfig::default());
+    let store = Store::open(&archive.config, cairn_store::Access::Read).unwrap();
+    assert_eq!(data_sets(&store), sorted(&files));
+}
+
+/// At every length that a crash may leave: what stands whole is taken in, the rest is not there.
+#[test]
+fn a_torn_tail_is_cut_and_nothing_else() {
+    let files = slices(3);
+    let whole = Archive::new();
+    send_and_crash(&whole, &files, &IngestConfig::default());
+    let path = spool_files(&whole).remove(0);
+    let bytes = std::fs::read(&path).unwrap();
+    let record = (bytes.len() - 64) / 3;
+    for (left, expected) in [
+        (0, 0),
+        (30, 0),
+        (64, 0),
+        (64 + 50, 0),
+        (64 + record - 1, 0),
+        (64 + record + 3, 1),
+        (64 + record * 2 + 97, 2),
+        (bytes.len() - 1, 2),
+        (bytes.len(), 3),
+    ] {
+        // The last record says that the one before it was durable: it is cut as if it was not.
+        let mut archive = Archive::new();
+        drop(archive.open());
+        copy_keys(&whole, &mut archive);
+        let spool = archive.config.data.join("spool/1.spool");
+        std::fs::write(&spool, &bytes[..left]).unwrap();
+        let store = archive.open();
+        assert_eq!(export_all(&store).len(), expected, "{left} bytes of {}", bytes.len());
+        assert_eq!(spool_files(&archive), Vec::<PathBuf>::new(), "{left}");
+    }
+}
+
+/// The spool of one archive is read under the keys of another.
+fn copy_keys(from: &Archive, to: &mut Archive) {
+    // One that is no directory is shared.
+    to.config.bucket.clone_from(&from.config.bucket);
+    for name in ["keys", "bucket", "catalog.sqlite"] {
+        let (from, to) = (from.config.data.join(name), to.config.data.join(name));
+        if !from.exists() {
+            continue;
+        }
+        let done = std::process::Command::new("sh")
+            .args(["-c", "rm -rf \"$2\"; cp -r \"$1\" \"$2\"", "sh"])
+            .args([&from, &to])
+            .status();
+        assert!(done.unwrap().success());
+    }
+}
+
+#[test]
+fn a_record_that_was_acknowledged_and_went_bad_is_kept_and_told_and_harms_no_other() {
+    let files = slices(4);
+    for place in [5, 64 + 3, 64 + 40, 64 + 5000] {
+        let archive = Archive::new();
+        send_and_crash(&archive, &files, &IngestConfig::default());
+        let path = spool_files(&archive).remove(0);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[place] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        let store = archive.open();
+        let lost = usize::from(place >= 64);
+        assert_eq!(export_all(&store).len(), files.len() - lost, "byte {place}");
+        assert_eq!(verify(&store, &Scope::All, 1, &|_| {}).unwrap().findings, []);
+        let aside = path.with_extension("spool.aside");
+        assert_eq!(spool_files(&archive), std::slice::from_ref(&aside));
+        assert_eq!(std::fs::read(aside).unwrap(), bytes);
+        // It is in nobody's way: what is sent again goes to another segment.
+        let ingest = store.ingest(IngestConfig::default()).unwrap();
+        let mut sender = Sender::new(&ingest);
+        for file in &files {
+            sender.send(file).unwrap();
+        }
+        ingest.finish().unwrap();
+        assert_eq!(data_sets(&store), sorted(&files));
+    }
+}
+
+/// Bytes that go bad while they wait are told as well, and nobody waits for them for ever.
+#[test]
+fn a_record_that_goes_bad_while_it_waits_is_kept_and_told() {
+    let archive = Archive::new();
+    let files = slices(3);
+    let store = archive.open();
+    let ingest = store.ingest(IngestConfig::default()).unwrap();
+    let mut sender = Sender::new(&ingest);
+    for file in &files {
+        sender.send(file).unwrap();
+    }
+    let path = spool_files(&archive).remove(0);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[64 + 5000] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    assert!(ingest.settle(None, LONG));
+    let damaged = ingest.counters().spool_damaged.load(Relaxed);
+    assert_eq!(damaged, 1);
+    assert_eq!(export_all(&store).len(), 2);
+    ingest.finish().unwrap();
+    assert_eq!(spool_files(&archive), [path.with_extension("spool.aside")]);
+}
+
+#[test]
+fn what_does_not_fit_takes_the_ordinary_way() {
+    let archive = Archive::new();
+    let store = archive.open();
+    let files = slices(40);
+    let bytes: usize = files.iter().map(Vec::len).sum();
+    let config = IngestConfig { spool_bytes: bytes as u64 / 3, ..support::quick() };
+    let ingest = store.ingest(config.clone()).unwrap();
+    let mut sender = Sender::new(&ingest);
+    for file in &files {
+        assert_eq!(sender.send(file).unwrap().outcome, Outcome::New);
+        assert!(ingest.spooled().disk_bytes <= config.spool_bytes);
+    }
+    ingest.finish().unwrap();
+    assert_eq!(data_sets(&store), sorted(&files));
+    assert_eq!(spool_files(&archive), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn it_is_off_where_it_is_switched_off_and_for_late_answers_imports_and_large_objects() {
+    let file = slices(1).remove(0);
+    let large = phantom::ultrasound_cine(2, 20, 320).bytes;
+    assert!(large.len() > 4 << 20);
+    let off = IngestConfig { spool_bytes: 0, ..support::quick() };
+    let late = IngestConfig { acknowledge: Acknowledge::Archive, ..support::quick() };
+    for (config, source, object) in [
+        (off, Source::Dimse, &file),
+        (late, Source::Dimse, &file),
+        (support::quick(), Source::Import, &file),
+        (support::quick(), Source::Web, &large),
+    ] {
+        let archive = Archive::new();
+        let store = archive.open();
+        let ingest = store.ingest(config).unwrap();
+        let mut sender = Sender::new(&ingest);
+        sender.send_as(source, object, Arrival::File).unwrap();
+        assert!(ingest.is_settled());
+        assert_eq!(export_all(&store).len(), 1);
+        assert_eq!(spool_files(&archive), Vec::<PathBuf>::new());
+    }
+}
+
+/// Switched off, what an earlier run acknowledged is taken in all the same.
+#[test]
+fn what_is_left_is_taken_in_when_it_is_switched_off() {
+    let archive = Archive::new();
+    let files = slices(3);
+    let store = archive.open();
+    {
+        let ingest = store.ingest(IngestConfig::default()).unwrap();
+        let mut sender = Sender::new(&ingest);
+        for file in &files {
+            sender.send(file).unwrap();
+        }
+        assert_eq!(ingest.spooled().objects, 3);
+    }
+    let off = IngestConfig { spool_bytes: 0, ..support::quick() };
+    let ingest = store.ingest(off).unwrap();
+    assert!(ingest.is_settled());
+    assert_eq!(data_sets(&store), sorted(&files));
+    ingest.finish().unwrap();
+    assert_eq!(spool_files(&archive), Vec::<PathBuf>::new());
+}
+
+/// Left alone, everything goes into the archive, and the last segment goes as well.
+#[test]
+fn what_nobody_asks_for_is_taken_in_while_nobody_sends() {
+    let archive = Archive::new();
+    let store = archive.open();
+    let ingest = store.ingest(support::quick()).unwrap();
+    let files = slices(3);
+    let mut sender = Sender::new(&ingest);
+    for file in &files {
+        sender.send(file).unwrap();
+    }
+    let until = std::time::Instant::now() + LONG;
+    while !spool_files(&archive).is_empty() {
+        assert!(std::time::Instant::now() < until, "{:?}", ingest.spooled());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(data_sets(&store), sorted(&files));
+    assert_eq!(ingest.spooled(), cairn_store::ingest::Spooled::default());
+}
+
+/// A disk on which only so much of the spool finds room.
+#[derive(Debug)]
+struct SmallDisk {
+    room: AtomicU64,
+    free: u64,
+}
+
+struct SmallFile {
+    disk: Arc<SmallDisk>,
+    inner: Box<dyn DiskFile>,
+}
+
+#[derive(Debug)]
+struct Small(Arc<SmallDisk>);
+
+impl DiskFile for SmallFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let room = self.disk.room.load(Relaxed).min(bytes.len() as u64);
+        self.disk.room.fetch_sub(room, Relaxed);
+        self.inner.append(&bytes[..room as usize])?;
+        if room < bytes.len() as u64 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    fn syncer(&self) -> io::Result<Box<dyn DiskSync>> {
+        self.inner.syncer()
+    }
+}
+
+impl Disk for Small {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let inner = OsDisk.create(path)?;
+        let spools = path.extension().unwrap() == "spool";
+        let disk = Arc::clone(&self.0);
+        Ok(if spools { Box::new(SmallFile { disk, inner }) } else { inner })
+    }
+
+    fn open_append(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        OsDisk.open_append(path)
+    }
+
+    fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()> {
+        OsDisk.truncate(path, bytes)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        OsDisk.rename(from, to)
+    }
+
+    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
+        OsDisk.sync_directory(directory)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        OsDisk.remove(path)
+    }
+
+    fn free_bytes(&self, _: &Path) -> io::Result<u64> {
+        Ok(self.0.free)
+    }
+}
+
+/// Half a record is cut off again, and its object takes the ordinary way.
+#[test]
+fn a_disk_that_is_full_stops_nobody() {
+    let files = slices(6);
+    let record = as_dataset(&files[0]).0.len() as u64;
+    for (room, free, spooled) in [
+        (10, u64::MAX, 0),
+        (64 + record / 2, u64::MAX, 0),
+        (64 + record * 5 / 2, u64::MAX, 2),
+        (u64::MAX / 2, 550 << 20, 0),
+        (u64::MAX / 2, 700 << 20, 6),
+    ] {
+        let archive = Archive::new();
+        let small = Arc::new(SmallDisk { room: AtomicU64::new(room), free });
+        {
+            let store = archive.open_on(Arc::new(Small(small))).unwrap();
+            let ingest = store.ingest(IngestConfig::default()).unwrap();
+            let answers = Answers::default();
+            for (no, file) in files.iter().enumerate() {
+                hand_in_from(Source::Web, &ingest, no, file, Arrival::File, &answers);
+            }
+            assert_eq!(ingest.spooled().objects, spooled, "{room} bytes of room, {free} free");
+            ingest.drain().unwrap();
+            assert!(answers.lock().unwrap().values().all(Result::is_ok));
+            assert_eq!(answers.lock().unwrap().len(), files.len());
+        }
+        let store = archive.open();
+        assert_eq!(data_sets(&store), sorted(&files));
+    }
+}
+
+/// Sequence numbers, by which lists are ordered, are given in the order of arrival, though objects of
+/// very different sizes are coded side by side.
+#[test]
+fn the_order_of_arrival_is_kept() {
+    let archive = Archive::new();
+    let store = archive.open();
+    let ingest = store.ingest(IngestConfig::default()).unwrap();
+    let mut files = Vec::new();
+    for seed in 1..7 {
+        files.extend(bytes_of(phantom::ct(seed, 1, 512)));
+        files.extend(bytes_of(phantom::many_small(seed, 3)));
+    }
+    let mut sender = Sender::new(&ingest);
+    let sent: Vec<_> =
+        files.iter().map(|file| sender.send(file).unwrap().sop_instance_uid).collect();
+    assert!(ingest.spooled().objects > 1);
+    ingest.finish().unwrap();
+    let mut kept = Vec::new();
+    for study in support::study_uids(&store) {
+        let mut note = |version: cairn_store::catalog::VersionRow| {
+            kept.push((version.seq, version.sop_instance_uid));
+            Ok(())
+        };
+        store.catalog().study_versions(&study, false, &mut note).unwrap();
+    }
+    kept.sort();
+    assert_eq!(kept.into_iter().map(|(_, sop)| sop).collect::<Vec<_>>(), sent);
+}
+
+/// Many at once: they share syncs, and each is answered once.
+#[test]
+fn many_senders_share_the_spool() {
+    let archive = Archive::new();
+    let store = archive.open();
+    let ingest = store.ingest(IngestConfig::default()).unwrap();
+    let files: Vec<Vec<u8>> = (1..9).flat_map(|seed| bytes_of(phantom::ct(seed, 12, 64))).collect();
+    std::thread::scope(|scope| {
+        for part in files.chunks(12) {
+            let ingest = &ingest;
+            scope.spawn(move || {
+                let mut sender = Sender::new(ingest);
+                for file in part {
+                    assert_eq!(sender.send(file).unwrap().outcome, Outcome::New);
+                }
+            });
+        }
+    });
+    let acknowledged = &ingest.counters().acknowledged;
+    assert_eq!(acknowledged.load(Relaxed), files.len() as u64);
+    ingest.finish().unwrap();
+    assert_eq!(data_sets(&store), sorted(&files));
+}
+
+/// What senders are told, what studies are called, and how many versions there are.
+type Told = (Vec<Result<(Outcome, bool), String>>, Vec<(String, String)>, u64);
+
+/// What comes of a list of objects that are sent one
+/// after the other, each as soon as the one before it is answered.
+fn told(spool_bytes: u64, duplicates: DuplicatePolicy, objects: &[Vec<u8>]) -> Told {
+    let archive = Archive::new();
+    let store = archive.open();
+    let config = IngestConfig { spool_bytes, duplicates, ..support::quick() };
+    let ingest = store.ingest(config).unwrap();
+    let mut sender = Sender::new(&ingest);
+    let answer = |receipt: Receipt| (receipt.outcome, receipt.visible);
+    let answers = objects.iter().map(|object| sender.send(object).map(answer)).collect();
+    ingest.finish().unwrap();
+    let roots = support::study_uids(&store).into_iter().map(|study| {
+        let root = store.study_tree(&study).unwrap().root().to_string();
+        (study, root)
+    });
+    let roots = roots.collect();
+    let versions = store.catalog().totals().unwrap().versions;
+    (answers, roots, versions)
+}
+
+#[test]
+fn no_outcome_depends_on_the_spool_whatever_the_policy() {
+    let slices = slices(3);
+    let corrected = |n: usize, name: &str| {
+        phantom::correct_demographics(&slices[n], name, "ID-2", "A").unwrap()
+    };
+    // Other pixels under the same UIDs: the last byte is one of them.
+    let mut other = slices[0].clone();
+    *other.last_mut().unwrap() ^= 1;
+    let mut objects = bytes_of(phantom::many_small(3, 4));
+    objects.extend([phantom::structured_report(3).bytes, phantom::ultrasound_cine(2, 3, 64).bytes]);
+    objects.extend([&slices[0], &slices[0], &other, &slices[1]].map(Clone::clone));
+    objects.extend([corrected(1, "A^B"), corrected(1, "C^D"), slices[1].clone()]);
+    objects.extend([slices[0].clone(), other, corrected(2, "A^B"), slices[2].clone()]);
+    objects.push(b"no DICOM at all".to_vec());
+    let ways = [OnDuplicate::First, OnDuplicate::Latest, OnDuplicate::Reject];
+    for correction in ways {
+        for conflict in ways {
+            let policy = DuplicatePolicy { correction, conflict };
+            let with = told(1 << 30, policy, &objects);
+            assert_eq!(with, told(0, policy, &objects), "{policy:?}");
+            let outcomes: Vec<_> = with.0.iter().flatten().map(|(outcome, _)| *outcome).collect();
+            for outcome in [Outcome::New, Outcome::Duplicate] {
+                assert!(outcomes.contains(&outcome), "{outcomes:?}");
+            }
+        }
+    }
+}
+
+/// Who sent a spooled object is known to the rules that forward it, also after a crash.
+#[test]
+fn the_sender_of_a_spooled_object_is_known() {
+    for crash in [false, true] {
+        let archive = Archive::new();
+        let store = archive.open();
+        let ingest = store.ingest(IngestConfig::default()).unwrap();
+        let (data, transfer_syntax) = as_dataset(&slices(1)[0]);
+        let caller = Caller { calling: "CT1".into(), called: "CAIRN".into() };
+        let incoming = Incoming {
+            reader: &mut data.as_slice(),
+            bytes: Some(data.len() as u64),
+            source: Source::Dimse,
+            arrival: Arrival::Dataset { transfer_syntax },
+            admission: Admission { sender: Some(caller), ..Admission::default() },
+        };
+        ingest.receive(incoming, |answer| assert!(answer.is_ok())).unwrap();
+        ingest.hurry();
+        assert_eq!(ingest.spooled().objects, 1);
+        let store = if crash {
+            drop((ingest, store));
+            archive.open()
+        } else {
+            ingest.finish().unwrap();
+            store
+        };
+        let arrivals = store.catalog().outbox().arrivals(10).unwrap();
+        let of = arrivals.iter().map(|one| (one.calling.as_str(), one.called.as_str()));
+        assert_eq!(of.collect::<Vec<_>>(), [("CT1", "CAIRN")], "{crash}");
+    }
+}
+
+/// Another site key is no reason to set anything aside: with the right one everything is there.
+#[test]
+fn a_spool_under_another_site_key_is_refused_and_kept() {
+    let archive = Archive::new();
+    let files = slices(2);
+    send_and_crash(&archive, &files, &IngestConfig::default());
+    let path = archive.config.data.join("keys/site.key");
+    let key = std::fs::read_to_string(&path).unwrap();
+    let mut words: Vec<String> = key.split(' ').map(str::to_owned).collect();
+    // The first of the two secrets, which wraps; the other one is what a bucket is bound to.
+    let place = words.iter().position(|word| word.ends_with("cairn-site-key-v1")).unwrap() + 1;
+    words[place] = words[place].chars().rev().collect();
+    std::fs::write(&path, words.join(" ")).unwrap();
+    let error = archive.open_on(Arc::new(OsDisk)).unwrap_err();
+    assert!(error.to_string().contains("another site key"), "{error}");
+    assert_eq!(spool_files(&archive).len(), 1);
+    std::fs::write(&path, key).unwrap();
+    assert_eq!(data_sets(&archive.open()), sorted(&files));
+}
+
+/// A second process cannot ask the first; it can tell that something may be missing.
+#[test]
+fn a_reader_beside_the_writer_knows_that_something_is_spooled() {
+    let archive = Archive::new();
+    let store = archive.open();
+    let ingest = store.ingest(IngestConfig::default()).unwrap();
+    Sender::new(&ingest).send(&slices(1)[0]).unwrap();
+    let beside = Store::open(&archive.config, cairn_store::Access::Read).unwrap();
+    assert!(beside.unseen_bytes() > 10_000);
+    assert_eq!(store.unseen_bytes(), 0, "it can settle");
+    let until = std::time::Instant::now() + LONG;
+    while beside.unseen_bytes() > 0 {
+        assert!(std::time::Instant::now() < until, "{:?}", ingest.spooled());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(export_all(&beside).len(), 1);
+    drop((ingest, store));
+    let alone = Store::open(&archive.config, cairn_store::Access::Read).unwrap();
+    assert_eq!(alone.unseen_bytes(), 0);
+}
