@@ -171,6 +171,22 @@ impl Sealed {
         if fits { Ok(Self { suite, bytes }) } else { Err(Error::Sealed) }
     }
 
+    /// As a grant has it: what one site hands another.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        self.write(&mut writer);
+        writer.finish()
+    }
+
+    /// Reads [`Sealed::encode`] back.
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        let mut reader = Reader::new(bytes, "sealed opening");
+        let sealed = Self::read(&mut reader)?;
+        reader.end()?;
+        Ok(sealed)
+    }
+
     pub(crate) fn write(&self, writer: &mut Writer) {
         writer.array(2).uint(self.suite).bytes(&self.bytes);
     }

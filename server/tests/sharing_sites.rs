@@ -320,3 +320,46 @@ fn a_kill_while_sharing_leaves_nothing_half_done() {
         grants(&b.site).iter().any(|grant| grant["is_usable"] == true)
     });
 }
+
+/// In an emergency a study is opened without a grant; its owner is told, and ends it by a review.
+#[test]
+fn glass_is_broken_seen_and_reviewed() {
+    let site = Site::new();
+    let study = study_of(&site);
+    let a = Hospital::start_on(site, "a.example/cairn");
+    let (b, c) = (Hospital::start("b.example/cairn"), Hospital::start("c.example/cairn"));
+    introduce(&a, &b);
+    introduce(&a, &c);
+    // Shared with C, so it stands on A's ledger; B has no grant.
+    let shared = a.site.object(&["share", &study, "--to", "c.example/cairn"]);
+    let name = shared["study"].as_str().unwrap();
+    assert_eq!(b.site.run(&["fetch", name, "--from", "a.example/cairn"]).code, 1);
+    support::eventually("b follows", || peer(&b, "a.example/cairn")["entries"] == 3);
+    let broken = ["glass", "break", name, "--from", "a.example/cairn", "--reason", "emergency"];
+    let fetched = b.site.object(&broken);
+    assert_eq!((&fetched["root"], &fetched["receipt"]), (&shared["root"], &true.into()));
+    assert_eq!(fetched["instances"], shared["instances"]);
+    // A person at A is told, and finds that it was not right.
+    let waiting = support::lines(&a.site.run(&["--json", "glass"]).stdout);
+    assert_eq!(waiting.len(), 1);
+    assert_eq!(
+        (&waiting[0]["site_name"], &waiting[0]["reason"]),
+        (&"b.example/cairn".into(), &"emergency".into())
+    );
+    assert_eq!(waiting[0]["study_uid"], study.as_str());
+    assert!(a.server.log().contains("GLASS WAS BROKEN"), "{}", a.server.log());
+    let entry = waiting[0]["entry"].to_string();
+    a.site.good(&["glass", "review", "b.example/cairn", &entry, "unjustified"]);
+    assert_eq!(a.site.run(&["glass"]).code, 0, "nothing waits any more");
+    // Broken again, it is another access, with another entry: this one is over.
+    let b_key = support::peer::secret(&b.site);
+    let at = a.url().strip_prefix("https://").unwrap().parse().unwrap();
+    let path = format!("/peer/v1/studies/{name}/1/record?purpose=ETREAT&codecs=3");
+    assert_eq!(support::peer::ask(at, &b_key, "GET", &path, b"").unwrap().status, 403);
+    assert_eq!(
+        b.site
+            .run(&["glass", "break", "07", "--from", "a.example/cairn", "--reason", "emergency"])
+            .code,
+        1
+    );
+}

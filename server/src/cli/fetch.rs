@@ -79,7 +79,7 @@ pub(super) fn run(session: &Session, args: &FetchArgs) -> Result<Exit> {
     Ok(Exit::Good)
 }
 
-fn told(fetched: &Finished) -> String {
+pub(super) fn told(fetched: &Finished) -> String {
     let rate = if fetched.seconds > 0.0 {
         format!("{}/s", size((fetched.bytes_moved as f64 / fetched.seconds) as u64))
     } else {

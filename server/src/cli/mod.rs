@@ -5,6 +5,7 @@ mod demo;
 mod echo;
 mod export;
 mod fetch;
+mod glass;
 mod grants;
 mod import;
 mod ledger;
@@ -111,6 +112,7 @@ enum Command {
     Routes(routes::RoutesArgs),
     Share(share::ShareArgs),
     Fetch(fetch::FetchArgs),
+    Glass(glass::GlassArgs),
     Revoke(revoke::RevokeArgs),
     Grants(grants::GrantsArgs),
     Peers(peers::PeersArgs),
@@ -185,6 +187,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Exit> {
         Command::Routes(args) => routes::run(&session, args),
         Command::Share(args) => share::run(&session, args),
         Command::Fetch(args) => fetch::run(&session, args),
+        Command::Glass(args) => glass::run(&session, args),
         Command::Revoke(args) => revoke::run(&session, args),
         Command::Grants(args) => grants::run(&session, args),
         Command::Peers(args) => peers::run(&session, args),

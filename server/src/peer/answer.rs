@@ -31,6 +31,9 @@ pub(crate) async fn answer(app: &Arc<App>, route: PeerRoute, mut ask: Ask) -> An
         PeerRoute::Record(study, version) => {
             studies::record(app, site, studies::Asked { key, study, version }, &ask).await
         }
+        PeerRoute::Opening(study, version) => {
+            studies::opening(app, site, studies::Asked { key, study, version }, &ask).await
+        }
         PeerRoute::Chunks(study, version) => {
             studies::chunks(app, site, studies::Asked { key, study, version }, ask).await
         }

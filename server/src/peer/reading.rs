@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use cairn_ledger::entry::{Purpose, Receipt};
 use cairn_ledger::id::StudyId;
+use cairn_ledger::limits::SEALED_BYTES_MAX;
+use cairn_ledger::opening::Sealed;
 
 use super::client::Client;
 use super::connection::Answer;
@@ -49,6 +51,13 @@ impl Client {
         let most = most.ok_or_else(|| self.connection.wrong("its record has no length"))?;
         zstd::bulk::decompress(&bytes, most)
             .map_err(|_| self.connection.wrong("its record does not decode"))
+    }
+
+    /// The opening of what its owner committed to, sealed to this site.
+    pub(crate) async fn opening(&self, subject: &Subject) -> Result<Sealed, Error> {
+        let answer = self.get(&subject.path("opening")).await?.good().await?;
+        let bytes = answer.whole(SEALED_BYTES_MAX + 16).await?;
+        Sealed::decode(&bytes).map_err(|_| self.connection.wrong("its answer is no opening"))
     }
 
     /// Begins to bring what is wanted of a version.

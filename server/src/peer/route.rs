@@ -24,6 +24,8 @@ pub(crate) enum PeerRoute {
     Nudge,
     /// What a version of a study is. Under a grant.
     Record(StudyId, u64),
+    /// The opening of what the owner committed to, sealed to who asks. Under a grant, or broken glass.
+    Opening(StudyId, u64),
     /// Manifests and chunks of it. Under a grant.
     Chunks(StudyId, u64),
     /// An access has ended: sign for it. Under the grant that it names.
@@ -52,6 +54,7 @@ impl PeerRoute {
                 let version = version.parse().map_err(|_| nowhere())?;
                 match what {
                     "record" => Self::Record(study, version),
+                    "opening" => Self::Opening(study, version),
                     "chunks" => Self::Chunks(study, version),
                     _ => return Err(nowhere()),
                 }
@@ -79,6 +82,7 @@ impl PeerRoute {
             Self::AddCheckpoint => "peer_add_checkpoint",
             Self::Nudge => "peer_nudge",
             Self::Record(..) => "peer_record",
+            Self::Opening(..) => "peer_opening",
             Self::Chunks(..) => "peer_chunks",
             Self::Receipt => "peer_receipt",
         }

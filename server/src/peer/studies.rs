@@ -111,6 +111,20 @@ pub(super) async fn record(app: &Arc<App>, site: Arc<Site>, asked: Asked, ask: &
     .await
 }
 
+/// The opening of a version's commitment, for who has no grant that it stands in.
+pub(super) async fn opening(app: &Arc<App>, site: Arc<Site>, asked: Asked, ask: &Ask) -> Answer {
+    let reading = asked.reading(ask)?;
+    app.blocking(move |app| {
+        let permit = reading.permit(&site).map_err(refusal)?;
+        let (catalog, Asked { study, version, .. }) = (app.store.catalog(), asked);
+        let sealed = site.seal_for(catalog, &permit.reader, study, version);
+        let sealed = sealed.map_err(|error| Problem::internal(error.to_string()))?;
+        let missing = || Problem::not_found("that version is not here");
+        Ok(Reply::ok(OCTETS, sealed.ok_or_else(missing)?.encode()))
+    })
+    .await
+}
+
 /// Manifests and chunks of a version.
 pub(super) async fn chunks(app: &Arc<App>, site: Arc<Site>, asked: Asked, mut ask: Ask) -> Answer {
     let reading = asked.reading(&ask)?;

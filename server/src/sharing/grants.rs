@@ -6,7 +6,7 @@ use cairn_ledger::access::Denial;
 use cairn_ledger::entry::{Accept, Body, Revoke as RevokeBody, SignedEntry};
 use cairn_ledger::federation::Federation;
 use cairn_ledger::id::{Commitment, Link, SiteId, StudyId};
-use cairn_ledger::opening::{Opening, Sealed, SealedFor};
+use cairn_ledger::opening::{Opening, Sealed};
 use cairn_ledger::order::Order;
 use cairn_ledger::state::{GrantRecord, SiteState};
 use cairn_ledger::tiles::{TILE_WIDTH, TileReader};
@@ -117,18 +117,11 @@ impl Site {
         let size = size.ok_or(Fault::NoMirror(grant.owner))?;
         let reader = TileReader::new(&self.folder.mirror(&grant.owner), size);
         let sealed = sealed_at(&reader, &grant.link)?;
-        let GrantRecord { study, version, .. } = grant.record;
-        let commitment = self.commitment(&grant.owner, &reader, (study, version))?;
-        let whom = SealedFor { from: grant.owner, to: self.id(), study, version };
-        let keys = self.keys();
-        // It may have been sealed to a key of before a rotation.
-        let mut opened = keys.secrets().map(|secret| sealed.open(secret, &whom, &commitment));
-        let found = opened.find_map(std::result::Result::ok);
-        Ok(found.ok_or(cairn_ledger::Error::Sealed)?)
+        self.unseal(&grant.owner, &sealed, (grant.record.study, grant.record.version))
     }
 
     /// What the owner's log says that a version commits to.
-    fn commitment(
+    pub(super) fn commitment(
         &self,
         owner: &SiteId,
         reader: &TileReader,

@@ -18,6 +18,7 @@ mod entries;
 mod fault;
 mod fingerprint;
 mod folder;
+mod glass;
 mod grants;
 mod introduce;
 mod keys;
@@ -42,6 +43,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub(crate) use editions::settle_editions;
 pub(crate) use fault::Fault;
 pub(crate) use fingerprint::Fingerprint;
+pub(crate) use glass::{Break, Broken};
 pub(crate) use grants::{GrantLine, ReceivedGrant, Revocation, Revoke};
 pub(crate) use introduce::Introduction;
 pub(crate) use proof::{Keys as ProofKeys, Proof, check as check_proof, origin_of as proof_origin};
@@ -50,7 +52,7 @@ pub(crate) use site::Site;
 pub(crate) use sync::run as keep_in_touch;
 pub(crate) use told::{Figures, PeerLine, Status, Synced};
 pub(crate) use verify::Verified;
-pub(crate) use words::{PURPOSES, REASONS};
+pub(crate) use words::{GLASS_REASONS, PURPOSES, REASONS, REVIEWS};
 
 /// How a site behaves among others.
 #[derive(Debug, Clone)]

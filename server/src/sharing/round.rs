@@ -213,7 +213,12 @@ impl Site {
         Ok(CosignRequest { old_size, proof, checkpoint: head })
     }
 
-    fn follow(&self, peering: &Peering, shown: &SignedCheckpoint, from: &Source) -> Result<Update> {
+    fn follow(
+        self: &Arc<Self>,
+        peering: &Peering,
+        shown: &SignedCheckpoint,
+        from: &Source,
+    ) -> Result<Update> {
         let quorum = self.quorum()?;
         let mut held = lock(&peering.mirror);
         let name = peering.record().name;
@@ -226,8 +231,11 @@ impl Site {
             // What the log did not sign says nothing of it; a finding is seen below.
             let _ = mirror.heard_of(&heard, now());
         }
+        let pending = || self.with_federation(|federation| federation.pending_reviews().len());
+        let before = pending();
         let updated = mirror.update(shown, &mut |range| from.fetch(range), now());
         self.refresh(peering, mirror)?;
+        self.tell_of_broken_glass(before);
         Ok(updated?)
     }
 

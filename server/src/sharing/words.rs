@@ -38,6 +38,24 @@ pub(super) fn revoke_reason(word: &str) -> Result<RevokeReason> {
     })?)
 }
 
+/// Reasons to break the glass.
+pub(crate) const GLASS_REASONS: [&str; 3] = ["emergency", "owner-unreachable", "disaster"];
+
+/// What a review finds.
+pub(crate) const REVIEWS: [&str; 2] = ["justified", "unjustified"];
+
+pub(super) fn glass_reason(word: &str) -> Result<BreakGlassReason> {
+    let named = BreakGlassReason::ALL.iter().find(|reason| glass_word(**reason) == word);
+    let (word, known) = (word.to_owned(), GLASS_REASONS.join(", "));
+    Ok(named.copied().ok_or(Fault::Word { what: "the reason", word, known })?)
+}
+
+pub(super) fn review_verdict(word: &str) -> Result<ReviewVerdict> {
+    let named = ReviewVerdict::ALL.iter().find(|verdict| review_word(**verdict) == word);
+    let (word, known) = (word.to_owned(), REVIEWS.join(", "));
+    Ok(named.copied().ok_or(Fault::Word { what: "the verdict", word, known })?)
+}
+
 pub(super) fn reason_word(reason: RevokeReason) -> &'static str {
     match reason {
         RevokeReason::Unspecified => "unspecified",

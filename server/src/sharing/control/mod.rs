@@ -155,6 +155,25 @@ pub(crate) async fn answer(host: &Arc<Host>, request: Request, teller: &Teller) 
             let (site, app) = (host.site()?, host.app()?);
             value(fetch::on_wish(&app, &site, wish, teller).await?)
         }
+        Request::BreakGlass(request) => {
+            let (site, app) = (host.site()?, host.app()?);
+            value(fetch::in_an_emergency(&app, &site, request, teller).await?)
+        }
+        Request::Broken => {
+            let (site, app) = (host.site()?, host.app.clone());
+            let list = move || site.broken(app.as_ref().map(|app| app.store.catalog()));
+            for broken in blocking(list).await? {
+                teller.tell(broken).await;
+            }
+            Ok(Value::Null)
+        }
+        Request::Review { site: named, entry, verdict } => {
+            let site = host.site()?;
+            let reviewing = Arc::clone(&site);
+            let entry = blocking(move || reviewing.review(&named, entry, &verdict)).await?;
+            let (cosigned, _) = site.spread(None).await;
+            value(serde_json::json!({ "entry": entry, "cosigned": cosigned }))
+        }
         Request::Revoke(revoke) => {
             let (site, app) = (host.site()?, host.app.clone());
             let revoking = Arc::clone(&site);

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::super::glass::Break;
 use super::super::grants::Revoke;
 use super::super::share::Share;
 use crate::fetch::Wish;
@@ -20,6 +21,12 @@ pub(crate) enum Request {
     Fetch(Wish),
     /// End grants.
     Revoke(Revoke),
+    /// Open another site's study in an emergency, and fetch it; how far it is, is an event.
+    BreakGlass(Break),
+    /// List emergency accesses to this site's studies that wait for a review; each is an event.
+    Broken,
+    /// Review one.
+    Review { site: String, entry: u64, verdict: String },
     /// List grants; each is an event.
     Grants,
     /// Accept a grant of another site.
@@ -61,8 +68,8 @@ impl Request {
     /// What has to be open to answer it.
     pub(crate) fn needs(&self) -> Need {
         match self {
-            Self::Share(_) | Self::Fetch(_) => Need::Archive,
-            Self::Grants | Self::Revoke(_) => Need::ArchiveIfThere,
+            Self::Share(_) | Self::Fetch(_) | Self::BreakGlass(_) => Need::Archive,
+            Self::Grants | Self::Revoke(_) | Self::Broken => Need::ArchiveIfThere,
             _ => Need::Ledger,
         }
     }
@@ -71,7 +78,13 @@ impl Request {
     pub(crate) fn adds(&self) -> bool {
         matches!(
             self,
-            Self::Share(_) | Self::Fetch(_) | Self::Revoke(_) | Self::Accept { .. } | Self::Rotate
+            Self::Share(_)
+                | Self::Fetch(_)
+                | Self::BreakGlass(_)
+                | Self::Review { .. }
+                | Self::Revoke(_)
+                | Self::Accept { .. }
+                | Self::Rotate
         )
     }
 }
