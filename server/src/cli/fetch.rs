@@ -86,12 +86,16 @@ pub(super) fn told(fetched: &Finished) -> String {
         "-".into()
     };
     let receipt = if fetched.receipt { "on both ledgers" } else { "due; the owner is away" };
+    let moved = match fetched.bytes_from_bucket {
+        0 => size(fetched.bytes_moved),
+        lent => format!("{}; {} straight from the bucket", size(fetched.bytes_moved), size(lent)),
+    };
     let held = counted(fetched.instances_held, "instance");
     pairs(&[
         ("study", clean(&fetched.study_uid)),
         ("root", format!("{}, proven", fetched.root)),
         ("content", format!("{}, {}", counted(fetched.instances, "instance"), size(fetched.bytes))),
-        ("moved", size(fetched.bytes_moved)),
+        ("moved", moved),
         ("saved", format!("{}; {held} were here", size(fetched.bytes_saved))),
         (
             "took",

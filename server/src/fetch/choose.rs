@@ -85,7 +85,8 @@ fn means(
     let opening = site.open_grant(grant).map_err(|error| Error::NoGrant(error.to_string()))?;
     let record = &grant.record;
     let subject = Subject { study: record.study, version: record.version, purpose: record.purpose };
-    let order = Order { owner: grant.owner, subject, right: grant.link, opening };
+    let from_bucket = record.conditions.from_bucket;
+    let order = Order { owner: grant.owner, subject, right: grant.link, opening, from_bucket };
     let is_meant = if let Some(id) = StudyId::from_hex(study) {
         record.study == id || order.opening.root == StudyRoot(id.0)
     } else {

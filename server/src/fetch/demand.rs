@@ -117,7 +117,8 @@ pub(crate) async fn in_an_emergency(
         let version = (opened.study, opened.version);
         let opening = sharing.unseal(&opened.owner, &sealed, version);
         let opening = opening.map_err(|_| Error::Lie("its opening is not of its commitment"))?;
-        let order = Order { owner: opened.owner, subject, right: opened.right, opening };
+        let (owner, right) = (opened.owner, opened.right);
+        let order = Order { owner, subject, right, opening, from_bucket: false };
         run(&own, &sharing, &order, &options, &|progress| {
             tell.send_replace(progress);
         })
