@@ -6,6 +6,7 @@
 //! encrypted, or has not got the pack yet.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -63,11 +64,12 @@ impl Reader {
                 loans.push(None);
                 continue;
             }
-            if !packs.contains_key(&place.pack) {
-                packs.insert(place.pack, self.lendable(place.pack)?);
-            }
+            let lendable = match packs.entry(place.pack) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(self.lendable(place.pack)?),
+            };
             let stored = self.shared.site.stored_id(&chunk.id);
-            loans.push(packs.get(&place.pack).and_then(Option::as_ref).map(|(pack, key)| Loan {
+            loans.push(lendable.as_ref().map(|(pack, key)| Loan {
                 pack: *pack,
                 offset: place.offset,
                 record_bytes: place.record_bytes,
