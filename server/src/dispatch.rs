@@ -11,7 +11,7 @@ use crate::dicomweb::{
 };
 use crate::http::limits::SETTLE_PATIENCE;
 use crate::http::{Answer, App, Ask, Problem, Route};
-use crate::{fetch, health, home, peer};
+use crate::{federated, fetch, health, home, peer};
 
 /// Lets the handler of a route answer, once what was acknowledged before can be read.
 pub(crate) async fn dispatch(app: &Arc<App>, route: Route, ask: Ask) -> Answer {
@@ -32,6 +32,7 @@ pub(crate) async fn dispatch(app: &Arc<App>, route: Route, ask: Ask) -> Answer {
         Route::Commit { transaction } => commitment::request(app, transaction, ask).await,
         Route::Commitment { transaction } => commitment::result(app, transaction, ask).await,
         Route::Search { level, scope } => qido::handle(app, level, scope, ask).await,
+        Route::Federated { level, scope } => federated::handle(app, level, scope, ask).await,
         Route::Retrieve(scope) => retrieve::retrieve(app, scope, ask).await,
         Route::Metadata(scope) => metadata::metadata(app, scope, ask).await,
         Route::Frames { scope, frames } => frames::frames(app, scope, frames, ask).await,
@@ -64,7 +65,7 @@ async fn settle(app: &Arc<App>, route: &Route, ask: &Ask) -> Result<(), Problem>
         | Route::Commitment { .. }
         | Route::Peer(_)
         | Route::Options { .. } => return Ok(()),
-        Route::Search { .. } => (app.search_wait, false),
+        Route::Search { .. } | Route::Federated { .. } => (app.search_wait, false),
         _ => (SETTLE_PATIENCE, true),
     };
     if app.is_settled() {

@@ -14,6 +14,7 @@ mod dicomweb;
 mod dimse;
 mod dispatch;
 mod error;
+mod federated;
 mod fetch;
 mod health;
 mod home;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use dicom_ul::pdu::{RequestorRoles, UserVariableItem};
 use support::dimse::{
     CT, Client, EXPLICIT_LE, IMPLICIT_LE, Message, SECONDARY_CAPTURE, Wish, element, elements,
-    encode, implicit, number, parted, uid,
+    encode, find, implicit, number, parted, uid,
 };
 use support::receiver::Receiver;
 use support::server::Server;
@@ -25,23 +25,6 @@ const NAME: u32 = 0x0010_0010;
 const STUDY: u32 = 0x0020_000D;
 const SERIES: u32 = 0x0020_000E;
 const SOP: u32 = 0x0008_0018;
-
-/// Sends a query; the matches, the pending statuses and the last one.
-fn find(client: &mut Client, class: &str, keys: &[u8]) -> (Vec<BTreeMap<u32, String>>, u16) {
-    let id = client.request(1, 0x0020, class, &[(0x0700, number(0))], Some(keys));
-    let mut found = Vec::new();
-    loop {
-        let answer = client.message();
-        assert_eq!((answer.number(0x0100), answer.number(0x0120)), (0x8020, id));
-        match answer.status() {
-            0xFF00 | 0xFF01 => found.push(elements(answer.data.as_ref().unwrap())),
-            last => {
-                assert!(answer.data.is_none());
-                return (found, last);
-            }
-        }
-    }
-}
 
 fn three(server: &Server) {
     let mut client = Client::open(server.dimse, &[(SECONDARY_CAPTURE, &[EXPLICIT_LE])]);

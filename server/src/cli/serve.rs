@@ -63,6 +63,7 @@ list with commas [local]
 Settings in [dimse], or as CAIRN_DIMSE__KEY:
   listen               address and port, or none [127.0.0.1:11112]
   ae                   AE title [CAIRN]
+  federated_ae         AE title by which all sites are searched, as over /federated/dicom-web [CAIRN_FED]
   peers                known application entities: AE@host:port or AE@tls://host:port, with commas \
 between []
   callers              who may call: any, peers, or AE titles with commas between [any]

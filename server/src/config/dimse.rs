@@ -21,6 +21,8 @@ const PDU_BYTES_MIN: u64 = 4096;
 pub(crate) struct DimseSection {
     /// Address and port to listen on, or `none`.
     pub(crate) listen: String,
+    /// AE title for searches over all sites.
+    pub(crate) federated_ae: String,
     /// This server's AE title.
     pub(crate) ae: String,
     /// Application entities that are known: `AE@host:port`, or `AE@tls://host:port`, with commas
@@ -85,6 +87,7 @@ impl Default for DimseSection {
         let settings = Settings::default();
         Self {
             listen: "127.0.0.1:11112".into(),
+            federated_ae: settings.federated_title,
             ae: settings.title,
             peers: String::new(),
             callers: "any".into(),
@@ -184,6 +187,7 @@ impl DimseSection {
         let seconds = Duration::from_secs;
         Ok(Settings {
             title: checked("dimse.ae", &self.ae)?,
+            federated_title: checked("dimse.federated_ae", &self.federated_ae)?,
             peers,
             callers,
             called_own: self.called == CalledWord::Own,

@@ -17,6 +17,7 @@ use super::negotiate::Context;
 use super::service::Model;
 use super::status;
 use crate::dicomweb::qido::{self, Bookmarks};
+use crate::federated::{self, Question};
 use crate::metrics::ErrorKind;
 
 /// Answers that are searched for at once.
@@ -60,6 +61,9 @@ impl Association {
             return Ok((status::IDENTIFIER_MISMATCH, Some(comment.into())));
         };
         let terms = self.terms.get(&context.class).copied().unwrap_or_default();
+        if self.dimse.settings.is_federated(&self.called) {
+            return self.found_everywhere(context, request, &identifier);
+        }
         let mut query = Query::all(identifier.level.searched());
         query.modes.fuzzy = terms.fuzzy;
         if let Err(bad) = identifier.add_to(&mut query) {
@@ -109,6 +113,57 @@ impl Association {
                 None => query.offset += count,
             }
         }
+    }
+
+    /// The same over all sites that are known. What is found elsewhere is fetched when it is moved.
+    fn found_everywhere(
+        &mut self,
+        context: &Context,
+        request: &Command,
+        identifier: &Identifier,
+    ) -> Result<(u16, Option<String>), End> {
+        let terms = self.terms.get(&context.class).copied().unwrap_or_default();
+        let question = Question {
+            sought: identifier.level.searched().into(),
+            study: None,
+            series: None,
+            parameters: identifier.parameters(terms.fuzzy),
+            limit: federated::RESULTS_MAX,
+        };
+        let app = &self.dimse.app;
+        let _ = app.settle(None, app.search_wait);
+        let found = match federated::search(app, &question, "") {
+            Ok(found) => found,
+            Err(problem) => {
+                app.metrics.error(problem.kind);
+                let code = if problem.status.is_client_error() {
+                    status::IDENTIFIER_MISMATCH
+                } else {
+                    status::CANNOT_UNDERSTAND
+                };
+                return Ok((code, Some(problem.message.to_string())));
+            }
+        };
+        let mut patients = HashSet::new();
+        for mut object in found.results {
+            if identifier.level == Level::Patient && !patients.insert(patient(&object)) {
+                continue;
+            }
+            if self.is_cancelled(request)? {
+                return Ok((status::CANCELLED, None));
+            }
+            let sources =
+                [federated::CREATOR.0, federated::SOURCES].map(|name| (name, object.remove(name)));
+            let mut attributes = identifier.answer(object, &self.dimse.settings.title);
+            for (name, element) in sources {
+                attributes.extend(element.map(|element| (name.to_owned(), element)));
+            }
+            let bytes = identifier::encode(attributes, &context.transfer_syntax)?;
+            let answer = request.answer(status::PENDING).with_data_set();
+            self.lock().message(context.id, &answer, &bytes)?;
+        }
+        let warnings = found.warnings.join("; ");
+        Ok((status::SUCCESS, (!warnings.is_empty()).then_some(warnings)))
     }
 
     /// The archive could not be searched.

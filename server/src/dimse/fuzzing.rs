@@ -85,6 +85,8 @@ impl Default for Archive {
             access_log: false,
             journal_bytes_max: config.ingest.journal_bytes_max,
             in_flight_bytes_max: 64 << 20,
+            spool_bytes_max: config.ingest_config().spool_bytes,
+            search_wait: Duration::from_millis(config.ingest.search_wait_ms),
         };
         let metrics = Arc::new(Metrics::new().expect("figures"));
         let app = Arc::new(App::new(store, ingest, metrics, parts));

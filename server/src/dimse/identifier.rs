@@ -148,6 +148,32 @@ impl Identifier {
         Ok(())
     }
 
+    /// The same as parameters of QIDO-RS (PS3.18 §8.3.4): other sites are asked by them.
+    pub(super) fn parameters(&self, fuzzy: bool) -> Vec<(String, String)> {
+        let mut parameters = Vec::new();
+        for (name, element) in self.attributes.iter().filter(|(name, _)| key(name).is_some()) {
+            let items = element.get("Value").and_then(Value::as_array);
+            let first = items.and_then(|items| items.first()).and_then(Value::as_object);
+            if let Some(item) = first.filter(|_| is_sequence(element)) {
+                let below =
+                    item.iter().map(|(below, key)| (format!("{name}.{below}"), values(key)));
+                parameters.extend(below.filter(|(_, value)| !value.is_empty()));
+                parameters.push(("includefield".into(), name.clone()));
+                continue;
+            }
+            match values(element) {
+                empty if empty.is_empty() => {
+                    parameters.push(("includefield".into(), name.clone()));
+                }
+                value => parameters.push((name.clone(), value)),
+            }
+        }
+        if fuzzy {
+            parameters.push(("fuzzymatching".into(), "true".into()));
+        }
+        parameters
+    }
+
     /// An answer: what was asked for, from `found`, whether or not it has a value (PS3.4 §C.2.2.2).
     pub(super) fn answer(&self, mut found: Map<String, Value>, title: &str) -> Map<String, Value> {
         let mut answer = Map::new();

@@ -39,6 +39,8 @@ pub(crate) enum Callers {
 pub(crate) struct Settings {
     /// This server's AE title.
     pub(crate) title: String,
+    /// Its AE title for searches over all sites.
+    pub(crate) federated_title: String,
     /// Who is known, and where.
     pub(crate) peers: Vec<Peer>,
     /// Who may call.
@@ -77,6 +79,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             title: "CAIRN".into(),
+            federated_title: "CAIRN_FED".into(),
             peers: Vec::new(),
             callers: Callers::Any,
             called_own: false,
@@ -100,7 +103,12 @@ impl Default for Settings {
 impl Settings {
     /// Titles are compared without case: consoles are often set up by hand (behaviour 29).
     pub(super) fn is_called(&self, called: &str) -> bool {
-        !self.called_own || called.eq_ignore_ascii_case(&self.title)
+        !self.called_own || called.eq_ignore_ascii_case(&self.title) || self.is_federated(called)
+    }
+
+    /// Does who calls by this title search all sites?
+    pub(super) fn is_federated(&self, called: &str) -> bool {
+        called.eq_ignore_ascii_case(&self.federated_title)
     }
 
     /// May an application entity of this title open associations?

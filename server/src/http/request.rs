@@ -41,4 +41,9 @@ impl Ask {
     pub(crate) fn dicomweb(&self) -> String {
         format!("{}/dicom-web", self.base.as_str())
     }
+
+    /// The same over all sites.
+    pub(crate) fn federated(&self) -> String {
+        format!("{}/federated/dicom-web", self.base.as_str())
+    }
 }

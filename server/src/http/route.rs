@@ -61,6 +61,11 @@ pub(crate) enum Route {
         level: Level,
         scope: Scope,
     },
+    /// The same over all sites that this one knows.
+    Federated {
+        level: Level,
+        scope: Scope,
+    },
     /// STOW-RS, with or without a study that everything has to be in (§10.5).
     Store {
         study: Option<String>,
@@ -112,6 +117,9 @@ impl Route {
     /// 404 for what is no resource, 405 for a method that it does not take, 400 for a UID or list
     /// that cannot be one.
     pub(crate) fn parse(method: &Method, path: &str) -> Result<Self, Problem> {
+        if let Some(path) = federated(path) {
+            return Self::parse_federated(method, path);
+        }
         let resource = Resource::parse(path)?;
         let allow = resource.allow();
         let method = if method == Method::HEAD { &Method::GET } else { method };
@@ -124,10 +132,27 @@ impl Route {
         }
     }
 
+    /// The same below `/federated`, where everything is read and nothing written: searches go to all sites,
+    /// and what is not here is fetched when it is retrieved, as it always is.
+    fn parse_federated(method: &Method, path: &str) -> Result<Self, Problem> {
+        const ALLOW: &str = "GET, HEAD, OPTIONS";
+        match *method {
+            Method::GET | Method::HEAD => {}
+            Method::OPTIONS => return Ok(Self::Options { allow: ALLOW }),
+            _ => return Err(Problem::method(ALLOW)),
+        }
+        match Self::parse(method, path)? {
+            Self::Search { level, scope } => Ok(Self::Federated { level, scope }),
+            Self::Commitment { .. } | Self::Capabilities => Err(nowhere()),
+            route => Ok(route),
+        }
+    }
+
     /// The study, series or instance it is about, if its path names them.
     pub(crate) fn scope(&self) -> Option<&Scope> {
         match self {
             Self::Search { scope, .. }
+            | Self::Federated { scope, .. }
             | Self::Retrieve(scope)
             | Self::Delete(scope)
             | Self::Metadata(scope)
@@ -168,6 +193,9 @@ impl Route {
             Self::Search { level: Study, .. } => "search_studies",
             Self::Search { level: Series, .. } => "search_series",
             Self::Search { level: Instance, .. } => "search_instances",
+            Self::Federated { level: Study, .. } => "federated_studies",
+            Self::Federated { level: Series, .. } => "federated_series",
+            Self::Federated { level: Instance, .. } => "federated_instances",
             Self::Store { .. } => "store",
             Self::Retrieve(scope) => {
                 by_level(scope, ["retrieve_study", "retrieve_series", "retrieve_instance"])
@@ -338,6 +366,11 @@ impl Resource {
             (Self::Commitment(transaction), _) => Route::Commitment { transaction },
         }
     }
+}
+
+/// The path of what is asked of all sites.
+fn federated(path: &str) -> Option<&str> {
+    path.strip_prefix("/federated").filter(|path| path.starts_with("/dicom-web/"))
 }
 
 fn nowhere() -> Problem {

@@ -69,6 +69,31 @@ fn every_route_has_its_label_and_options() {
     }
 }
 
+const FEDERATED: &[(&str, &str, &str)] = &[
+    ("GET", "/federated/dicom-web/studies", "federated_studies"),
+    ("GET", "/federated/dicom-web/studies/1.2/series", "federated_series"),
+    ("GET", "/federated/dicom-web/instances", "federated_instances"),
+    ("GET", "/federated/dicom-web/studies/1.2", "retrieve_study"),
+    ("OPTIONS", "/federated/dicom-web/studies", "options"),
+    ("HEAD", "/federated/dicom-web/studies/1.2/metadata", "metadata_study"),
+];
+
+#[test]
+fn all_sites_are_searched_and_none_is_written_to() {
+    for (method, path, label) in FEDERATED {
+        assert_eq!(parse(method, path).unwrap().label(), *label, "{method} {path}");
+        for method in ["POST", "DELETE", "PUT"] {
+            let refused = parse(method, path).unwrap_err();
+            assert_eq!(refused.status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
+        }
+    }
+    for path in ["", "/", "/dicom-web", "/metrics", "/wado", "/federated/dicom-web/studies"] {
+        let refused = parse("GET", &format!("/federated{path}")).unwrap_err();
+        assert_eq!(refused.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    assert!(parse("GET", "/federated/dicom-web/commitment-requests/1.2").is_err());
+}
+
 #[test]
 fn uids_are_names_and_nothing_else() {
     let long = "1".repeat(64);

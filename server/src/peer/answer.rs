@@ -14,6 +14,7 @@ use cairn_ledger::witness::{CosignRequest, Refusal};
 use hyper::StatusCode;
 
 use super::{PeerRoute, receipts, studies};
+use crate::federated::{self, QUESTION_BYTES_MAX, Question};
 use crate::http::{Answer, App, Ask, Problem, Reply};
 use crate::sharing::Site;
 
@@ -41,6 +42,17 @@ pub(crate) async fn answer(app: &Arc<App>, route: PeerRoute, mut ask: Ask) -> An
             studies::loans(app, site, studies::Asked { key, study, version }, ask).await
         }
         PeerRoute::Receipt => receipts::sign(app, site, key, ask).await,
+        PeerRoute::Search => {
+            let reader = known(&site, &key)?;
+            let body = ask.body.whole(QUESTION_BYTES_MAX as u64).await?;
+            let question: Question = serde_json::from_slice(&body)
+                .map_err(|_| Problem::bad("the question cannot be read"))?;
+            let found =
+                app.blocking(move |app| federated::answer(app, &site, &reader, &question)).await?;
+            let found = serde_json::to_vec(&found);
+            let found = found.map_err(|error| Problem::internal(error.to_string()))?;
+            Ok(Reply::ok("application/json", found))
+        }
         PeerRoute::Log(path) => {
             known(&site, &key)?;
             log_file(app, site, &path).await

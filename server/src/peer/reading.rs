@@ -14,9 +14,13 @@ use super::wire::loans::LOANS_BYTES_MAX;
 use super::wire::record::RECORD_BYTES_MAX;
 use super::wire::wants::Wants;
 use super::{Error, studies::RECORD_CODING};
+use crate::federated::{Found, Question};
 
 /// The greatest codec id that this build decodes.
 const CODECS: u8 = 3;
+
+/// Longest answer to a search.
+const FOUND_BYTES_MAX: usize = 32 << 20;
 
 /// A version of a study that a site has, and what it is read for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +75,15 @@ impl Client {
     pub(crate) async fn loans(&self, subject: &Subject, wants: &Wants) -> Result<Bytes, Error> {
         let answer = self.post(&subject.path("loans"), wants.encode()).await?.good().await?;
         answer.whole(LOANS_BYTES_MAX).await
+    }
+
+    /// What it has that was granted to this site and matches, unchecked.
+    pub(crate) async fn search(&self, question: &Question) -> Result<Found, Error> {
+        let question = serde_json::to_vec(question).map_err(|e| self.connection.wrong(e))?;
+        let answer = self.post("/search", question).await?.good().await?;
+        let bytes = answer.whole(FOUND_BYTES_MAX).await?;
+        serde_json::from_slice(&bytes)
+            .map_err(|_| self.connection.wrong("its answer is no list of results"))
     }
 
     /// Reports an access that has ended; gives the owner's signature for it, unchecked.

@@ -22,6 +22,8 @@ pub(crate) enum PeerRoute {
     AddCheckpoint,
     /// The asking site's log has grown. For sites that are known here.
     Nudge,
+    /// What of a search's question is here that the asking site was granted.
+    Search,
     /// What a version of a study is. Under a grant.
     Record(StudyId, u64),
     /// The opening of what the owner committed to, sealed to who asks. Under a grant, or broken glass.
@@ -51,6 +53,7 @@ impl PeerRoute {
             ["seen", site] => Self::Seen(SiteId::from_hex(site).ok_or_else(nowhere)?),
             ["add-checkpoint"] => Self::AddCheckpoint,
             ["nudge"] => Self::Nudge,
+            ["search"] => Self::Search,
             ["studies", study, version, what] => {
                 let study = StudyId::from_hex(study).ok_or_else(nowhere)?;
                 let version = version.parse().map_err(|_| nowhere())?;
@@ -75,7 +78,12 @@ impl PeerRoute {
     fn posts(&self) -> bool {
         matches!(
             self,
-            Self::AddCheckpoint | Self::Nudge | Self::Chunks(..) | Self::Loans(..) | Self::Receipt
+            Self::AddCheckpoint
+                | Self::Nudge
+                | Self::Chunks(..)
+                | Self::Loans(..)
+                | Self::Receipt
+                | Self::Search
         )
     }
 
@@ -87,6 +95,7 @@ impl PeerRoute {
             Self::Seen(_) => "peer_seen",
             Self::AddCheckpoint => "peer_add_checkpoint",
             Self::Nudge => "peer_nudge",
+            Self::Search => "peer_search",
             Self::Record(..) => "peer_record",
             Self::Opening(..) => "peer_opening",
             Self::Chunks(..) => "peer_chunks",

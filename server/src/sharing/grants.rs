@@ -111,6 +111,23 @@ impl Site {
         })
     }
 
+    /// Versions of this site's studies that another may read now, whatever for.
+    pub(crate) fn granted_to(&self, reader: &SiteId) -> Vec<(StudyId, u64)> {
+        let (own, at) = (self.id(), now());
+        self.with_federation(|federation| {
+            let Some(member) = federation.member(&own) else { return Vec::new() };
+            let to_it = member.state.grants().filter(|(_, grant)| grant.grantee == *reader);
+            let holds = |sequence| federation.evaluate_grant(&own, sequence, at).is_ok();
+            let mut granted: Vec<_> = to_it
+                .filter(|(sequence, _)| holds(*sequence))
+                .map(|(_, grant)| (grant.study, grant.version))
+                .collect();
+            granted.sort_unstable();
+            granted.dedup();
+            granted
+        })
+    }
+
     /// Opens what a grant to this site seals, and checks it against the owner's log. Blocks on the disk.
     pub(crate) fn open_grant(&self, grant: &ReceivedGrant) -> Result<Opening> {
         let size = self.with_view(&grant.owner, |view| view.state.next());

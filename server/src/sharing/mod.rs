@@ -51,7 +51,7 @@ pub(crate) use grants::{GrantLine, ReceivedGrant, Revocation, Revoke};
 pub(crate) use introduce::Introduction;
 pub(crate) use proof::{Keys as ProofKeys, Proof, check as check_proof, origin_of as proof_origin};
 pub(crate) use share::{Share, Shared, days};
-pub(crate) use site::Site;
+pub(crate) use site::{Peer, Site};
 pub(crate) use sync::run as keep_in_touch;
 pub(crate) use told::{Figures, PeerLine, Status, Synced};
 pub(crate) use verify::Verified;

@@ -445,3 +445,24 @@ fn item(bytes: &[u8]) -> usize {
         }
     }
 }
+
+/// Sends a query; the matches, the pending statuses and the last one.
+pub(crate) fn find(
+    client: &mut Client,
+    class: &str,
+    keys: &[u8],
+) -> (Vec<BTreeMap<u32, String>>, u16) {
+    let id = client.request(1, 0x0020, class, &[(0x0700, number(0))], Some(keys));
+    let mut found = Vec::new();
+    loop {
+        let answer = client.message();
+        assert_eq!((answer.number(0x0100), answer.number(0x0120)), (0x8020, id));
+        match answer.status() {
+            0xFF00 | 0xFF01 => found.push(elements(answer.data.as_ref().unwrap())),
+            last => {
+                assert!(answer.data.is_none());
+                return (found, last);
+            }
+        }
+    }
+}
