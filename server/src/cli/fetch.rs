@@ -86,6 +86,10 @@ pub(super) fn told(fetched: &Finished) -> String {
         "-".into()
     };
     let receipt = if fetched.receipt { "on both ledgers" } else { "due; the owner is away" };
+    let checks = fetched.verdict.as_ref().map_or_else(
+        || "the owner attests nothing".to_owned(),
+        |verdict| format!("{verdict}, as the owner attests"),
+    );
     let held = counted(fetched.instances_held, "instance");
     pairs(&[
         ("study", clean(&fetched.study_uid)),
@@ -101,5 +105,6 @@ pub(super) fn told(fetched: &Finished) -> String {
             ),
         ),
         ("receipt", receipt.into()),
+        ("checks", checks),
     ])
 }

@@ -8,7 +8,7 @@ use cairn_ledger::id::{SiteId, StudyId};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
-use super::{Error, Order};
+use super::{Error, Order, Tenure};
 use crate::http::App;
 use crate::peer::right::now;
 use crate::peer::wire::record::StudyRecord;
@@ -85,7 +85,8 @@ fn means(
     let opening = site.open_grant(grant).map_err(|error| Error::NoGrant(error.to_string()))?;
     let record = &grant.record;
     let subject = Subject { study: record.study, version: record.version, purpose: record.purpose };
-    let order = Order { owner: grant.owner, subject, right: grant.link, opening };
+    let tenure = if record.conditions.no_retention { Tenure::Entrusted } else { Tenure::Kept };
+    let order = Order { owner: grant.owner, subject, right: grant.link, opening, tenure };
     let is_meant = if let Some(id) = StudyId::from_hex(study) {
         record.study == id || order.opening.root == StudyRoot(id.0)
     } else {

@@ -110,6 +110,8 @@ impl Site {
     }
 
     fn pending_reviews(&self) -> Vec<PendingReview> {
+        #[allow(clippy::redundant_closure_for_method_calls)]
+        // the method alone has one lifetime only
         self.with_federation(|federation| federation.pending_reviews())
     }
 
