@@ -6,8 +6,8 @@
 use crate::entry::{Conditions, Purpose, ReviewVerdict};
 use crate::federation::{Disowned, Federation};
 use crate::id::{Link, SiteId, StudyId};
-use crate::limits::CLOCK_SKEW_SECONDS;
-use crate::state::GrantRecord;
+use crate::limits::{CLOCK_SKEW_SECONDS, TIME_MAX};
+use crate::state::{GrantRecord, Standing};
 
 /// A request as the ledger sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,13 +31,14 @@ pub struct Question {
 pub struct Permit {
     /// Who asked.
     pub reader: SiteId,
-    /// The grant, or the break-glass entry: what the receipt names.
+    /// The grant, the break-glass entry, or the hand-over: what the receipt names, but for the last, whose
+    /// answer in the new owner's log is the receipt.
     pub right: Link,
     /// Is it a break-glass access, which the owner has to be told of at once?
     pub break_glass: bool,
     /// What the grant asks of the reader.
     pub conditions: Conditions,
-    /// Until when, in seconds since the epoch.
+    /// Until when, in seconds since the epoch; far away for a hand-over, which ends when it is answered.
     pub expires: u64,
 }
 
@@ -105,7 +106,12 @@ impl Federation<'_> {
     pub fn evaluate(&self, question: &Question) -> Result<Permit, Denial> {
         let reader = self.who_asks(question)?;
         self.usable(&question.owner, question.now)?;
-        self.check_owner(&question.owner, question.study)?;
+        match self.check_owner(&question.owner, question.study) {
+            Err(Disowned::HandedOn(to)) if to == reader => {
+                return self.by_hand_over(question, reader);
+            }
+            owned => owned?,
+        }
         let by_grant = self.by_grant(question, reader);
         by_grant.or_else(|denial| self.by_break_glass(question, reader).ok_or(denial))
     }
@@ -135,6 +141,57 @@ impl Federation<'_> {
         let right = Link { site: *owner, sequence, leaf };
         self.judge(&question, reader, grant, &right)?;
         Ok(Permit { reader, right, break_glass: false, conditions, expires })
+    }
+
+    /// Has a grant, or broken glass, ended for good, as far as is known here? The other way round from
+    /// [`Federation::evaluate_grant`]: there what is not known is a no, and here it ends nothing, since
+    /// what is deleted because of it does not come back.
+    #[must_use]
+    pub fn has_ended(&self, right: &Link, now: u64) -> bool {
+        let Some(member) = self.member(&right.site) else { return false };
+        if let Some(grant) = member.state.grant(right.sequence) {
+            grant.leaf == right.leaf
+                && self.grant_has_ended(&right.site, right.sequence, grant, now)
+        } else {
+            let mut broken = member.state.broken();
+            let meant = broken.find(|(at, it)| *at == right.sequence && it.leaf == right.leaf);
+            meant.is_some_and(|(_, broken)| {
+                let unjustified = Some(ReviewVerdict::Unjustified);
+                now >= broken.expires || self.review(&broken.owner, right) == unjustified
+            })
+        }
+    }
+
+    /// Is there a grant of this study to `reader` that has not ended, whoever owns the study and
+    /// whatever the grant says?
+    #[must_use]
+    pub fn is_granted(&self, reader: &SiteId, study: StudyId, now: u64) -> bool {
+        self.sites().any(|(owner, member)| {
+            let mut grants = member.state.grants_of(study);
+            grants.any(|(sequence, grant)| {
+                grant.grantee == *reader && !self.grant_has_ended(owner, sequence, grant, now)
+            })
+        })
+    }
+
+    fn grant_has_ended(
+        &self,
+        owner: &SiteId,
+        sequence: u64,
+        grant: &GrantRecord,
+        now: u64,
+    ) -> bool {
+        // It says so itself.
+        if now >= grant.expires {
+            return true;
+        }
+        let Some(member) = self.member(owner).filter(|member| member.finding.is_none()) else {
+            return false;
+        };
+        let study = grant.study;
+        let since = member.state.taken_before(study, u64::MAX).map_or(0, |(at, _)| at);
+        let standing = member.state.study(&study).map(|study| study.standing);
+        grant.revoked.is_some() || sequence < since || standing != Some(Standing::Owned)
     }
 
     fn who_asks(&self, question: &Question) -> Result<SiteId, Denial> {
@@ -182,6 +239,19 @@ impl Federation<'_> {
             }
         }
         Err(nearest)
+    }
+
+    /// Whoever a study was handed to may read it until it says that it has it, for whatever purpose: it
+    /// answers for the study from then on.
+    fn by_hand_over(&self, question: &Question, reader: SiteId) -> Result<Permit, Denial> {
+        let (owner, study) = (&question.owner, question.study);
+        let right = self.handed_to(owner, study, &reader);
+        let (right, version) = right.ok_or(Denial::Disowned(Disowned::HandedOn(reader)))?;
+        if version != question.version {
+            return Err(Denial::OtherVersion);
+        }
+        let (conditions, expires) = (Conditions::default(), TIME_MAX);
+        Ok(Permit { reader, right, break_glass: false, conditions, expires })
     }
 
     fn judge(

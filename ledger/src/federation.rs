@@ -83,6 +83,11 @@ impl<'a> Federation<'a> {
         self.members.get(site)
     }
 
+    /// All sites that are known.
+    pub(crate) fn sites(&self) -> impl Iterator<Item = (&SiteId, &Member<'a>)> {
+        self.members.iter()
+    }
+
     /// Sites whose TLS key in force this is. More than one is never honest.
     pub fn sites_of_tls_key(&self, key: &[u8; 32]) -> impl Iterator<Item = SiteId> {
         let of =
@@ -113,7 +118,17 @@ impl<'a> Federation<'a> {
             Standing::HandedTo(to) => return Err(Disowned::HandedOn(to)),
             Standing::Owned => {}
         }
-        let (mut at, mut state, mut before) = (*owner, member.state, u64::MAX);
+        self.follow_back(*owner, member.state, u64::MAX, study)
+    }
+
+    /// Follows a study from a site that has it `before` a sequence back to who registered it.
+    fn follow_back(
+        &self,
+        mut at: SiteId,
+        mut state: &'a SiteState,
+        mut before: u64,
+        study: StudyId,
+    ) -> Result<(), Disowned> {
         for _ in 0..OWNERS_MAX {
             let taken = state.taken_before(study, before).ok_or(Disowned::NotHanded(at))?;
             let (_, Some(link)) = taken else { return Ok(()) };
@@ -125,6 +140,31 @@ impl<'a> Federation<'a> {
             (at, state, before) = (link.site, former, link.sequence);
         }
         Err(Disowned::NotHanded(at))
+    }
+
+    /// The hand-over of a study from `from` to `to` that `to` has not answered yet, and the version that
+    /// it hands over.
+    #[must_use]
+    pub fn handed_to(&self, from: &SiteId, study: StudyId, to: &SiteId) -> Option<(Link, u64)> {
+        let state = self.member(from)?.state;
+        if state.study(&study)?.standing != Standing::HandedTo(*to) {
+            return None;
+        }
+        let (sequence, handed) = state.last_handed(study)?;
+        let link = Link { site: *from, sequence, leaf: handed.leaf };
+        let taken = self.member(to).and_then(|to| to.state.taken_before(study, u64::MAX));
+        let is_answered = taken.is_some_and(|(_, by)| by == Some(link));
+        (!is_answered).then_some((link, handed.version))
+    }
+
+    /// Was the study its former owner's to hand over, when it did?
+    pub fn check_hand_over(&self, link: &Link, study: StudyId) -> Result<(), Disowned> {
+        let former = self.trusted(&link.site).ok_or(Disowned::UnknownOwner(link.site))?.state;
+        let handed = former.handed(study, link.sequence);
+        if handed.is_none_or(|handed| handed.leaf != link.leaf) {
+            return Err(Disowned::NotHanded(link.site));
+        }
+        self.follow_back(link.site, former, link.sequence, study)
     }
 
     /// Who owns the study, as far as the known logs tell: follows hand-overs from `from` onwards.

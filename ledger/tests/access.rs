@@ -256,6 +256,91 @@ fn a_study_changes_hands_and_the_old_grants_end() {
     assert_eq!(all(&owner, &heir, &asked), Err(Denial::NoGrant));
 }
 
+/// Who a study is handed to has to be able to get it, until it says that it has it; and nobody else.
+#[test]
+fn a_hand_over_is_a_right_to_read_until_it_is_answered() {
+    let Story { mut owner, reader, stranger: mut heir, study, opening, .. } = story();
+    let asked = question(&owner, &heir, study);
+    assert_eq!(ask(&owner, &[&heir, &reader], &asked), Err(Denial::NoGrant));
+    let place = SealedFor { from: owner.id, to: heir.id, study, version: 1 };
+    let opening = opening.seal(&place, &heir.secret.public().seal).unwrap();
+    let out = TransferOut { study, version: 1, to: heir.id, opening };
+    let from = owner.say(Body::TransferOut(Box::new(out))).unwrap();
+    let permit = ask(&owner, &[&heir, &reader], &asked).unwrap();
+    assert_eq!((permit.reader, permit.right, permit.break_glass), (heir.id, from, false));
+    let purpose = Purpose::Research;
+    assert!(ask(&owner, &[&heir], &Question { purpose, ..asked }).is_ok(), "for anything");
+    let other = Question { version: 2, ..asked };
+    assert_eq!(ask(&owner, &[&heir], &other), Err(Denial::OtherVersion));
+    let handed_on = Denial::Disowned(Disowned::HandedOn(heir.id));
+    let of_reader = question(&owner, &reader, study);
+    assert_eq!(ask(&owner, &[&heir, &reader], &of_reader), Err(handed_on));
+    let view = Federation::new(&heir.state, [owner.member(START)], STALE_SECONDS);
+    assert_eq!(view.handed_to(&owner.id, study, &heir.id), Some((from, 1)));
+    assert_eq!(view.check_hand_over(&from, study), Ok(()));
+    let forged = Link { sequence: 0, ..from };
+    assert_eq!(view.check_hand_over(&forged, study), Err(Disowned::NotHanded(owner.id)));
+    let commitment = Opening::generate(cairn_chunker::id::StudyRoot([7; 32])).unwrap().commitment();
+    heir.say(Body::TransferIn(TransferIn { study, from, version: 1, commitment })).unwrap();
+    assert_eq!(ask(&owner, &[&heir, &reader], &asked), Err(handed_on), "it has it");
+    // Handed on without ever having been its owner's: nobody has to take it.
+    let mut thief = Site::new(4);
+    let invented = Link { site: owner.id, sequence: 1, leaf: from.leaf };
+    let commitment = Opening::generate(cairn_chunker::id::StudyRoot([8; 32])).unwrap();
+    let taken =
+        TransferIn { study, from: invented, version: 1, commitment: commitment.commitment() };
+    thief.say(Body::TransferIn(taken)).unwrap();
+    let place = SealedFor { from: thief.id, to: reader.id, study, version: 1 };
+    let opening = commitment.seal(&place, &reader.secret.public().seal).unwrap();
+    let out = TransferOut { study, version: 1, to: reader.id, opening };
+    let stolen = thief.say(Body::TransferOut(Box::new(out))).unwrap();
+    let members = [owner.member(START), thief.member(START)];
+    let view = Federation::new(&reader.state, members, STALE_SECONDS);
+    assert_eq!(view.check_hand_over(&stolen, study), Err(Disowned::NotHanded(owner.id)));
+}
+
+/// What a reader may keep only while it is granted: what is not known ends nothing.
+#[test]
+fn a_grant_ends_for_good_by_what_is_known_alone() {
+    let Story { owner, reader, stranger, study, opening, grant } = story();
+    let ended = |owner: &Site, now: u64, finding: Option<&Finding>| {
+        let member = Member { finding, ..owner.member(START) };
+        let federation = Federation::new(&reader.state, [member], STALE_SECONDS);
+        let stands = federation.is_granted(&reader.id, study, now);
+        let has = federation.has_ended(&grant, now);
+        assert_ne!(has, stands, "there is one grant");
+        has
+    };
+    let late = START + DAY;
+    assert!(!ended(&owner, START + 1, None) && !ended(&owner, late - 1, None), "stale or not");
+    assert!(ended(&owner, late, None));
+    let mut revoked = owner.clone();
+    let reason = RevokeReason::Mistake;
+    revoked.say(Body::Revoke(Revoke { grant: grant.sequence, reason })).unwrap();
+    assert!(ended(&revoked, START + 1, None));
+    let mut gone = owner.clone();
+    let reason = TombstoneReason::Erasure;
+    gone.say(Body::Tombstone(Tombstone { study, reason })).unwrap();
+    assert!(ended(&gone, START + 1, None));
+    // A log that was caught at something revokes nothing; that it granted for a day stands.
+    let promised = Box::new(revoked.checkpoint(2));
+    let finding = Finding::Withheld { promised, have: 1 };
+    assert!(!ended(&revoked, START + 1, Some(&finding)));
+    assert!(ended(&revoked, late, Some(&finding)));
+    // Nor does one that is not known here.
+    let alone = Federation::new(&reader.state, [], STALE_SECONDS);
+    assert!(!alone.has_ended(&grant, late));
+    let mut twice = owner.clone();
+    let second = twice.grant(study, &opening, &reader);
+    twice
+        .say(Body::Revoke(Revoke { grant: grant.sequence, reason: RevokeReason::Mistake }))
+        .unwrap();
+    let federation = Federation::new(&reader.state, [twice.member(START)], STALE_SECONDS);
+    assert!(federation.has_ended(&grant, START + 1) && !federation.has_ended(&second, START + 1));
+    assert!(federation.is_granted(&reader.id, study, START + 1), "the second");
+    assert!(!federation.is_granted(&stranger.id, study, START + 1));
+}
+
 #[test]
 fn broken_glass_opens_at_once_for_a_day_and_until_it_is_found_unjustified() {
     let Story { mut owner, mut stranger, study, .. } = story();

@@ -36,11 +36,14 @@ pub enum Source {
     Dimse = 2,
     /// From another site under a grant.
     Peer = 3,
+    /// From another site under a grant that lets nobody keep a copy once it has ended.
+    Entrusted = 4,
 }
 
 impl Source {
     pub(crate) fn from_code(code: u64) -> Option<Self> {
-        [Self::Import, Self::Web, Self::Dimse, Self::Peer].get(usize::try_from(code).ok()?).copied()
+        let all = [Self::Import, Self::Web, Self::Dimse, Self::Peer, Self::Entrusted];
+        all.get(usize::try_from(code).ok()?).copied()
     }
 }
 

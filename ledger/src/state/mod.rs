@@ -255,6 +255,13 @@ impl SiteState {
         self.handed.get(&(study, sequence))
     }
 
+    /// The last hand-over of a study, with its sequence.
+    #[must_use]
+    pub fn last_handed(&self, study: StudyId) -> Option<(u64, &Handed)> {
+        let mut of_study = self.handed.range((study, 0)..=(study, u64::MAX));
+        of_study.next_back().map(|((_, sequence), handed)| (*sequence, handed))
+    }
+
     /// Number that the next receipt under this right may have at the least.
     #[must_use]
     pub fn next_receipt(&self, right: &Link) -> u64 {

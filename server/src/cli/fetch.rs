@@ -90,6 +90,10 @@ pub(super) fn told(fetched: &Finished) -> String {
         0 => size(fetched.bytes_moved),
         lent => format!("{}; {} straight from the bucket", size(fetched.bytes_moved), size(lent)),
     };
+    let checks = fetched.verdict.as_ref().map_or_else(
+        || "the owner attests nothing".to_owned(),
+        |verdict| format!("{verdict}, as the owner attests"),
+    );
     let held = counted(fetched.instances_held, "instance");
     pairs(&[
         ("study", clean(&fetched.study_uid)),
@@ -105,5 +109,6 @@ pub(super) fn told(fetched: &Finished) -> String {
             ),
         ),
         ("receipt", receipt.into()),
+        ("checks", checks),
     ])
 }

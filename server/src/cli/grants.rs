@@ -59,6 +59,7 @@ pub(super) fn run(session: &Session, args: &GrantsArgs) -> Result<Exit> {
         ("STUDY", Align::Left),
         ("FOR", Align::Left),
         ("UNTIL", Align::Left),
+        ("CHECKS", Align::Left),
         ("STATE", Align::Left),
     ]);
     session.ask_each(Request::Grants, &mut |line: GrantLine| {
@@ -89,6 +90,7 @@ fn cells(line: &GrantLine) -> Vec<String> {
         format!("{study} v{}", line.version),
         line.purpose.clone(),
         time(line.expires * 1000),
+        line.verdict.clone().unwrap_or_else(|| "-".to_owned()),
         state,
     ]
 }

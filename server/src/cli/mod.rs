@@ -7,6 +7,7 @@ mod export;
 mod fetch;
 mod glass;
 mod grants;
+mod hand_over;
 mod import;
 mod ledger;
 mod ls;
@@ -23,6 +24,7 @@ mod serve;
 mod share;
 mod show;
 mod stats;
+mod take_over;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -114,6 +116,8 @@ enum Command {
     Fetch(fetch::FetchArgs),
     Glass(glass::GlassArgs),
     Revoke(revoke::RevokeArgs),
+    HandOver(hand_over::HandOverArgs),
+    TakeOver(take_over::TakeOverArgs),
     Grants(grants::GrantsArgs),
     Peers(peers::PeersArgs),
     Ledger(ledger::LedgerArgs),
@@ -189,6 +193,8 @@ pub(crate) fn run(cli: &Cli) -> Result<Exit> {
         Command::Fetch(args) => fetch::run(&session, args),
         Command::Glass(args) => glass::run(&session, args),
         Command::Revoke(args) => revoke::run(&session, args),
+        Command::HandOver(args) => hand_over::run(&session, args),
+        Command::TakeOver(args) => take_over::run(&session, args),
         Command::Grants(args) => grants::run(&session, args),
         Command::Peers(args) => peers::run(&session, args),
         Command::Ledger(args) => ledger::run(&session, args),

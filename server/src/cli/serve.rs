@@ -240,6 +240,7 @@ fn share(
             app.share_as(Arc::clone(&site), handle.clone());
             handle.spawn(sharing::keep_in_touch(Arc::clone(&site), Arc::clone(&metrics)));
             handle.spawn(fetch::keep_receipts(Arc::clone(&app)));
+            handle.spawn(sharing::do_duties(Arc::clone(&app), Arc::clone(&site)));
             let listener = port.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(listener) = listener {
                 let door = Door::Sites(site);

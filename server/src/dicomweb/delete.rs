@@ -18,7 +18,12 @@ use crate::http::{Answer, App, Problem, Reply};
 pub(crate) async fn delete(app: &Arc<App>, scope: Scope) -> Answer {
     let target = target(scope)?;
     app.blocking(move |app| match app.ingest()?.delete(&target) {
-        Ok(()) => Ok(Reply::new(StatusCode::NO_CONTENT)),
+        Ok(()) => {
+            if let Some(site) = app.site() {
+                site.look_now();
+            }
+            Ok(Reply::new(StatusCode::NO_CONTENT))
+        }
         Err(Error::NotFound { .. }) => Err(absent(app, &target)?),
         Err(error) => Err(error.into()),
     })

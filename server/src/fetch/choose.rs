@@ -8,7 +8,7 @@ use cairn_ledger::id::{SiteId, StudyId};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
-use super::{Error, Order};
+use super::{Error, Order, Tenure};
 use crate::http::App;
 use crate::peer::right::now;
 use crate::peer::wire::record::StudyRecord;
@@ -86,7 +86,9 @@ fn means(
     let record = &grant.record;
     let subject = Subject { study: record.study, version: record.version, purpose: record.purpose };
     let from_bucket = record.conditions.from_bucket;
-    let order = Order { owner: grant.owner, subject, right: grant.link, opening, from_bucket };
+    let tenure = if record.conditions.no_retention { Tenure::Entrusted } else { Tenure::Kept };
+    let (owner, right) = (grant.owner, grant.link);
+    let order = Order { owner, subject, right, opening, from_bucket, tenure };
     let is_meant = if let Some(id) = StudyId::from_hex(study) {
         record.study == id || order.opening.root == StudyRoot(id.0)
     } else {

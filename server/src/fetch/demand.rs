@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::choose::{Wish, choose};
 use super::granted::Version;
-use super::{Error, Finished, Options, Order, Progress, patiently, run};
+use super::{Error, Finished, Options, Order, Progress, Tenure, patiently, run};
 use crate::error::Result;
 use crate::http::App;
 use crate::peer::Subject;
@@ -118,7 +118,8 @@ pub(crate) async fn in_an_emergency(
         let opening = sharing.unseal(&opened.owner, &sealed, version);
         let opening = opening.map_err(|_| Error::Lie("its opening is not of its commitment"))?;
         let (owner, right) = (opened.owner, opened.right);
-        let order = Order { owner, subject, right, opening, from_bucket: false };
+        let (from_bucket, tenure) = (false, Tenure::Emergency);
+        let order = Order { owner, subject, right, opening, from_bucket, tenure };
         run(&own, &sharing, &order, &options, &|progress| {
             tell.send_replace(progress);
         })
@@ -127,11 +128,11 @@ pub(crate) async fn in_an_emergency(
 }
 
 /// Tells how far a fetch is until it is over.
-async fn tell_until(
-    fetching: JoinHandle<std::result::Result<Finished, Error>>,
+pub(super) async fn tell_until<T>(
+    fetching: JoinHandle<std::result::Result<T, Error>>,
     mut told: watch::Receiver<Progress>,
     teller: &Teller,
-) -> Result<Finished> {
+) -> Result<T> {
     while told.changed().await.is_ok() {
         let progress = *told.borrow_and_update();
         teller.tell(progress).await;
@@ -150,8 +151,14 @@ pub(crate) async fn on_demand(app: &Arc<App>, study_uid: &str) -> bool {
     let target =
         Target { study_uid: study_uid.to_owned(), series_uid: None, sop_instance_uid: None };
     let missing = app.blocking(move |app| Ok(app.store.catalog().existence(&target)?)).await;
-    // What was deleted here is not brought back by whoever asks for it.
-    if !matches!(missing, Ok(Existence::Unknown)) || app.demands.is_unknown(study_uid) {
+    // What was deleted here is not brought back by whoever asks for it; what was given back when a
+    // grant ended may have been granted anew.
+    let may_come = match missing {
+        Ok(Existence::Unknown) => true,
+        Ok(Existence::Gone) => super::retention::was_given_back(app, study_uid).await,
+        _ => false,
+    };
+    if !may_come || app.demands.is_unknown(study_uid) {
         return false;
     }
     let (own, uid) = (Arc::clone(app), study_uid.to_owned());

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use cairn_chunker::id::ChunkId;
 use cairn_chunker::manifest::Manifest;
-use cairn_store::commit::Source;
 use cairn_store::ingest::{Admission, Incoming};
 
 use super::assemble::Instance;
@@ -184,7 +183,7 @@ fn take_in_one(fetching: &Arc<Fetching>, complete: Complete) -> Result<(), Error
     let (bytes, arrival) = (reader.bytes(), reader.arrival());
     let incoming = Incoming {
         bytes: Some(bytes),
-        source: Source::Peer,
+        source: fetching.source,
         arrival,
         admission: Admission {
             study_uid: Some(fetching.record.study_uid.clone()),

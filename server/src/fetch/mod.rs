@@ -18,7 +18,9 @@ mod lane;
 mod lineage;
 mod plan;
 mod receipt;
+mod retention;
 mod stage;
+mod takeover;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,6 +32,7 @@ use cairn_ledger::entry::Purpose;
 use cairn_ledger::id::{Link, SiteId};
 use cairn_ledger::opening::Opening;
 use cairn_store::catalog::editions::{FetchState, Fetched as FetchedRow};
+use cairn_store::commit::Source;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
@@ -39,7 +42,9 @@ pub(crate) use self::demand::{Demands, in_an_emergency, keep_receipts, on_demand
 pub(crate) use self::error::Error;
 pub(crate) use self::granted::Granted;
 use self::plan::Plan;
+pub(crate) use self::retention::give_back;
 use self::stage::Stage;
+pub(crate) use self::takeover::{TakeOver, TakenOver, take_over};
 use crate::http::App;
 use crate::peer::wire::record::{Expected, InstanceRecord, StudyRecord};
 use crate::peer::{Client, Subject};
@@ -63,6 +68,21 @@ pub(crate) struct Order {
     pub(crate) opening: Opening,
     /// May bytes come straight from the owner's bucket?
     pub(crate) from_bucket: bool,
+    /// For how long what comes may be kept.
+    pub(crate) tenure: Tenure,
+}
+
+/// For how long what comes under a right may be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tenure {
+    /// For good; what was only entrusted before may be kept as well.
+    Kept,
+    /// As long as the grant lasts.
+    Entrusted,
+    /// For good: it is this site's from now on. What it says then is the receipt.
+    Handed,
+    /// For good, but what was entrusted before stays so: an emergency is no way around a grant.
+    Emergency,
 }
 
 /// How.
@@ -125,6 +145,8 @@ pub(crate) struct Finished {
     pub(crate) first_seconds: f64,
     /// Is the receipt on both ledgers?
     pub(crate) receipt: bool,
+    /// What its owner attests of the checks on that version, in a word, if that is known.
+    pub(crate) verdict: Option<String>,
 }
 
 /// A fetch under way, shared by its lanes.
@@ -132,6 +154,7 @@ struct Fetching {
     app: Arc<App>,
     runtime: Handle,
     subject: Subject,
+    source: Source,
     record: StudyRecord,
     /// Places in the record, to find an instance by.
     places: Vec<(usize, usize)>,
@@ -261,6 +284,7 @@ pub(crate) fn run(
         app: Arc::clone(app),
         runtime: Handle::current(),
         subject: order.subject,
+        source: if order.tenure == Tenure::Entrusted { Source::Entrusted } else { Source::Peer },
         places: places.collect(),
         record,
         plan,
@@ -319,6 +343,9 @@ pub(crate) fn run(
             "the archive shows other content under its UID".into(),
         ));
     }
+    if matches!(order.tenure, Tenure::Kept | Tenure::Handed) {
+        retention::keep(app, &fetching.record)?;
+    }
     row.state = FetchState::ReceiptDue;
     row.ended_ms = now_ms();
     row.bytes_saved = bytes_saved(bytes, came);
@@ -327,7 +354,13 @@ pub(crate) fn run(
     if let Some(fetching) = Arc::into_inner(fetching) {
         fetching.plan.clear();
     }
-    let receipt = receipt::exchange(app, site, &client, &mut row)?;
+    let receipt = if order.tenure == Tenure::Handed {
+        row.state = FetchState::Receipted;
+        app.store.catalog().editions().put_fetched(&row)?;
+        false
+    } else {
+        receipt::exchange(app, site, &client, &mut row)?
+    };
     Ok(Finished {
         study_uid: row.study_uid,
         root: row.root.to_string(),
@@ -341,6 +374,7 @@ pub(crate) fn run(
         seconds,
         first_seconds: first.map_or(seconds, |first| first.as_secs_f64()),
         receipt,
+        verdict: site.attested(&order.owner, &study, version).map(str::to_owned),
     })
 }
 
@@ -421,19 +455,31 @@ fn patiently<T>(
     }
 }
 
+/// A version that is here.
+#[derive(Clone, Copy)]
+struct Held {
+    seq: u64,
+    entrusted: bool,
+}
+
 /// Which instances are here, bit for bit, in the order of the record.
-fn held_instances(app: &App, record: &StudyRecord) -> Result<Vec<bool>, Error> {
-    let mut here: HashMap<LeafHash, String> = HashMap::new();
+fn held_versions(app: &App, record: &StudyRecord) -> Result<Vec<Option<Held>>, Error> {
+    let mut here: HashMap<(LeafHash, String), Held> = HashMap::new();
     app.store.catalog().study_versions(&record.study_uid, true, &mut |version| {
         if !version.deleted {
-            here.insert(version.leaf_hash(), version.series_uid);
+            let held = Held { seq: version.seq, entrusted: version.entrusted };
+            here.insert((version.leaf_hash(), version.series_uid), held);
         }
         Ok(())
     })?;
     let held = |(series, instance): (&str, &InstanceRecord)| {
-        here.get(&instance.leaf.hash()).is_some_and(|known| known == series)
+        here.get(&(instance.leaf.hash(), series.to_owned())).copied()
     };
     Ok(record.instances().map(held).collect())
+}
+
+fn held_instances(app: &App, record: &StudyRecord) -> Result<Vec<bool>, Error> {
+    Ok(held_versions(app, record)?.iter().map(Option::is_some).collect())
 }
 
 /// How many are not.

@@ -1,6 +1,6 @@
 //! Figures of sharing. Labels are names of sites, which a person has compared.
 
-use prometheus::{GaugeVec, IntCounterVec, IntGauge, IntGaugeVec};
+use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::{Declare, signed};
 use crate::sharing::Figures;
@@ -14,6 +14,7 @@ pub(crate) struct SharingMetrics {
     age: GaugeVec,
     suspended: IntGaugeVec,
     failures: IntCounterVec,
+    given_back: IntCounter,
 }
 
 impl SharingMetrics {
@@ -48,7 +49,16 @@ impl SharingMetrics {
                 "Rounds with a site that did not go well.",
                 &["site"],
             )?,
+            given_back: add.counter(
+                "cairn_sharing_given_back_instances_total",
+                "Instances deleted because a grant ended that lets nobody keep a copy.",
+            )?,
         })
+    }
+
+    /// So many instances were deleted, as the grants that they came by have ended.
+    pub(crate) fn gave_back(&self, instances: u64) {
+        self.given_back.inc_by(instances);
     }
 
     /// What is so at this moment.

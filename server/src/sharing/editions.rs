@@ -10,8 +10,9 @@ use cairn_store::catalog::Catalog;
 use cairn_store::catalog::editions::Edition;
 use cairn_store::{Error as StoreError, Store};
 
-use super::lock;
 use super::site::Site;
+use super::tombstones::remains;
+use super::{Fault, lock};
 use crate::error::Result;
 
 /// What an edition's entry commits to.
@@ -30,9 +31,18 @@ impl Site {
             let name = study_uid.to_owned();
             return Err(StoreError::NotFound { what: "study", name }.into());
         }
-        let last = self.last_edition(store.catalog(), study_uid)?;
-        if let Some(last) = last.as_ref().filter(|last| last.root == tree.root()) {
+        let catalog = store.catalog();
+        // What was deleted and stored again is another study on the ledger.
+        self.end_among(catalog, catalog.editions().editions(Some(study_uid))?)?;
+        let last = self.last_edition(catalog, study_uid)?;
+        if let Some(last) = last.as_ref().filter(|last| last.root == tree.root())
+            && remains(catalog, last)? == last.instances
+        {
+            self.attest(catalog, last)?;
             return Ok((last.clone(), false));
+        }
+        if last.is_none() {
+            self.check_not_handed(catalog, study_uid)?;
         }
         let (salt, study, version) = if let Some(last) = &last {
             (None, StudyId(last.study), last.version + 1)
@@ -65,7 +75,18 @@ impl Site {
         let sequence = logged.link.sequence;
         store.catalog().editions().edition_logged(&study.0, version, sequence)?;
         edition.sequence = Some(sequence);
+        self.attest(catalog, &edition)?;
         Ok((edition, true))
+    }
+
+    /// What was handed over is its new owner's to share.
+    fn check_not_handed(&self, catalog: &dyn Catalog, study_uid: &str) -> Result<()> {
+        let editions = catalog.editions().editions(Some(study_uid))?;
+        let newest = editions.iter().max_by_key(|edition| edition.sequence);
+        match newest.and_then(|newest| self.standing(newest)) {
+            Some(Standing::HandedTo(to)) => Err(Fault::HandedOver(to).into()),
+            _ => Ok(()),
+        }
     }
 
     /// The last edition of a study that is on the ledger and still this site's.
@@ -82,13 +103,8 @@ impl Site {
                 catalog.editions().drop_edition(&stale.study, stale.version)?;
             }
         }
-        let owned = |edition: &Edition| {
-            self.with_state(|state| {
-                let study = state.study(&StudyId(edition.study));
-                study.is_some_and(|study| study.standing == Standing::Owned)
-            })
-        };
-        Ok(editions.into_iter().filter(owned).max_by_key(|edition| edition.sequence))
+        let owned = editions.into_iter().filter(|edition| self.owns(edition));
+        Ok(owned.max_by_key(|edition| edition.sequence))
     }
 }
 
@@ -107,6 +123,7 @@ pub(crate) fn settle_editions(site: &Site, catalog: &dyn Catalog) -> Result<()> 
         let commitment = match &SignedEntry::decode(bytes)?.entry().body {
             Body::Register(register) => register.commitment,
             Body::Supersede(supersede) => supersede.commitment,
+            Body::TransferIn(taken) => taken.commitment,
             _ => return Ok(()),
         };
         found

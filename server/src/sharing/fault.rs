@@ -91,6 +91,26 @@ pub(crate) enum Fault {
         /// What would do.
         known: String,
     },
+    /// The study is another site's.
+    #[error(
+        "the study came from another site, and is that site's: it is not this one's to hand over"
+    )]
+    NotOwned,
+    /// It was this site's.
+    #[error("the study was handed over to {0}, which may share it")]
+    HandedOver(SiteId),
+    /// Nobody handed it to this site.
+    #[error("no such study was handed to this site, or it was taken over already")]
+    NotHanded,
+    /// Who handed it over never had it.
+    #[error("the study was not that site's to hand over: {0}")]
+    Disowned(String),
+    /// It is here, and not as it was handed over.
+    #[error(
+        "what the archive shows of the study is not what was handed over: something else came of it, or \
+         some of it was deleted"
+    )]
+    OtherContent,
     /// A request needs the archive, and there is none.
     #[error("there is no archive here")]
     NoArchive,

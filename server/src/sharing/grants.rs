@@ -64,6 +64,8 @@ pub(crate) struct GrantLine {
     pub(crate) is_usable: bool,
     /// Why it does not.
     pub(crate) why: Option<String>,
+    /// What its owner attests of the checks on that version, in a word, if that is known.
+    pub(crate) verdict: Option<String>,
 }
 
 /// What is to be revoked: one grant, or all of a study.
@@ -200,6 +202,7 @@ impl Site {
                 is_accepted: accepted,
                 is_usable: status.is_ok(),
                 why: status.err().map(|denial| denial.to_string()),
+                verdict: None,
             }
         };
         let mut lines = self.with_federation(|federation| {
@@ -215,6 +218,14 @@ impl Site {
         for received in self.received_grants(at) {
             let ReceivedGrant { owner, link, record, status, is_accepted } = received;
             lines.push(line(owner, link, &record, is_accepted, status));
+        }
+        for line in &mut lines {
+            let owner = if line.is_given { Some(own) } else { SiteId::from_hex(&line.site) };
+            let study = StudyId::from_hex(&line.study);
+            let attested = owner.zip(study).and_then(|(owner, study)| {
+                self.attested(&owner, &study, line.version).map(str::to_owned)
+            });
+            line.verdict = attested;
         }
         lines.sort_by_key(|line| (line.not_before, line.grant));
         Ok(lines)

@@ -12,7 +12,9 @@
 //!   told of it.
 //! - A site whose own log is behind what others have seen of it adds nothing more: it would be a fork.
 
+mod attest;
 pub(crate) mod control;
+mod duties;
 mod editions;
 mod entries;
 mod fault;
@@ -20,6 +22,7 @@ mod fingerprint;
 mod folder;
 mod glass;
 mod grants;
+mod handover;
 mod introduce;
 mod keys;
 mod peering;
@@ -33,6 +36,7 @@ mod share;
 mod site;
 mod sync;
 mod told;
+mod tombstones;
 mod verify;
 mod view;
 mod words;
@@ -43,11 +47,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use url::Url;
 
+pub(crate) use duties::run as do_duties;
 pub(crate) use editions::settle_editions;
 pub(crate) use fault::Fault;
 pub(crate) use fingerprint::Fingerprint;
 pub(crate) use glass::{Break, Broken};
 pub(crate) use grants::{GrantLine, ReceivedGrant, Revocation, Revoke};
+pub(crate) use handover::{HandOver, Handed, HandedOver};
 pub(crate) use introduce::Introduction;
 pub(crate) use proof::{Keys as ProofKeys, Proof, check as check_proof, origin_of as proof_origin};
 pub(crate) use share::{Share, Shared, days};

@@ -233,8 +233,12 @@ impl Site {
         }
         let pending = || self.with_federation(|federation| federation.pending_reviews().len());
         let before = pending();
+        let known = mirror.state().next();
         let updated = mirror.update(shown, &mut |range| from.fetch(range), now());
         self.refresh(peering, mirror)?;
+        if mirror.state().next() > known {
+            self.news.notify_one();
+        }
         self.tell_of_broken_glass(before);
         Ok(updated?)
     }

@@ -9,7 +9,7 @@ use cairn_store::Store;
 use serde::{Deserialize, Serialize};
 
 use super::editions::opening_of;
-use super::site::Site;
+use super::site::{Peer, Site};
 use super::{Fault, now, words};
 use crate::error::Result;
 
@@ -76,14 +76,7 @@ impl Site {
     /// Grants a study as it is now, without telling anybody yet. Blocks on the disk.
     pub(super) fn grant(&self, store: &Store, share: &Share) -> Result<(Shared, SiteId)> {
         let purpose: Purpose = words::purpose(&share.purpose)?;
-        let peer = self.find_peer(&share.to)?;
-        let finding = self.with_view(&peer.site, |view| view.finding.clone()).flatten();
-        if let Some(finding) = finding {
-            let (name, finding) = (peer.name, finding.to_string());
-            return Err(Fault::Suspended { name, finding }.into());
-        }
-        let seal = self.with_view(&peer.site, |view| view.state.keys().map(|keys| keys.seal));
-        let seal = seal.flatten().ok_or_else(|| Fault::NotFollowed(peer.name.clone()))?;
+        let (peer, seal) = self.reader_to_seal_for(&share.to)?;
         let (edition, is_new_version) = self.register(store, &share.study_uid)?;
         let (study, version) = (StudyId(edition.study), edition.version);
         let whom = SealedFor { from: self.id(), to: peer.site, study, version };
@@ -124,6 +117,19 @@ impl Site {
             is_delivered: false,
         };
         Ok((shared, peer.site))
+    }
+
+    /// A peer that somebody named, and the key that an opening is sealed to for it.
+    pub(super) fn reader_to_seal_for(&self, named: &str) -> Result<(Peer, [u8; 32])> {
+        let peer = self.find_peer(named)?;
+        let finding = self.with_view(&peer.site, |view| view.finding.clone()).flatten();
+        if let Some(finding) = finding {
+            let (name, finding) = (peer.name, finding.to_string());
+            return Err(Fault::Suspended { name, finding }.into());
+        }
+        let seal = self.with_view(&peer.site, |view| view.state.keys().map(|keys| keys.seal));
+        let seal = seal.flatten().ok_or_else(|| Fault::NotFollowed(peer.name.clone()))?;
+        Ok((peer, seal))
     }
 
     /// Tells the others of a grant.

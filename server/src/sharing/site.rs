@@ -52,6 +52,8 @@ pub(crate) struct Site {
     pub(super) rotating: tokio::sync::Mutex<()>,
     /// There are more peers, or fewer.
     pub(super) peers_changed: Notify,
+    /// More is known of some log than before.
+    pub(super) news: Notify,
 }
 
 /// Another site, for whoever lists them.
@@ -108,6 +110,7 @@ impl Site {
             registering: Mutex::new(()),
             rotating: tokio::sync::Mutex::new(()),
             peers_changed: Notify::new(),
+            news: Notify::new(),
             settings: settings.clone(),
             folder,
         };
@@ -295,6 +298,11 @@ impl Site {
         if let Ok(peering) = self.peering(site) {
             peering.soon.notify_one();
         }
+    }
+
+    /// Something happened here that the ledger should know of.
+    pub(crate) fn look_now(&self) {
+        self.news.notify_one();
     }
 
     /// Adds an entry to the own log, and sees to it that others hear of it.

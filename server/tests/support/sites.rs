@@ -2,6 +2,8 @@
 
 use std::net::TcpListener;
 
+use serde_json::Value;
+
 use super::Site;
 use super::server::Server;
 
@@ -74,4 +76,16 @@ pub(crate) fn introduce(one: &Hospital, other: &Hospital) {
             peers.iter().any(|peer| peer["site"] == id.as_str() && peer["is_fresh"] == true)
         })
     });
+}
+
+/// Studies that a site imports; the UID of one of several instances.
+pub(crate) fn study_of(site: &Site) -> String {
+    site.put_studies();
+    site.good(&["import", "in"]);
+    site.list(&["ls"])[0]["study_uid"].as_str().unwrap().to_owned()
+}
+
+/// Grants given and received.
+pub(crate) fn grants(site: &Site) -> Vec<Value> {
+    site.list(&["grants"])
 }

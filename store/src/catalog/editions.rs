@@ -64,13 +64,15 @@ pub enum FetchState {
     ReceiptDue = 1,
     /// The receipt is logged.
     Receipted = 2,
+    /// And what was only entrusted of it was given back when the grant had ended.
+    GivenBack = 3,
 }
 
 impl FetchState {
     /// The state with this number.
     #[must_use]
     pub fn from_code(code: u64) -> Option<Self> {
-        [Self::UnderWay, Self::ReceiptDue, Self::Receipted]
+        [Self::UnderWay, Self::ReceiptDue, Self::Receipted, Self::GivenBack]
             .into_iter()
             .find(|state| *state as u64 == code)
     }
@@ -130,6 +132,9 @@ pub trait Editions {
     /// Writes an edition down that is to be logged. An error if it is there already.
     fn add_edition(&self, edition: &Edition) -> Result<()>;
 
+    /// Writes an edition down in the place of one of the same study and version, if there is one.
+    fn replace_edition(&self, edition: &Edition) -> Result<()>;
+
     /// An edition is on the ledger, at this place.
     fn edition_logged(&self, study: &[u8; 32], version: u64, sequence: u64) -> Result<()>;
 
@@ -141,6 +146,9 @@ pub trait Editions {
 
     /// Editions of a study by its UID, or all of them, the oldest first.
     fn editions(&self, study_uid: Option<&str>) -> Result<Vec<Edition>>;
+
+    /// Editions of studies of which something was ever deleted.
+    fn editions_deleted_from(&self) -> Result<Vec<Edition>>;
 
     /// Editions of which it is not known that they are on the ledger.
     fn unlogged_editions(&self) -> Result<Vec<Edition>>;

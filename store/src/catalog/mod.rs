@@ -5,6 +5,7 @@
 //! block; they belong on threads that may.
 
 pub mod editions;
+pub mod entrusted;
 pub mod outbox;
 mod schema;
 pub mod search;
@@ -12,6 +13,7 @@ pub mod seqs;
 mod sqlite;
 mod sqlite_commitment;
 mod sqlite_editions;
+mod sqlite_entrusted;
 mod sqlite_narrow;
 mod sqlite_outbox;
 mod sqlite_read;
@@ -21,6 +23,7 @@ mod sqlite_write;
 mod values;
 
 pub use editions::Editions;
+pub use entrusted::Entrusted;
 pub use outbox::Outbox;
 pub use search::{Found, Reach, Search, Stop};
 pub use seqs::Seqs;
@@ -151,6 +154,8 @@ pub struct VersionRow {
     pub deleted: bool,
     /// The pack that holds its commit.
     pub commit_pack: PackNo,
+    /// It is here for as long as another site's grant lasts: see [`entrusted`].
+    pub entrusted: bool,
 }
 
 impl VersionRow {
@@ -386,6 +391,9 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
 
     /// What is owed to others.
     fn outbox(&self) -> &dyn Outbox;
+
+    /// What came from other sites and may not be kept.
+    fn entrusted(&self) -> &dyn Entrusted;
 
     /// Takes over what is owed to others, and what is shared, from an older catalog, in place of what is here: a rebuild
     /// names everything anew, and nothing of that has just arrived.

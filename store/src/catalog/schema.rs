@@ -1,11 +1,13 @@
 //! The tables.
 
 /// Version of the schema, kept in `user_version`.
-pub(super) const SCHEMA_VERSION: i64 = 4;
+pub(super) const SCHEMA_VERSION: i64 = 5;
 /// The version before [`OUTBOX`], which is brought up to date in place.
 pub(super) const WITHOUT_OUTBOX: i64 = 2;
 /// The version before [`EDITIONS`], likewise.
 pub(super) const WITHOUT_EDITIONS: i64 = 3;
+/// The version before [`ENTRUSTED`], likewise.
+pub(super) const WITHOUT_ENTRUSTED: i64 = 4;
 
 /// Widths are chosen for what repeats by the million: a chunk takes some 55 bytes, a version 130.
 pub(super) const SCHEMA: &str = "
@@ -267,3 +269,18 @@ CREATE INDEX fetched_by_uid ON fetched (uid);
 
 /// Tables of [`EDITIONS`], which a rebuild takes over.
 pub(super) const EDITION_TABLES: [&str; 2] = ["edition", "fetched"];
+
+/// What came from other sites and may not be kept. See [`super::entrusted`].
+pub(super) const ENTRUSTED: &str = "
+-- Versions that are entrusted, as their commits say.
+CREATE TABLE IF NOT EXISTS entrusted (
+    instance INTEGER NOT NULL,
+    seq      INTEGER NOT NULL,
+    PRIMARY KEY (instance, seq)
+) WITHOUT ROWID;
+-- Versions whose commits say so, and that may be kept all the same: no commit says that.
+CREATE TABLE IF NOT EXISTS kept (seq INTEGER PRIMARY KEY);
+";
+
+/// The table of [`ENTRUSTED`] that a rebuild takes over.
+pub(super) const KEPT_TABLE: &str = "kept";

@@ -12,7 +12,10 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, params};
 
-use super::schema::{EDITIONS, OUTBOX, SCHEMA, SCHEMA_VERSION, WITHOUT_EDITIONS, WITHOUT_OUTBOX};
+use super::schema::{
+    EDITIONS, ENTRUSTED, OUTBOX, SCHEMA, SCHEMA_VERSION, WITHOUT_EDITIONS, WITHOUT_ENTRUSTED,
+    WITHOUT_OUTBOX,
+};
 use super::sqlite_write::BatchWriter;
 use super::{Batch, PackNo};
 use crate::error::{Error, Result};
@@ -87,9 +90,10 @@ impl SqliteCatalog {
             }
         };
         match version {
-            0 => make(&format!("{SCHEMA} {OUTBOX} {EDITIONS}"))?,
-            WITHOUT_OUTBOX => make(&format!("{OUTBOX} {EDITIONS}"))?,
-            WITHOUT_EDITIONS => make(EDITIONS)?,
+            0 => make(&format!("{SCHEMA} {OUTBOX} {EDITIONS} {ENTRUSTED}"))?,
+            WITHOUT_OUTBOX => make(&format!("{OUTBOX} {EDITIONS} {ENTRUSTED}"))?,
+            WITHOUT_EDITIONS => make(&format!("{EDITIONS} {ENTRUSTED}"))?,
+            WITHOUT_ENTRUSTED => make(ENTRUSTED)?,
             SCHEMA_VERSION => {}
             _ => {
                 return Err(Error::Catalog {

@@ -62,10 +62,10 @@ fn fetched(row: &Row<'_>) -> rusqlite::Result<Fetched> {
     })
 }
 
-impl Editions for SqliteCatalog {
-    fn add_edition(&self, new: &Edition) -> Result<()> {
+impl SqliteCatalog {
+    fn put_edition(&self, how: &str, new: &Edition) -> Result<()> {
         let sql = format!(
-            "INSERT INTO edition ({EDITION_COLUMNS})
+            "{how} INTO edition ({EDITION_COLUMNS})
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
         );
         self.write_durably("note an edition", |transaction| {
@@ -84,6 +84,16 @@ impl Editions for SqliteCatalog {
             ];
             transaction.execute(&sql, row).map(|_| ())
         })
+    }
+}
+
+impl Editions for SqliteCatalog {
+    fn add_edition(&self, new: &Edition) -> Result<()> {
+        self.put_edition("INSERT", new)
+    }
+
+    fn replace_edition(&self, new: &Edition) -> Result<()> {
+        self.put_edition("INSERT OR REPLACE", new)
     }
 
     fn edition_logged(&self, study: &[u8; 32], version: u64, sequence: u64) -> Result<()> {
@@ -114,6 +124,15 @@ impl Editions for SqliteCatalog {
              ORDER BY created, study, version"
         );
         self.read(|connection| collect(connection, "list editions", &sql, [study_uid], edition))
+    }
+
+    fn editions_deleted_from(&self) -> Result<Vec<Edition>> {
+        let sql = format!(
+            "SELECT {EDITION_COLUMNS} FROM edition
+             WHERE EXISTS (SELECT 1 FROM tombstone WHERE tombstone.study = edition.uid)
+             ORDER BY created, study, version"
+        );
+        self.read(|connection| collect(connection, "list editions", &sql, [], edition))
     }
 
     fn unlogged_editions(&self) -> Result<Vec<Edition>> {

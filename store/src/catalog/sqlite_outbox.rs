@@ -6,7 +6,7 @@ use std::path::Path;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::outbox::{Arrival, Depth, Outbox, Parcel, Subject, Undelivered, Which};
-use super::schema::{EDITION_TABLES, OUTBOX_TABLES};
+use super::schema::{EDITION_TABLES, KEPT_TABLE, OUTBOX_TABLES};
 use super::seqs::Seqs;
 use super::sqlite::{SqliteCatalog, fault};
 use super::sqlite_read::{VERSION_COLUMNS, collect, one, version_row, walk};
@@ -168,7 +168,7 @@ impl SqliteCatalog {
             connection.execute("ATTACH DATABASE ?1 AS older", [older.to_string_lossy()])?;
             let taken = (|| {
                 let transaction = connection.transaction()?;
-                for table in OUTBOX_TABLES.iter().chain(&EDITION_TABLES) {
+                for table in OUTBOX_TABLES.iter().chain(&EDITION_TABLES).chain(&[KEPT_TABLE]) {
                     // An older build's catalog has fewer of them.
                     let known: bool = transaction.query_row(
                         "SELECT count(*) > 0 FROM older.sqlite_master
@@ -184,6 +184,10 @@ impl SqliteCatalog {
                          INSERT INTO main.{table} SELECT * FROM older.{table};"
                     ))?;
                 }
+                transaction.execute(
+                    "DELETE FROM main.entrusted WHERE seq IN (SELECT seq FROM main.kept)",
+                    [],
+                )?;
                 transaction.commit()
             })();
             connection.execute("DETACH DATABASE older", [])?;

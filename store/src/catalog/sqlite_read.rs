@@ -7,9 +7,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::sqlite::{SqliteCatalog, chunk_key, fault, uid_key};
 use super::values::unpack_values;
 use super::{
-    Batch, Catalog, CommitmentRow, Editions, Existence, Found, Location, Outbox, PackNo, PackRow,
-    PackState, Reach, Search, SeriesRow, SeriesState, StudyRow, Totals, VersionRow, Visitor,
-    sqlite_search,
+    Batch, Catalog, CommitmentRow, Editions, Entrusted, Existence, Found, Location, Outbox, PackNo,
+    PackRow, PackState, Reach, Search, SeriesRow, SeriesState, StudyRow, Totals, VersionRow,
+    Visitor, sqlite_search,
 };
 use crate::commit::{Outcome, StudyEntry, Target};
 use crate::error::{Error, Result};
@@ -18,7 +18,8 @@ use crate::pack::PackId;
 
 pub(super) const VERSION_COLUMNS: &str = "
     v.seq, study.uid, series.uid, i.uid, class.uid, syntax.uid, v.manifest, v.dataset, v.bytes,
-    v.pixels, v.frames, v.flags, v.outcome, v.received, i.visible = v.seq, v.deleted <> 0, v.pack
+    v.pixels, v.frames, v.flags, v.outcome, v.received, i.visible = v.seq, v.deleted <> 0, v.pack,
+    EXISTS (SELECT 1 FROM entrusted WHERE entrusted.instance = v.instance AND entrusted.seq = v.seq)
     FROM study JOIN series ON series.study = study.no JOIN instance i ON i.series = series.no
     JOIN version v ON v.instance = i.no
     JOIN term class ON class.no = v.class JOIN term syntax ON syntax.no = v.syntax";
@@ -42,6 +43,7 @@ pub(super) fn version_row(row: &Row<'_>) -> rusqlite::Result<VersionRow> {
         visible: row.get(14)?,
         deleted: row.get(15)?,
         commit_pack: PackNo(row.get(16)?),
+        entrusted: row.get(17)?,
     })
 }
 
@@ -484,6 +486,10 @@ impl Catalog for SqliteCatalog {
     }
 
     fn outbox(&self) -> &dyn Outbox {
+        self
+    }
+
+    fn entrusted(&self) -> &dyn Entrusted {
         self
     }
 

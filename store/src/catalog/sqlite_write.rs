@@ -28,7 +28,7 @@ const UNNAME_STUDY: &str = "DELETE FROM study_name WHERE name = ?1 AND study = ?
 
 /// One batch on its way into the tables.
 pub(super) struct BatchWriter<'a> {
-    transaction: &'a Transaction<'a>,
+    pub(super) transaction: &'a Transaction<'a>,
     /// Anything was ever deleted: without it nobody has to look for tombstones.
     tombstones: bool,
     /// The pack that holds the commit.
@@ -211,7 +211,10 @@ impl<'a> BatchWriter<'a> {
         let series = self.series_no(study, &entry.series_uid, &entry.attributes, shown)?;
         let known = self.known_instance(series, sop)?;
         let no = match known {
-            Some((no, _)) if self.is_named_already(no, new)? => return Ok(false),
+            Some((no, _)) if self.is_named_already(no, new)? => {
+                self.not_only_entrusted(no, new)?;
+                return Ok(false);
+            }
             Some((no, _)) => no,
             None => {
                 self.transaction
@@ -224,6 +227,9 @@ impl<'a> BatchWriter<'a> {
             }
         };
         let added = self.version(no, deleted, new)?;
+        if added && deleted == 0 {
+            self.entrusted(no, new)?;
+        }
         let visible = known.map_or(0, |(_, visible)| visible);
         // The first under its UIDs is shown, whatever came before it was deleted.
         if deleted == 0 && (entry.visible && visible < seq.cast_signed() || visible == 0) {
@@ -340,6 +346,8 @@ impl<'a> BatchWriter<'a> {
             ),
             target,
         )?;
+        let back = format!("DELETE FROM entrusted WHERE instance IN ({COVERED}) AND seq < ?4");
+        self.transaction.execute(&back, target)?;
         // Visible versions are older than the deletion, unless something came after it already.
         self.transaction.execute(
             &format!(

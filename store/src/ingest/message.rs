@@ -149,6 +149,8 @@ pub(super) enum Message {
     Hurry,
     /// Delete this; answer once the tombstone is durable.
     Delete(Target, Sender<()>),
+    /// Delete those of these instances that are entrusted; answer once that is durable.
+    GiveBack(Vec<Target>, Sender<()>),
     /// Commit these study records; answer once they are durable.
     Record(Vec<StudyEntry>, Sender<()>),
     /// End the open pack; answer once it is in the bucket.

@@ -365,6 +365,14 @@ impl Ingest {
         self.ask(|answer| Message::Delete(target.clone(), answer))
     }
 
+    /// Deletes those of these instances of a study of which everything is entrusted
+    /// ([`Entrusted`](crate::catalog::Entrusted)), and waits until that is durable. What came by any
+    /// other way as well stays, the last moment included.
+    pub fn give_back(&self, study_uid: &str, instances: Vec<Target>) -> Result<()> {
+        self.settled(Some(study_uid))?;
+        self.ask(|answer| Message::GiveBack(instances, answer))
+    }
+
     /// Ends the open pack and waits, but no longer than `patience`, until everything acknowledged so far
     /// is in the bucket. Says whether it is.
     pub fn archive(&self, patience: Duration) -> Result<bool> {

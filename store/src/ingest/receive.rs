@@ -363,7 +363,10 @@ fn receive_whole(
             }
         }
     };
-    if let Some(version) = known.into_iter().find(|version| !version.deleted && whole.is(version)) {
+    // What is only entrusted becomes this archive's own by this: the writer sees to it.
+    let is_own = |version: &VersionRow| source == Source::Entrusted || !version.entrusted;
+    let same = |version: &VersionRow| !version.deleted && whole.is(version) && is_own(version);
+    if let Some(version) = known.into_iter().find(same) {
         Counters::add(&pipeline.counters.duplicate_bytes, whole.bytes.len() as u64);
         Counters::add(&pipeline.counters.acknowledged, 1);
         ack.holding(reservation).answer(Ok(duplicate(version, whole.object.flags)));
@@ -406,7 +409,7 @@ pub(super) fn receive_again(
     // It was committed, and the process ended before it left the spool. If it was deleted since, it
     // must not come back.
     let known = whole.versions(pipeline)?;
-    if let Some(version) = known.into_iter().find(|version| whole.is(version)) {
+    if let Some(version) = known.into_iter().find(|it| whole.is(it) && !it.entrusted) {
         ack.answer(Ok(duplicate(version, whole.object.flags)));
         return Ok(());
     }

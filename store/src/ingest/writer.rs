@@ -5,6 +5,8 @@
 //! committer is free; its blocks are coded on rayon; then its commit record follows everything that it
 //! names, and the committer takes over.
 
+mod outcome;
+
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,6 +16,7 @@ use std::time::{Duration, Instant};
 use cairn_chunker::codec::Content;
 use cairn_chunker::id::{ChunkId, DatasetHash, PixelDigest};
 
+use self::outcome::Decision;
 use super::batch::{Batch, BlockKey, BlockOf, Gathering, merged};
 use super::buffer::Charge;
 use super::claims::Claim;
@@ -21,8 +24,8 @@ use super::encode::{Met, encode_checked, meet};
 use super::journal::Journal;
 use super::message::{Assembled, CommitJob, Committed, Form, Group, Message, ReadyChunk, Receipt};
 use super::{Pipeline, Stage, now_ms};
-use crate::commit::{DeletionEntry, InstanceEntry, Outcome, StudyEntry, Target};
-use crate::config::{Acknowledge, OnDuplicate};
+use crate::commit::{DeletionEntry, InstanceEntry, Outcome, Source, StudyEntry, Target};
+use crate::config::Acknowledge;
 use crate::error::{Error, Result};
 use crate::limits::{ENTRY_BYTES, SMALL_BYTES_MAX};
 use crate::pack::{Block, BlockBuilder};
@@ -38,6 +41,7 @@ const HURRY: Duration = Duration::from_millis(5);
 const LATE_MAX: Duration = Duration::from_millis(250);
 
 /// A version that is decided on and not yet in the catalog.
+#[derive(Clone)]
 struct PendingVersion {
     batch: u64,
     dataset_hash: DatasetHash,
@@ -45,6 +49,7 @@ struct PendingVersion {
     syntax_uid: String,
     pixels: PixelDigest,
     visible: bool,
+    entrusted: bool,
 }
 
 type InstanceKey = (String, String, String);
@@ -166,7 +171,8 @@ impl Writer<'_> {
                 drop(charge);
             }
             Some(Message::Hurry) => drop(self.hurried.get_or_insert_with(Instant::now)),
-            Some(Message::Delete(target, answer)) => self.delete(target, answer),
+            Some(Message::Delete(target, answer)) => self.delete(vec![target], answer),
+            Some(Message::GiveBack(targets, answer)) => self.give_back(targets, answer)?,
             Some(Message::Record(studies, answer)) => {
                 let batch = self.open.touch();
                 batch.studies.extend(studies);
@@ -300,49 +306,6 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// What the instance is to what is here, and whether it will be shown.
-    fn outcome(&self, key: &InstanceKey, new: &PendingVersion) -> Result<(Outcome, bool)> {
-        let committed = self.pipeline.committed_batch.load(Ordering::SeqCst);
-        let known = self.pipeline.shared.catalog.versions(&key.0, &key.1, &key.2)?;
-        // A deletion on its way covers all that the catalog names; what came after it is pending.
-        let going = self
-            .deleting
-            .iter()
-            .any(|(batch, target)| *batch > committed && target.covers(&key.0, &key.1, &key.2));
-        let versions = known.iter().filter(|row| !row.deleted && !going).map(|row| {
-            let same = row.dataset_hash == new.dataset_hash
-                && row.sop_class_uid == new.class_uid
-                && row.transfer_syntax_uid == new.syntax_uid;
-            (same, row.pixels, row.visible)
-        });
-        let pending = self.pending.get(key).into_iter().flatten().map(|version| {
-            let same = version.dataset_hash == new.dataset_hash
-                && version.class_uid == new.class_uid
-                && version.syntax_uid == new.syntax_uid;
-            (same, version.pixels, version.visible)
-        });
-        let mut any = false;
-        let mut same_pixels = false;
-        for (same, pixels, visible) in versions.chain(pending) {
-            if same {
-                return Ok((Outcome::Duplicate, visible));
-            }
-            any = true;
-            same_pixels |= pixels == new.pixels;
-        }
-        let policy = self.pipeline.config.duplicates;
-        let (outcome, rule) = match (any, same_pixels) {
-            (false, _) => return Ok((Outcome::New, true)),
-            (true, true) => (Outcome::Correction, policy.correction),
-            (true, false) => (Outcome::Conflict, policy.conflict),
-        };
-        match rule {
-            OnDuplicate::First => Ok((outcome, false)),
-            OnDuplicate::Latest => Ok((outcome, true)),
-            OnDuplicate::Reject => Err(Error::Duplicate),
-        }
-    }
-
     /// Decides on an instance, and on those that only waited for it. What comes out of the spool is
     /// coded side by side, and enters the archive in the order in which it came.
     fn decide(&mut self, instance: Assembled) -> Result<()> {
@@ -384,8 +347,9 @@ impl Writer<'_> {
             syntax_uid: manifest.transfer_syntax_uid.clone(),
             pixels: manifest.pixel_digest(),
             visible: false,
+            entrusted: source == Source::Entrusted,
         };
-        let (outcome, visible) = match self.outcome(&key, &version) {
+        let Decision { outcome, visible, is_noted } = match self.outcome(&key, &version) {
             Ok(decided) => decided,
             Err(Error::Duplicate) => {
                 ack.answer(Err(Error::Duplicate));
@@ -404,9 +368,11 @@ impl Writer<'_> {
         };
         // A duplicate of something not yet durable is answered with it, not before it.
         self.open.touch().acks.push((ack, receipt));
-        if outcome == Outcome::Duplicate {
+        if !is_noted {
             return Ok(());
         }
+        // What was only entrusted is noted as if nothing were here: commits know no duplicates.
+        let outcome = if outcome == Outcome::Duplicate { Outcome::New } else { outcome };
         let encoded = bytes::Bytes::from(manifest.encode());
         let id = ChunkId::of(&encoded);
         self.place_manifest(&group, id, &encoded)?;
@@ -432,13 +398,15 @@ impl Writer<'_> {
 
     /// What is decided and not yet in the catalog goes as well; what is decided later is new again, and
     /// belongs to a later batch.
-    fn delete(&mut self, target: Target, answer: Sender<()>) {
-        self.pending.retain(|(study, series, sop), _| !target.covers(study, series, sop));
-        self.touched(&target.study_uid);
-        self.deleting.push((self.open.no, target.clone()));
-        let batch = self.open.touch();
-        batch.deletions.push(DeletionEntry { target, deleted_ms: now_ms() });
-        batch.told.push(answer);
+    fn delete(&mut self, targets: Vec<Target>, answer: Sender<()>) {
+        for target in targets {
+            self.pending.retain(|(study, series, sop), _| !target.covers(study, series, sop));
+            self.touched(&target.study_uid);
+            self.deleting.push((self.open.no, target.clone()));
+            let deletion = DeletionEntry { target, deleted_ms: now_ms() };
+            self.open.touch().deletions.push(deletion);
+        }
+        self.open.touch().told.push(answer);
         self.close_batch();
     }
 

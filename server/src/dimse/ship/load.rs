@@ -102,6 +102,7 @@ pub(super) mod tests {
             visible: true,
             deleted: false,
             commit_pack: PackNo(1),
+            entrusted: false,
         }
     }
 

@@ -159,6 +159,30 @@ pub(crate) async fn answer(host: &Arc<Host>, request: Request, teller: &Teller) 
             let (site, app) = (host.site()?, host.app()?);
             value(fetch::in_an_emergency(&app, &site, request, teller).await?)
         }
+        Request::HandOver { study_uid, to } => {
+            let (site, app) = (host.site()?, host.app()?);
+            let handing = Arc::clone(&site);
+            let handed = blocking(move || {
+                record(&app, &study_uid)?;
+                handing.hand_over(&app.store, &study_uid, &to)
+            });
+            let mut handed = handed.await?;
+            let to = cairn_ledger::id::SiteId::from_hex(&handed.to);
+            (handed.cosigned, handed.is_delivered) = site.spread(to.as_ref()).await;
+            handed.witnesses = site.peers().len();
+            value(handed)
+        }
+        Request::TakeOver(wish) => {
+            let (site, app) = (host.site()?, host.app()?);
+            value(fetch::take_over(&app, &site, wish, teller).await?)
+        }
+        Request::Handed => {
+            let site = host.site()?;
+            for handed in blocking(move || Ok(site.handed())).await? {
+                teller.tell(handed).await;
+            }
+            Ok(Value::Null)
+        }
         Request::Broken => {
             let (site, app) = (host.site()?, host.app.clone());
             let list = move || site.broken(app.as_ref().map(|app| app.store.catalog()));

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::super::glass::Break;
 use super::super::grants::Revoke;
 use super::super::share::Share;
-use crate::fetch::Wish;
+use crate::fetch::{TakeOver, Wish};
 
 /// A request. Whoever adds one says what it needs, and how it is answered in [`super::answer`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -27,6 +27,13 @@ pub(crate) enum Request {
     Broken,
     /// Review one.
     Review { site: String, entry: u64, verdict: String },
+    /// Hand a study over to another site.
+    HandOver { study_uid: String, to: String },
+    /// Take over a study that another site has handed to this one, and fetch it if it is not here; how far
+    /// that is, is an event.
+    TakeOver(TakeOver),
+    /// List studies that were handed to this site; each is an event.
+    Handed,
     /// List grants; each is an event.
     Grants,
     /// Accept a grant of another site.
@@ -68,7 +75,11 @@ impl Request {
     /// What has to be open to answer it.
     pub(crate) fn needs(&self) -> Need {
         match self {
-            Self::Share(_) | Self::Fetch(_) | Self::BreakGlass(_) => Need::Archive,
+            Self::Share(_)
+            | Self::Fetch(_)
+            | Self::BreakGlass(_)
+            | Self::HandOver { .. }
+            | Self::TakeOver(_) => Need::Archive,
             Self::Grants | Self::Revoke(_) | Self::Broken => Need::ArchiveIfThere,
             _ => Need::Ledger,
         }
@@ -81,6 +92,8 @@ impl Request {
             Self::Share(_)
                 | Self::Fetch(_)
                 | Self::BreakGlass(_)
+                | Self::HandOver { .. }
+                | Self::TakeOver(_)
                 | Self::Review { .. }
                 | Self::Revoke(_)
                 | Self::Accept { .. }

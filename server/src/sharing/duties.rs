@@ -1,0 +1,43 @@
+//! What this archive owes to ledgers, and they ask of it: done again and again, as long as the server runs.
+//!
+//! Each duty looks at how things are and not at what just happened, so one that a crash, a full disk or a
+//! ledger that may not grow kept from being done is done at the next look.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::site::Site;
+use crate::error::Result;
+use crate::fetch;
+use crate::http::App;
+
+/// Looks are at least so far apart, however much news there is.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Runs until it is dropped, or the server is about to end.
+pub(crate) async fn run(app: Arc<App>, site: Arc<Site>) {
+    while !app.is_draining() {
+        // One that fails keeps no other from being done.
+        for duty in [end_deleted, give_back] {
+            let (own, doing) = (Arc::clone(&app), Arc::clone(&site));
+            if let Err(error) = super::round::blocking(move || duty(&own, &doing)).await {
+                tracing::warn!(%error, "what ledgers ask of this archive is not done yet");
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+        tokio::select! {
+            () = site.news.notified() => {}
+            () = tokio::time::sleep(site.settings.sync) => {}
+        }
+    }
+}
+
+/// What was deleted here ends on the ledger.
+fn end_deleted(app: &App, site: &Site) -> Result<()> {
+    site.end_deleted(app.store.catalog())
+}
+
+/// What was entrusted and is not granted any more is deleted.
+fn give_back(app: &App, site: &Site) -> Result<()> {
+    fetch::give_back(app, site).map(|_| ())
+}
