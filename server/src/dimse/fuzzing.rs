@@ -20,9 +20,11 @@ use super::pdu::{Associate, Outcome, Proposal};
 use super::rules::Grant;
 use super::service::Model;
 use super::{Dimse, Settings, listen, negotiate};
+use crate::audit::Audit;
 use crate::config::Config;
 use crate::http::App;
 use crate::http::app::Parts;
+use crate::identity::Identity;
 use crate::metrics::Metrics;
 
 /// How long an association may take to end once its peer has said everything.
@@ -86,9 +88,13 @@ impl Default for Archive {
             base_url: None,
             trust: config.serve.trust(),
             origins: config.serve.origins().expect("origins"),
+            identity: Identity::open(),
+            audit: Audit::default(),
             access_log: false,
             journal_bytes_max: config.ingest.journal_bytes_max,
             in_flight_bytes_max: 64 << 20,
+            spool_bytes_max: config.ingest.spool_bytes,
+            search_wait: Duration::ZERO,
         };
         let metrics = Arc::new(Metrics::new().expect("figures"));
         let app = Arc::new(App::new(store, ingest, metrics, parts));

@@ -7,7 +7,9 @@ use std::borrow::Cow;
 
 use cairn_store::{Error as StoreError, Kind};
 use hyper::StatusCode;
-use hyper::header::{ALLOW, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{
+    ALLOW, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 
 use super::limits::RETRY_AFTER_SECONDS;
 use super::reply::Reply;
@@ -33,6 +35,8 @@ pub(crate) struct Problem {
     /// The word under which it is counted.
     pub(crate) kind: ErrorKind,
     allow: Option<&'static str>,
+    /// What to show instead, to somebody who is not let in.
+    challenge: Option<HeaderValue>,
     /// How long a body is of which a part was asked for that it does not have.
     whole_bytes: Option<u64>,
 }
@@ -43,12 +47,31 @@ impl Problem {
         let client = status.is_client_error();
         let kind = if client { ErrorKind::Request } else { ErrorKind::Internal };
         let message = message.into();
-        Self { status, message, detail: None, kind, allow: None, whole_bytes: None }
+        Self {
+            status,
+            message,
+            detail: None,
+            kind,
+            allow: None,
+            challenge: None,
+            whole_bytes: None,
+        }
     }
 
     /// 400: what was asked makes no sense.
     pub(crate) fn bad(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// 401: it is not known who asks; with the error of RFC 6750 §3.1 if something was shown.
+    pub(crate) fn unknown(message: impl Into<Cow<'static, str>>, error: Option<&str>) -> Self {
+        Self { challenge: challenge(error), ..Self::new(StatusCode::UNAUTHORIZED, message) }
+    }
+
+    /// 403: it is known who asks, and they may not.
+    pub(crate) fn forbidden(message: impl Into<Cow<'static, str>>) -> Self {
+        let challenge = challenge(Some("insufficient_scope"));
+        Self { challenge, ..Self::new(StatusCode::FORBIDDEN, message) }
     }
 
     /// 404: there is nothing by that name.
@@ -123,11 +146,20 @@ impl Problem {
         if let Some(length) = self.whole_bytes {
             reply = reply.text_header(CONTENT_RANGE, &format!("bytes */{length}"));
         }
+        if let Some(challenge) = self.challenge {
+            reply = reply.header(WWW_AUTHENTICATE, challenge);
+        }
         if let Some(allow) = self.allow {
             reply = reply.header(ALLOW, HeaderValue::from_static(allow));
         }
         reply
     }
+}
+
+/// What to show (RFC 6750 §3).
+fn challenge(error: Option<&str>) -> Option<HeaderValue> {
+    let error = error.map_or_else(String::new, |error| format!(", error=\"{error}\""));
+    HeaderValue::from_str(&format!("Bearer realm=\"cairn\"{error}")).ok()
 }
 
 impl From<StoreError> for Problem {
