@@ -98,7 +98,7 @@ pub(super) fn read(head: Head, bytes: &[u8]) -> Result<(Line, Head), Broken> {
     }
     let content = &bytes[..bytes.len() - MARK.len() - DIGITS - END.len()];
     let next = head.after(content);
-    if next.hash != hash { Err(Broken::Hash) } else { Ok((line, next)) }
+    if next.hash == hash { Ok((line, next)) } else { Err(Broken::Hash) }
 }
 
 /// What a line says of itself, unchecked.

@@ -179,26 +179,30 @@ fn verify(session: &Session, noted: Option<Head>) -> Result<Exit> {
         }))?;
         return Ok(Exit::good_if(is_good));
     }
-    let mut text = String::new();
-    for fault in faults {
-        let line = format!("{}, line {}: {}\n", fault.path.display(), fault.line, fault.what);
-        text.push_str(&line);
-    }
-    if !is_there {
-        text.push_str(
-            "the head that was noted is not in the log: its end was cut off or replaced\n",
-        );
+    session.output.text(&told(&found, is_there))?;
+    Ok(Exit::good_if(is_good))
+}
+
+/// What was found, for people.
+fn told(found: &Found, noted_is_there: bool) -> String {
+    let Found { first, head, faults, torn_bytes } = found;
+    let mut lines: Vec<String> = faults
+        .iter()
+        .map(|fault| format!("{}, line {}: {}", fault.path.display(), fault.line, fault.what))
+        .collect();
+    if !noted_is_there {
+        let lost = "the head that was noted is not in the log: its end was cut off or replaced";
+        lines.push(lost.into());
     }
     if *torn_bytes > 0 {
         let bytes = counted(*torn_bytes, "byte");
-        text.push_str(&format!("a last line was not finished ({bytes}): a crash, not a change\n"));
+        lines.push(format!("a last line was not finished ({bytes}): a crash, not a change"));
     }
-    let lines = counted(head.lines - first, "line");
-    text.push_str(&if is_good {
-        format!("{lines} as they were written; head {head}\n")
+    let count = counted(head.lines - first, "line");
+    lines.push(if faults.is_empty() && noted_is_there {
+        format!("{count} as they were written; head {head}")
     } else {
-        format!("{lines}; the log is NOT as it was written\n")
+        format!("{count}; the log is NOT as it was written")
     });
-    session.output.text(&text)?;
-    Ok(Exit::good_if(is_good))
+    lines.join("\n") + "\n"
 }

@@ -85,6 +85,10 @@ always, never (a proxy in front asks) [auto]
   [identity.roles.NAME]  what a role allows, and whose it is; each with claims, scopes, allow (search, read, \
 store, delete, commit, metrics, all)
 
+Settings in [audit], or as CAIRN_AUDIT__KEY; `cairn audit` shows and checks the log:
+  enabled              keep a log of every access [true]
+  file_bytes           length at which a new file of it is begun [67108864]
+
 Settings in [dimse], or as CAIRN_DIMSE__KEY:
   listen               address and port, or none [127.0.0.1:11112]
   ae                   AE title [CAIRN]

@@ -18,6 +18,7 @@
 
 mod admission;
 mod association;
+mod audited;
 mod command;
 mod commitment;
 mod echo;

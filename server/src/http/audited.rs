@@ -82,7 +82,7 @@ pub(super) fn name(event: &mut Event, who: &Who, site: Option<&Site>) {
             ("site", known.map_or_else(|| format!("key {}", hex(key)), |site| site.to_string()))
         }
     };
-    event.kind = kind.to_owned();
+    kind.clone_into(&mut event.kind);
     event.who = name;
 }
 

@@ -23,6 +23,11 @@ pub(crate) fn gone(_: super::stream::Gone) -> Problem {
     }
 }
 
+/// What to show instead (RFC 6750 §3): to who showed nothing, what does not count, and too little.
+const CHALLENGE: &str = "Bearer realm=\"cairn\"";
+const CHALLENGE_TOKEN: &str = "Bearer realm=\"cairn\", error=\"invalid_token\"";
+const CHALLENGE_SCOPE: &str = "Bearer realm=\"cairn\", error=\"insufficient_scope\"";
+
 /// A request that is not granted.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
@@ -36,7 +41,7 @@ pub(crate) struct Problem {
     pub(crate) kind: ErrorKind,
     allow: Option<&'static str>,
     /// What to show instead, to somebody who is not let in.
-    challenge: Option<HeaderValue>,
+    challenge: Option<&'static str>,
     /// How long a body is of which a part was asked for that it does not have.
     whole_bytes: Option<u64>,
 }
@@ -63,15 +68,15 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
-    /// 401: it is not known who asks; with the error of RFC 6750 §3.1 if something was shown.
-    pub(crate) fn unknown(message: impl Into<Cow<'static, str>>, error: Option<&str>) -> Self {
-        Self { challenge: challenge(error), ..Self::new(StatusCode::UNAUTHORIZED, message) }
+    /// 401: it is not known who asks. `shown`: what they showed does not count (RFC 6750 §3.1).
+    pub(crate) fn unknown(message: impl Into<Cow<'static, str>>, shown: bool) -> Self {
+        let challenge = if shown { CHALLENGE_TOKEN } else { CHALLENGE };
+        Self { challenge: Some(challenge), ..Self::new(StatusCode::UNAUTHORIZED, message) }
     }
 
     /// 403: it is known who asks, and they may not.
     pub(crate) fn forbidden(message: impl Into<Cow<'static, str>>) -> Self {
-        let challenge = challenge(Some("insufficient_scope"));
-        Self { challenge, ..Self::new(StatusCode::FORBIDDEN, message) }
+        Self { challenge: Some(CHALLENGE_SCOPE), ..Self::new(StatusCode::FORBIDDEN, message) }
     }
 
     /// 404: there is nothing by that name.
@@ -147,19 +152,13 @@ impl Problem {
             reply = reply.text_header(CONTENT_RANGE, &format!("bytes */{length}"));
         }
         if let Some(challenge) = self.challenge {
-            reply = reply.header(WWW_AUTHENTICATE, challenge);
+            reply = reply.header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if let Some(allow) = self.allow {
             reply = reply.header(ALLOW, HeaderValue::from_static(allow));
         }
         reply
     }
-}
-
-/// What to show (RFC 6750 §3).
-fn challenge(error: Option<&str>) -> Option<HeaderValue> {
-    let error = error.map_or_else(String::new, |error| format!(", error=\"{error}\""));
-    HeaderValue::from_str(&format!("Bearer realm=\"cairn\"{error}")).ok()
 }
 
 impl From<StoreError> for Problem {

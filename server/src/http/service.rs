@@ -165,7 +165,7 @@ impl Service {
         let mut refuse = |why: Refusal| {
             app.metrics.refused(why.word());
             if let Some(event) = audited {
-                event.why = why.word().to_owned();
+                why.word().clone_into(&mut event.why);
             }
             why.into()
         };
@@ -188,11 +188,11 @@ impl Service {
     ) -> Result<(), Problem> {
         let Some(mut event) = event else { return Ok(()) };
         let app = &self.app;
-        event.status = reply.status.as_str().to_owned();
+        reply.status.as_str().clone_into(&mut event.status);
         event.ok = reply.status.is_success() || reply.status == StatusCode::NOT_MODIFIED;
         event.about(reply.studies.iter().map(String::as_str));
         event.from = audited::origin(headers, app.trust.of(self.peer), self.peer.ip());
-        event.request = id.to_owned();
+        id.clone_into(&mut event.request);
         app.audit.tell(event).map_err(|_| unaudited())
     }
 
@@ -286,13 +286,11 @@ impl Refusal {
 impl From<Refusal> for Problem {
     fn from(why: Refusal) -> Self {
         match why {
-            Refusal::Unknown(NotGood::Wrong(wrong)) => {
-                Self::unknown(wrong.to_string(), Some("invalid_token"))
-            }
+            Refusal::Unknown(NotGood::Wrong(wrong)) => Self::unknown(wrong.to_string(), true),
             Refusal::Unknown(NotGood::NoKeys) => {
                 Self::busy("the login provider does not answer, so the token cannot be looked at")
             }
-            Refusal::Denied(Denied::Unknown) => Self::unknown(Denied::Unknown.to_string(), None),
+            Refusal::Denied(Denied::Unknown) => Self::unknown(Denied::Unknown.to_string(), false),
             Refusal::Denied(denied) => Self::forbidden(denied.to_string()),
         }
     }

@@ -79,11 +79,12 @@ pub(crate) fn need(route: &Route) -> Need {
 /// May `who` ask for `route` with these parameters?
 pub(crate) fn decide(who: &Who, route: &Route, query: &Query) -> Result<(), Denied> {
     match (need(route), who) {
-        (Need::Nothing, _) | (Need::Site, Who::Site(_)) => Ok(()),
+        (Need::Nothing, _)
+        | (Need::Site, Who::Site(_))
+        | (Need::Somebody | Need::May(_), Who::Anybody)
+        | (Need::Somebody, Who::Known(_)) => Ok(()),
         (Need::Site, _) | (_, Who::Site(_)) => Err(Denied::Port),
-        (_, Who::Anybody) => Ok(()),
         (_, Who::Nobody) => Err(Denied::Unknown),
-        (Need::Somebody, Who::Known(_)) => Ok(()),
         (Need::May(permission), Who::Known(known)) => {
             if !known.allow.has(permission) {
                 return Err(Denied::Permission(permission));
@@ -100,7 +101,7 @@ pub(crate) fn decide(who: &Who, route: &Route, query: &Query) -> Result<(), Deni
 /// Is it about these studies alone? Who may see some studies has to say which it means: what names
 /// none is of all of them.
 fn within(studies: &[String], route: &Route, query: &Query) -> Result<(), Denied> {
-    let by_path = study(route).into_iter().flat_map(|uid| [uid]);
+    let by_path = study(route).into_iter();
     let parameters = query
         .pairs()
         .iter()

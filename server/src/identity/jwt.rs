@@ -46,7 +46,7 @@ pub(crate) struct Key {
     pub(crate) id: Option<String>,
     /// The signatures that it makes.
     pub(crate) algorithms: Vec<Algorithm>,
-    key: DecodingKey,
+    public: DecodingKey,
 }
 
 /// Why a token does not count. Told to whoever sent it, so none says more than the sender could know.
@@ -110,7 +110,7 @@ impl Key {
             algorithm.family() == family && family != AlgorithmFamily::Hmac
         };
         let algorithms: Vec<Algorithm> = algorithms.iter().filter(fits).copied().collect();
-        (!algorithms.is_empty()).then_some(Self { id, algorithms, key })
+        (!algorithms.is_empty()).then_some(Self { id, algorithms, public: key })
     }
 }
 
@@ -144,7 +144,7 @@ impl Terms {
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);
         validation.set_issuer(&[&self.issuer]);
         validation.set_audience(&[&self.audience]);
-        let read = jsonwebtoken::decode::<Map<String, Value>>(token, &key.key, &validation);
+        let read = jsonwebtoken::decode::<Map<String, Value>>(token, &key.public, &validation);
         let claims = read.map_err(|error| wrong(error.kind()))?.claims;
         // One issuer, not a list with it in it (RFC 7519 §4.1.1).
         if claims.get("iss").and_then(Value::as_str) != Some(&self.issuer) {
