@@ -31,10 +31,10 @@ const UNSYNCED_BYTES_MAX: u64 = 8 << 20;
 #[error("the audit log cannot be written")]
 pub(crate) struct NotWritten;
 
-/// A log that is being written. Dropped, all of it is on the disk.
+/// A log that is being written. Closed or dropped, all of it is on the disk.
 pub(crate) struct Log {
     shared: Arc<Shared>,
-    syncing: Option<std::thread::JoinHandle<()>>,
+    syncing: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
 struct Shared {
@@ -90,7 +90,7 @@ impl Log {
             .name("cairn-audit".into())
             .spawn(move || theirs.sync())
             .map_err(Error::io("start a thread for", folder))?;
-        let log = Self { shared, syncing: Some(syncing) };
+        let log = Self { shared, syncing: Mutex::new(Some(syncing)) };
         let _ = log.tell(of_itself("open"));
         tracing::info!(head = %log.head(), "the audit log goes on");
         Ok(log)
@@ -127,6 +127,17 @@ impl Log {
         }
     }
 
+    /// Brings all of it to the disk. Once; who writes a line after that has it written and not synced.
+    pub(crate) fn close(&self) {
+        let syncing = self.syncing.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(syncing) = syncing else { return };
+        let _ = self.tell(of_itself("close"));
+        self.shared.lock().is_ending = true;
+        self.shared.changed.notify_all();
+        let _ = syncing.join();
+        tracing::info!(head = %self.head(), "the audit log is closed");
+    }
+
     /// Where it is.
     pub(crate) fn head(&self) -> Head {
         self.shared.lock().head
@@ -135,13 +146,7 @@ impl Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        let _ = self.tell(of_itself("close"));
-        self.shared.lock().is_ending = true;
-        self.shared.changed.notify_all();
-        if let Some(syncing) = self.syncing.take() {
-            let _ = syncing.join();
-        }
-        tracing::info!(head = %self.head(), "the audit log is closed");
+        self.close();
     }
 }
 

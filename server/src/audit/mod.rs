@@ -5,14 +5,21 @@
 //!                                                              walk ◀─ show, verify, export ◀──────┘
 //! ```
 //!
+//! `meaning` says what a line is in the standard's words; `dicom` and `fhir` write it so, `syslog` sends it.
+//!
 //! Invariants: a request that was answered has its line, or is answered with a refusal because there can
 //! be none; a line that was changed, taken out or moved is found; no name of a patient and nothing that
 //! was searched for is in it; what it has to hold, UIDs of studies, is in no other log.
 
 mod chain;
+pub(crate) mod dicom;
 mod event;
+pub(crate) mod fhir;
+mod follow;
 mod log;
+mod meaning;
 mod reading;
+pub(crate) mod syslog;
 
 use std::path::{Path, PathBuf};
 
@@ -39,6 +46,13 @@ impl Audit {
     /// Writes a line.
     pub(crate) fn tell(&self, event: Event) -> Result<(), NotWritten> {
         self.0.as_ref().map_or(Ok(()), |log| log.tell(event))
+    }
+
+    /// Brings all of it to the disk: no more requests are answered.
+    pub(crate) fn close(&self) {
+        if let Some(log) = &self.0 {
+            log.close();
+        }
     }
 
     /// Would a line be written? One that was not is tried again first.

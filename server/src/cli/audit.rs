@@ -1,11 +1,11 @@
 //! `cairn audit`: who looked at what, and is the log as it was written?
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use serde_json::json;
 
 use super::{Exit, Session};
-use crate::audit::{Found, Head, Line, folder, walk};
+use crate::audit::{Found, Head, Line, dicom, fhir, folder, walk};
 use crate::dicomweb::subject::hex;
 use crate::error::{Error, Result};
 use crate::output::{Align, Table, clean, counted};
@@ -25,6 +25,7 @@ Exit codes: 0 the log is as it was written; 1 it is not, or it cannot be read; 2
 Examples:
   cairn audit show --study 1.2.840.1
   cairn --json audit show --since 2026-11-26T00:00:00Z | jq -r .who | sort | uniq -c
+  cairn audit export --format fhir --since 2026-11-26T00:00:00Z > events.ndjson
   cairn audit verify
   cairn audit verify --head 1042:5f0c…")]
 pub(crate) struct AuditArgs {
@@ -46,12 +47,30 @@ enum What {
         #[arg(long, value_name = "TIME")]
         since: Option<Timestamp>,
     },
+    /// Print lines in the words of a standard, one document a line
+    Export {
+        /// dicom: DICOM audit messages (PS3.15 A.5), XML; fhir: AuditEvents of FHIR R4, JSON
+        #[arg(long, value_name = "FORMAT")]
+        format: Format,
+        /// Only those since then: a time as 2026-11-26T08:00:00Z
+        #[arg(long, value_name = "TIME")]
+        since: Option<Timestamp>,
+    },
     /// Check every line
     Verify {
         /// A head that was noted before has to be in the log
         #[arg(long, value_name = "NUMBER:HASH")]
         head: Option<Head>,
     },
+}
+
+/// In whose words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// DICOM's.
+    Dicom,
+    /// HL7's.
+    Fhir,
 }
 
 pub(super) fn run(session: &Session, args: &AuditArgs) -> Result<Exit> {
@@ -68,6 +87,7 @@ pub(super) fn run(session: &Session, args: &AuditArgs) -> Result<Exit> {
                 since: *since,
             },
         ),
+        What::Export { format, since } => export(session, *format, *since),
         What::Verify { head } => verify(session, *head),
     }
 }
@@ -154,6 +174,28 @@ fn cells(line: &Line) -> Vec<String> {
     ]
     .map(|cell: &str| clean(cell))
     .to_vec()
+}
+
+/// Lines for which the standards have no message are left out.
+fn export(session: &Session, format: Format, since: Option<Timestamp>) -> Result<Exit> {
+    let source = session.config()?.audit.source;
+    let filter = Filter { study: None, ledger: Vec::new(), who: None, since };
+    let found = walk(&folder(&session.data), &mut |line, _| {
+        if !filter.takes(line) {
+            return Ok(());
+        }
+        match format {
+            Format::Dicom => match dicom::message(line, &source) {
+                Some(message) => session.output.text(&format!("{message}\n")),
+                None => Ok(()),
+            },
+            Format::Fhir => match fhir::resource(line, &source) {
+                Some(resource) => session.output.object(&resource),
+                None => Ok(()),
+            },
+        }
+    })?;
+    Ok(Exit::good_if(found.faults.is_empty()))
 }
 
 fn verify(session: &Session, noted: Option<Head>) -> Result<Exit> {

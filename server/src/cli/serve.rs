@@ -11,7 +11,7 @@ use clap::Args;
 use tokio::net::TcpListener;
 
 use super::{Exit, Session};
-use crate::audit::{Audit, Log, folder};
+use crate::audit::{Audit, Log, folder, syslog};
 use crate::config::{Config, LogWord};
 use crate::dimse::{self, Dimse, Ports};
 use crate::error::{Error, Result};
@@ -88,6 +88,10 @@ store, delete, commit, metrics, all)
 Settings in [audit], or as CAIRN_AUDIT__KEY; `cairn audit` shows and checks the log:
   enabled              keep a log of every access [true]
   file_bytes           length at which a new file of it is begun [67108864]
+  source               what this system is called in messages to others [cairn]
+  syslog               where DICOM audit messages go: tls://host:port, or none [none]
+  syslog_trusted       file of certificates in PEM: of authorities, or of the receiver itself
+  syslog_certificate, syslog_key   files of what to show there, in PEM [nothing is shown]
 
 Settings in [dimse], or as CAIRN_DIMSE__KEY:
   listen               address and port, or none [127.0.0.1:11112]
@@ -205,6 +209,14 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
     let audit = audit(&config, &session.data)?;
     let parts = Parts { identity, audit, ..parts };
     let app = Arc::new(App::new(store, ingest, metrics, parts));
+    let sending = match config.audit.receiver()? {
+        Some(receiver) => {
+            let folder = folder(&session.data);
+            let sending = syslog::send(folder.clone(), receiver);
+            Some(sending.map_err(Error::io("start a thread for", &folder))?)
+        }
+        None => None,
+    };
     runtime.spawn(record(Arc::clone(&app)));
     let sites = share(session, &runtime, &app, &sharing)?;
     // Before anybody is told that it listens: who then asks it to end shall see it end well. Not before
@@ -232,9 +244,11 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
         let _ = runtime.block_on(associations);
     }
     drop(sites);
+    drop(sending);
     let ingest = app.close_ingest();
     // Threads of requests that were dropped find their client gone.
     runtime.shutdown_timeout(LET_GO);
+    app.audit.close();
     end(ingest)?;
     session.output.note("cairn: ended");
     Ok(Exit::Good)

@@ -90,7 +90,7 @@ impl Tls {
     }
 
     /// For those who are called.
-    pub(in crate::dimse) fn client(&self) -> Option<Arc<ClientConfig>> {
+    pub(crate) fn client(&self) -> Option<Arc<ClientConfig>> {
         self.sides.now().client
     }
 }
