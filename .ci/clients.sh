@@ -5,22 +5,23 @@
 #   python   dicomweb-client and pydicom, over every file of CORPUS; Weasis's requests replayed
 #   js       dicomweb-client of npm, under node
 #   ohif     OHIF's prebuilt site in headless Chromium
+#   access   tokens of node-oidc-provider; audit messages to rsyslog over TLS, checked by schema and profile
 #
 # Without PART: all. CORPUS is what .ci/corpus.sh fetches. Packages come from PyPI and npm, with fixed
-# versions, into CLIENTS_TOOLS (default target/clients); node, Chromium, DCMTK and Orthanc are Debian's
+# versions, into CLIENTS_TOOLS (default target/clients); node, Chromium, DCMTK, Orthanc and rsyslog are Debian's
 # and have to be there. Servers run on free ports of loopback and are ended; what they keep goes away, but for logs and
 # screenshots in CLIENTS_OUT (default target/clients/out).
 #
 # Exit code 0: all that was tested held; 1: something did not. A part that cannot be tested for want of
 # a package is named as NOT TESTED; with CLIENTS_STRICT=1 that fails too.
 set -euo pipefail
-[ $# -ge 2 ] || { echo "usage: $0 CAIRN CORPUS [dimse|python|js|ohif]..." >&2; exit 2; }
+[ $# -ge 2 ] || { echo "usage: $0 CAIRN CORPUS [dimse|python|js|ohif|access]..." >&2; exit 2; }
 here=$(cd "$(dirname "$0")/.." && pwd)
 cairn=$(realpath "$1")
 corpus=$(realpath "$2")
 shift 2
 parts=("$@")
-[ ${#parts[@]} -gt 0 ] || parts=(dimse python js ohif)
+[ ${#parts[@]} -gt 0 ] || parts=(dimse python js ohif access)
 tools=${CLIENTS_TOOLS:-$here/target/clients}
 out=${CLIENTS_OUT:-$here/target/clients/out}
 tests=$here/server/tests/clients
@@ -100,6 +101,18 @@ run_ohif() {
   cp "$scratch"/ohif/*.png "$out" 2>/dev/null && echo "       screenshots: $out/ohif-*.png"
 }
 
+run_access() {
+  say "Access: node-oidc-provider, rsyslog, schemas"
+  command -v node >/dev/null && command -v npm >/dev/null || { not_tested "access: no node, npm"; return; }
+  node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' ||
+    { not_tested "access: node is older than 20"; return; }
+  mkdir -p "$tools/access"
+  cp "$tests"/access/package.json "$tests"/access/package-lock.json "$tools/access"
+  (cd "$tools/access" && npm ci --silent --ignore-scripts --no-audit --no-fund) ||
+    { not_tested "access: its packages cannot be fetched"; return; }
+  "$python" -W ignore "$tests/access/main.py" "$cairn" "$scratch/access" "$tools/access/node_modules" || failed=1
+}
+
 if ! python_tools; then
   not_tested "all: Python packages cannot be fetched"
   exit "$failed"
@@ -109,7 +122,7 @@ case " ${parts[*]} " in *" js "* | *" ohif "*)
 esac
 for part in "${parts[@]}"; do
   case $part in
-    dimse | python | js | ohif) "run_$part" ;;
+    dimse | python | js | ohif | access) "run_$part" ;;
     *) echo "$0: no part '$part'" >&2; exit 2 ;;
   esac
 done

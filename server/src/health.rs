@@ -20,6 +20,9 @@ pub(crate) async fn ready(app: &Arc<App>) -> Answer {
         return Err(Problem::busy("the server is ending"));
     }
     app.blocking(|app| {
+        if !app.audit.is_well() {
+            return Err(Problem::busy("the audit log cannot be written"));
+        }
         let ingest = app.ingest()?;
         if let Some(cause) = ingest.failure() {
             let problem = Problem::busy("the archive has stopped taking objects in");

@@ -8,6 +8,7 @@
 //! Exit codes: 0 all is well, 1 something failed or is damaged, 2 wrong usage or settings, 130
 //! interrupted.
 
+mod audit;
 mod cli;
 mod config;
 mod dicomweb;
@@ -19,12 +20,14 @@ mod fetch;
 mod health;
 mod home;
 mod http;
+mod identity;
 mod interrupt;
 mod logging;
 mod metrics;
 mod output;
 mod peer;
 mod progress;
+mod reread;
 mod sharing;
 
 use std::process::ExitCode;

@@ -109,6 +109,7 @@ pub(crate) struct Metrics {
     cache_bytes: IntGaugeVec,
     cache_requests: IntCounterVec,
     errors: IntCounterVec,
+    refused: IntCounterVec,
     store_studies: IntGauge,
     store_series: IntGauge,
     store_instances: IntGauge,
@@ -219,6 +220,11 @@ impl Metrics {
                 &["cache", "result"],
             )?,
             errors,
+            refused: add.counters(
+                "cairn_http_refused_total",
+                "Requests of people and systems that were not let in, by why.",
+                &["why"],
+            )?,
             store_studies: add.gauge("cairn_store_studies", "Studies in the archive.")?,
             store_series: add.gauge("cairn_store_series", "Series in the archive.")?,
             store_instances: add.gauge("cairn_store_instances", "Instances in the archive.")?,
@@ -248,6 +254,11 @@ impl Metrics {
     /// Something failed.
     pub(crate) fn error(&self, kind: ErrorKind) {
         self.errors.with_label_values(&[kind.name()]).inc();
+    }
+
+    /// Somebody was not let in.
+    pub(crate) fn refused(&self, why: &str) {
+        self.refused.with_label_values(&[why]).inc();
     }
 
     /// Instances were taken, or refused.

@@ -1,6 +1,7 @@
 //! The command line: global flags, one file for each command, and what they share.
 
 mod asking;
+mod audit;
 mod demo;
 mod echo;
 mod export;
@@ -25,6 +26,7 @@ mod share;
 mod show;
 mod stats;
 mod take_over;
+mod token;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -110,6 +112,8 @@ enum Command {
     Pull(pull::PullArgs),
     Echo(echo::EchoArgs),
     Passcode(passcode::PasscodeArgs),
+    Token(token::TokenArgs),
+    Audit(audit::AuditArgs),
     Send(send::SendArgs),
     Routes(routes::RoutesArgs),
     Share(share::ShareArgs),
@@ -187,6 +191,8 @@ pub(crate) fn run(cli: &Cli) -> Result<Exit> {
         Command::Pull(args) => pull::run(&session, args),
         Command::Echo(args) => echo::run(&session, args),
         Command::Passcode(args) => passcode::run(&session, args),
+        Command::Token(args) => token::run(&session, args),
+        Command::Audit(args) => audit::run(&session, args),
         Command::Send(args) => send::run(&session, args),
         Command::Routes(args) => routes::run(&session, args),
         Command::Share(args) => share::run(&session, args),

@@ -1,6 +1,7 @@
 //! `cairn serve`: the archive over HTTP.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,12 +11,14 @@ use clap::Args;
 use tokio::net::TcpListener;
 
 use super::{Exit, Session};
+use crate::audit::{Audit, Log, folder, syslog};
 use crate::config::{Config, LogWord};
 use crate::dimse::{self, Dimse, Ports};
 use crate::error::{Error, Result};
 use crate::fetch;
 use crate::http::app::Parts;
 use crate::http::{App, Door, serve};
+use crate::identity::{Identity, tokens};
 use crate::logging::{self, Style};
 use crate::metrics::Metrics;
 use crate::sharing::control::Host;
@@ -27,6 +30,11 @@ const THREADS_MORE: usize = 24;
 const RECORD_EVERY: Duration = Duration::from_secs(10);
 /// A study is named when nothing came for it for so long: most are complete by then.
 const STUDY_QUIET: Duration = Duration::from_secs(30);
+/// Told where a port beyond this machine has no way in.
+const NOBODY_IS_LET_IN: &str = "\
+cairn: the port is not of this machine alone, so nobody is let in without a token, and there is none yet. \
+`cairn token new` makes one; issuer in [identity] names a login provider; required = \"never\" there \
+leaves it to a proxy in front";
 /// How long requests that were dropped may take to let go of the archive.
 const LET_GO: Duration = Duration::from_secs(5);
 
@@ -38,9 +46,10 @@ The archive is made if it is not there. DICOMweb is at /dicom-web, WADO-URI at /
 
 DIMSE has a port of its own, and another one with TLS if tls_listen names it.
 
-There is no login yet: whoever reaches a port can read and write. Both are of this machine only \
-unless told otherwise; put a reverse proxy with TLS and a login before HTTP, and a network of \
-their own around DIMSE.
+On its own machine the server asks nobody who it is: whoever reaches the port can read and write. With \
+a login provider in [identity], or at a port that is not of this machine alone, every HTTP request has to \
+show a token (Authorization: Bearer), but for probes and preflights; put a reverse proxy with TLS before \
+it, and a network of their own around DIMSE. `cairn token` makes tokens for systems.
 
 Settings in [serve] of cairn.toml, or as CAIRN_SERVE__KEY:
   http                 address and port [127.0.0.1:8080]
@@ -59,6 +68,30 @@ list with commas [local]
   drain_seconds        time for requests under way after SIGTERM [30]
   log                  text or json [text]
   access_log           a line for each request, without paths, queries or UIDs [true]
+
+Settings in [identity], or as CAIRN_IDENTITY__KEY:
+  required             has whoever asks to show a token: auto (with an issuer, or beyond this machine), \
+always, never (a proxy in front asks) [auto]
+  issuer               URL of the login provider: the iss of its tokens
+  audience             the aud that they have to have
+  keys_url             URL of its keys [as the issuer says]
+  trusted              file of certificates in PEM that count there besides the system's
+  algorithms           signatures that count; public keys only [RS256,PS256,ES256,EdDSA]
+  skew_seconds         how far the clocks may be apart, at most 300 [60]
+  keys_seconds         after how long its keys are asked for again [300]
+  name_claim, roles_claim, scopes_claim   claims with name, roles and scopes; a.b for deeper ones \
+[sub, roles, scope]
+  studies_claim        claim with the only studies that a token is for [none]
+  [identity.roles.NAME]  what a role allows, and whose it is; each with claims, scopes, allow (search, read, \
+store, delete, commit, metrics, all)
+
+Settings in [audit], or as CAIRN_AUDIT__KEY; `cairn audit` shows and checks the log:
+  enabled              keep a log of every access [true]
+  file_bytes           length at which a new file of it is begun [67108864]
+  source               what this system is called in messages to others [cairn]
+  syslog               where DICOM audit messages go: tls://host:port, or none [none]
+  syslog_trusted       file of certificates in PEM: of authorities, or of the receiver itself
+  syslog_certificate, syslog_key   files of what to show there, in PEM [nothing is shown]
 
 Settings in [dimse], or as CAIRN_DIMSE__KEY:
   listen               address and port, or none [127.0.0.1:11112]
@@ -168,12 +201,25 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
     let told = Arc::clone(&metrics);
     let observer = Observer::new(move |stage, took| told.stage(stage, took));
     let ingest = IngestConfig { observer, ..config.ingest_config() };
+    let identity = config.identity.identity(bound, &session.data)?;
+    tell_who(session, &config, bound);
     let parts = parts(&config)?;
     let store = Store::open(&session.store_config()?, Access::Write)?;
     super::import::tell_key(session, &store)?;
     dimse::register(store.catalog(), &settings.routes)?;
     let ingest = store.ingest(ingest)?;
+    // Not before the archive is this process's alone, and so is the log.
+    let audit = audit(&config, &session.data)?;
+    let parts = Parts { identity, audit, ..parts };
     let app = Arc::new(App::new(store, ingest, metrics, parts));
+    let sending = match config.audit.receiver()? {
+        Some(receiver) => {
+            let folder = folder(&session.data);
+            let sending = syslog::send(folder.clone(), receiver);
+            Some(sending.map_err(Error::io("start a thread for", &folder))?)
+        }
+        None => None,
+    };
     runtime.spawn(record(Arc::clone(&app)));
     let sites = share(session, &runtime, &app, &sharing)?;
     // Before anybody is told that it listens: who then asks it to end shall see it end well. Not before
@@ -201,9 +247,11 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
         let _ = runtime.block_on(associations);
     }
     drop(sites);
+    drop(sending);
     let ingest = app.close_ingest();
     // Threads of requests that were dropped find their client gone.
     runtime.shutdown_timeout(LET_GO);
+    app.audit.close();
     end(ingest)?;
     session.output.note("cairn: ended");
     Ok(Exit::Good)
@@ -274,7 +322,31 @@ pub(super) async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAd
     Ok((listener, bound))
 }
 
-/// What an [`App`] takes from the settings.
+/// The audit log, if one is kept.
+fn audit(config: &Config, data: &Path) -> Result<Audit> {
+    if !config.audit.enabled {
+        tracing::warn!("no audit log is kept: audit.enabled is false");
+        return Ok(Audit::default());
+    }
+    Ok(Audit::into(Log::open(&folder(data), config.audit.file_bytes)?))
+}
+
+/// Says who is let in, where that may be a surprise.
+fn tell_who(session: &Session, config: &Config, bound: SocketAddr) {
+    let beyond = !bound.ip().to_canonical().is_loopback();
+    let section = &config.identity;
+    if section.is_required(bound) {
+        let has_tokens = tokens::all(&session.data).is_ok_and(|tokens| !tokens.is_empty());
+        if section.issuer.is_empty() && !has_tokens {
+            session.output.note(NOBODY_IS_LET_IN);
+            tracing::warn!("nobody is let in over HTTP: neither an issuer nor service tokens");
+        }
+    } else if beyond {
+        tracing::warn!("whoever reaches the port is let in: identity.required is \"never\"");
+    }
+}
+
+/// What an [`App`] takes from the settings, for a server that asks nobody who it is.
 pub(super) fn parts(config: &Config) -> Result<Parts> {
     let (section, ingest) = (&config.serve, config.ingest_config());
     Ok(Parts {
@@ -282,6 +354,8 @@ pub(super) fn parts(config: &Config) -> Result<Parts> {
         base_url: section.base_url()?,
         trust: section.trust(),
         origins: section.origins()?,
+        identity: Identity::open(),
+        audit: Audit::default(),
         access_log: section.access_log,
         journal_bytes_max: ingest.journal_bytes_max,
         in_flight_bytes_max: ingest.in_flight_bytes,

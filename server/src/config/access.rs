@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::dimse::{DimseSection, fault, words};
 use crate::dimse::{
     ClientCertificates, Demand, Files, Identities, Rule, Services, Sources, Tls, TokenSource,
-    Unusable, capitals,
+    capitals,
 };
 use crate::error::{Error, Result};
+use crate::reread::Unusable;
 
 /// Rules that are looked at for each association.
 const RULES_MAX: usize = 1000;

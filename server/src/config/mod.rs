@@ -3,10 +3,12 @@
 //! One typed struct; what it does not know is refused, wherever it stands. A variable
 //! `CAIRN_SECTION__KEY` sets `key` in `[section]`, and `CAIRN_STORE__OPTIONS__NAME` an option of
 //! the object store's client. `CAIRN_DIMSE__RULES` holds the whole list, as TOML has it in one line; those of
-//! `[[routes]]` stand in the file only.
+//! `[[routes]]` and `[identity.roles]` stand in the file only.
 
 mod access;
+mod audit;
 mod dimse;
+mod identity;
 mod routes;
 mod serve;
 mod sharing;
@@ -22,7 +24,9 @@ use toml::{Table, Value};
 
 use crate::error::{Error, Result};
 
+pub(crate) use audit::AuditSection;
 pub(crate) use dimse::DimseSection;
+pub(crate) use identity::IdentitySection;
 pub(crate) use routes::RouteSection;
 pub(crate) use serve::{LogWord, ServeSection};
 pub(crate) use sharing::SharingSection;
@@ -52,6 +56,8 @@ pub(crate) struct Config {
     pub(crate) serve: ServeSection,
     pub(crate) dimse: DimseSection,
     pub(crate) sharing: SharingSection,
+    pub(crate) identity: IdentitySection,
+    pub(crate) audit: AuditSection,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) routes: Vec<RouteSection>,
 }
@@ -223,6 +229,8 @@ impl Config {
         self.serve.check()?;
         self.dimse.check()?;
         self.sharing.check()?;
+        self.identity.check()?;
+        self.audit.check()?;
         self.dimse_settings(Duration::ZERO).map(|_| ())
     }
 

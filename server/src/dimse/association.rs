@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::admission::{Admitted, Refused, Rejection, Way, admit};
+use super::audited::Speaker;
 use super::command::{Command, field, operation};
 use super::commitment::Line;
 use super::end::End;
@@ -25,6 +26,9 @@ use crate::logging::ACCESS;
 /// N-EVENT-REPORT-RSP.
 const EVENT_ANSWER: u16 = operation::EVENT_REPORT | operation::RESPONSE;
 
+/// No line, no answer.
+pub(super) const UNAUDITED: &str = "the audit log cannot be written";
+
 /// See the [module](self).
 pub(super) struct Association {
     pub(super) dimse: Arc<Dimse>,
@@ -35,6 +39,10 @@ pub(super) struct Association {
     pub(super) terms: HashMap<String, QueryTerms>,
     /// The peer's AE title.
     pub(super) calling: String,
+    /// Who it is, for the audit log.
+    pub(super) speaker: Arc<Speaker>,
+    /// Studies that the operation under way is about.
+    pub(super) about: Vec<String>,
     /// What the peer may do.
     pub(super) grant: Grant,
     /// The title under which it calls this server.
@@ -137,6 +145,8 @@ fn serve(
     }
     let request = Associate::<Proposal>::read(&body)?;
     told.calling = shown(&request.calling);
+    let from = Some(arrived.way.address);
+    let mut speaker = Speaker { calling: request.calling.clone(), user: None, from };
     told.received = inbound.received;
     let admitted = if arrived.full || dimse.is_stopping() {
         Err(Refused::Full)
@@ -148,14 +158,17 @@ fn serve(
         Err(why) => {
             tracing::warn!(calling = told.calling, from = %arrived.way.address, %why, "an association is rejected");
             dimse.app.metrics.dimse.rejected(why.word());
+            // Without its line it is rejected all the same.
+            let _ = dimse.app.audit.tell(speaker.rejected(why.word()));
             return Err(reject(outbound, why.rejection()));
         }
     };
+    speaker.user.clone_from(&admitted.user);
     told.user = admitted.user.as_deref().map(shown).unwrap_or_default();
     let agreed = negotiate::agree(&request, &dimse.settings, &admitted)?;
     told.contexts = agreed.contexts.len();
-    let titles = (request.calling, request.called);
-    let mut association = accept(dimse, inbound, outbound, titles, (agreed, admitted))?;
+    let who = (speaker, request.called);
+    let mut association = accept(dimse, inbound, outbound, who, (agreed, admitted))?;
     let end = association.converse();
     told.received = association.inbound.received;
     told.operations = association.operations;
@@ -173,7 +186,7 @@ fn accept(
     dimse: &Arc<Dimse>,
     inbound: Inbound,
     outbound: &Arc<Mutex<Outbound>>,
-    (calling, called): (String, String),
+    (speaker, called): (Speaker, String),
     (agreed, admitted): (Agreed, Admitted),
 ) -> Result<Association, End> {
     {
@@ -187,7 +200,9 @@ fn accept(
         outbound: Arc::clone(outbound),
         contexts: agreed.contexts,
         terms: agreed.terms,
-        calling,
+        calling: speaker.calling.clone(),
+        speaker: Arc::new(speaker),
+        about: Vec::new(),
         grant: admitted.grant,
         called,
         stores: Stores::new(dimse, outbound, agreed.window)?,
@@ -220,12 +235,19 @@ impl Association {
     fn dispatch(&mut self, context: &Context, command: &Command) -> Result<(), End> {
         let begun = Instant::now();
         let kind = command.get(field::COMMAND).unwrap_or(0);
+        self.about.clear();
+        let asks = kind & operation::RESPONSE == 0 && kind != operation::CANCEL;
+        if asks && !self.dimse.app.audit.is_well() {
+            self.pass_over(context, command)?;
+            let comment = "the audit log cannot be written";
+            let answer = command.answer(status::OUT_OF_RESOURCES);
+            return self.answer(context, &answer.with_text(field::ERROR_COMMENT, comment));
+        }
         match (kind, context.service) {
             (operation::STORE, Service::Store) if !self.grant.has(Services::STORE) => {
                 self.pass_over(context, command)?;
-                self.answer(context, &command.answer(status::NOT_AUTHORIZED))?;
-                self.operated("store", status::NOT_AUTHORIZED, begun);
-                Ok(())
+                self.operated("store", status::NOT_AUTHORIZED, begun)?;
+                self.answer(context, &command.answer(status::NOT_AUTHORIZED))
             }
             (operation::STORE, Service::Store) => self.store(context, command),
             (operation::FIND, Service::Find(model)) => self.find(context, command, model),
@@ -233,9 +255,8 @@ impl Association {
             (operation::MOVE, Service::Move(model)) => self.move_to(context, command, model),
             (operation::ACTION, Service::Commitment) => self.action(context, command),
             (operation::ECHO, _) => {
-                self.answer(context, &command.answer(status::SUCCESS))?;
-                self.operated("echo", status::SUCCESS, begun);
-                Ok(())
+                self.operated("echo", status::SUCCESS, begun)?;
+                self.answer(context, &command.answer(status::SUCCESS))
             }
             // Of an operation that is over by now: its answer is on the way (PS3.7 §9.3.2.3).
             (operation::CANCEL, _) => Ok(()),
@@ -249,9 +270,8 @@ impl Association {
             }
             _ => {
                 self.pass_over(context, command)?;
-                self.answer(context, &command.answer(status::UNRECOGNIZED_OPERATION))?;
-                self.operated("other", status::UNRECOGNIZED_OPERATION, begun);
-                Ok(())
+                self.operated("other", status::UNRECOGNIZED_OPERATION, begun)?;
+                self.answer(context, &command.answer(status::UNRECOGNIZED_OPERATION))
             }
         }
     }
@@ -269,10 +289,14 @@ impl Association {
         self.lock().command(context.id, answer)
     }
 
-    /// Counts an operation that was answered.
-    pub(super) fn operated(&self, word: &str, status: u16, begun: Instant) {
+    /// Counts an operation that is about to be answered, and writes its line into the audit log. Without
+    /// that it is not answered.
+    pub(super) fn operated(&self, word: &str, status: u16, begun: Instant) -> Result<(), End> {
         let seconds = begun.elapsed().as_secs_f64();
         self.dimse.app.metrics.dimse.operation(word, status::class(status), seconds);
+        let mut event = self.speaker.did(word, status);
+        event.about(self.about.iter().map(String::as_str));
+        self.dimse.app.audit.tell(event).map_err(|_| End::Failed(UNAUDITED))
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Outbound> {

@@ -37,7 +37,7 @@ impl Association {
     ) -> Result<(), End> {
         let begun = Instant::now();
         let (code, comment) = self.found(context, request, model)?;
-        self.operated("find", code, begun);
+        self.operated("find", code, begun)?;
         let mut answer = request.answer(code);
         if let Some(comment) = comment {
             answer = answer.with_text(field::ERROR_COMMENT, &comment);
@@ -60,6 +60,9 @@ impl Association {
             let comment = "the identifier has no level of this model, or cannot be read";
             return Ok((status::IDENTIFIER_MISMATCH, Some(comment.into())));
         };
+        if let Some(studies) = identifier.text(Level::Study.unique_key()) {
+            self.about = studies.split('\\').map(str::to_owned).collect();
+        }
         let terms = self.terms.get(&context.class).copied().unwrap_or_default();
         if self.dimse.settings.is_federated(&self.called) {
             return self.found_everywhere(context, request, &identifier);

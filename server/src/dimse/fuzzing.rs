@@ -20,9 +20,11 @@ use super::pdu::{Associate, Outcome, Proposal};
 use super::rules::Grant;
 use super::service::Model;
 use super::{Dimse, Settings, listen, negotiate};
+use crate::audit::Audit;
 use crate::config::Config;
 use crate::http::App;
 use crate::http::app::Parts;
+use crate::identity::Identity;
 use crate::metrics::Metrics;
 
 /// How long an association may take to end once its peer has said everything.
@@ -82,6 +84,8 @@ impl Default for Archive {
             base_url: None,
             trust: config.serve.trust(),
             origins: config.serve.origins().expect("origins"),
+            identity: Identity::open(),
+            audit: Audit::default(),
             access_log: false,
             journal_bytes_max: config.ingest.journal_bytes_max,
             in_flight_bytes_max: 64 << 20,

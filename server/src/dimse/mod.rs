@@ -18,6 +18,7 @@
 
 mod admission;
 mod association;
+mod audited;
 mod command;
 mod commitment;
 mod echo;
@@ -37,7 +38,6 @@ mod outbound;
 mod pdu;
 mod pool;
 mod pull;
-mod reread;
 mod retrieve;
 mod routes;
 mod rules;
@@ -60,7 +60,6 @@ pub(crate) use identity::{Demand, Identities, NotHashed, Sources, TokenSource, l
 pub(crate) use listen::{Ports, serve};
 pub(crate) use migrate::{By, Migration, Slice, Summary, Way, migrate};
 pub(crate) use pull::{PullError, Pulled, pull};
-pub(crate) use reread::Unusable;
 pub(crate) use routes::{Priors, Route, When, Words, meaning, register};
 pub(crate) use rules::{Rule, Services, capitals};
 pub(crate) use send::{Sent, send};

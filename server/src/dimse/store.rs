@@ -19,13 +19,15 @@ use cairn_store::ingest::{Admission, Arrival, Incoming, Ingest, Receipt, Sender 
 use cairn_store::limits::SLAB_BYTES;
 
 use super::Dimse;
-use super::association::{Association, lock};
+use super::association::{Association, UNAUDITED, lock};
+use super::audited::Speaker;
 use super::command::{Command, field};
 use super::end::End;
 use super::limits::{AHEAD_BYTES, AHEAD_KEPT_BYTES, HURRY_EVERY};
 use super::negotiate::Context;
 use super::outbound::Outbound;
 use super::status;
+use crate::audit::clean;
 use crate::http::App;
 use crate::metrics::ErrorKind;
 
@@ -35,6 +37,7 @@ struct Owed {
     context: u8,
     answer: Command,
     begun: Instant,
+    speaker: Arc<Speaker>,
 }
 
 type Answered = (Owed, Result<Receipt, cairn_store::Error>);
@@ -177,7 +180,8 @@ impl Association {
             sender: Some(Caller { calling: self.calling.clone(), called: self.called.clone() }),
             ..Admission::default()
         };
-        let owed = Owed { context: context.id, answer: answer.clone(), begun };
+        let speaker = Arc::clone(&self.speaker);
+        let owed = Owed { context: context.id, answer: answer.clone(), begun, speaker };
         match self.hand_in(&ingest, context, admission, owed)? {
             Ok(()) => {
                 ingest.hurry();
@@ -255,7 +259,7 @@ impl Association {
         begun: Instant,
     ) -> Result<(), End> {
         self.dimse.app.metrics.instances("refused", 1);
-        self.operated("store", code, begun);
+        self.operated("store", code, begun)?;
         let answer = answer.number(field::STATUS, code).with_text(field::ERROR_COMMENT, comment);
         self.answer(context, &answer)
     }
@@ -308,6 +312,16 @@ fn write_answer(
             (code, Some(comment), "refused")
         }
     };
+    let mut event = owed.speaker.did("store", code);
+    match &answer {
+        Ok(receipt) => {
+            event.about([receipt.study_uid.as_str()]);
+            event.series = Some(clean(&receipt.series_uid));
+            event.instance = Some(clean(&receipt.sop_instance_uid));
+        }
+        Err(_) => event.instance = owed.answer.uid(field::AFFECTED_INSTANCE).map(|u| clean(&u)),
+    }
+    app.audit.tell(event).map_err(|_| End::Failed(UNAUDITED))?;
     let mut answer = owed.answer.number(field::STATUS, code);
     if let Some(comment) = comment {
         answer = answer.with_text(field::ERROR_COMMENT, comment);

@@ -13,6 +13,7 @@ use super::cors::Origins;
 use super::forwarded::{BaseUrl, Trust};
 use super::limits::{COMPOSES_MAX, Limits, PLACE_PATIENCE};
 use super::problem::Problem;
+use crate::audit::Audit;
 use crate::dicomweb::prefetch::Prefetch;
 use crate::dicomweb::qido::Bookmarks;
 use crate::dicomweb::rendered::header::Headers;
@@ -20,6 +21,7 @@ use crate::dicomweb::rendered::picture::ROOM_BYTES;
 use crate::dicomweb::room::Room;
 use crate::dicomweb::undecodable::Undecodable;
 use crate::fetch::{Demands, Granted};
+use crate::identity::Identity;
 use crate::metrics::Metrics;
 use crate::sharing::Site;
 
@@ -39,6 +41,10 @@ pub(crate) struct App {
     pub(crate) trust: Trust,
     /// Pages of which origins may read.
     pub(crate) origins: Origins,
+    /// Who is let in over HTTP.
+    pub(crate) identity: Identity,
+    /// Who looked at what.
+    pub(crate) audit: Audit,
     /// Write a line for each request.
     pub(crate) access_log: bool,
     /// Sealed bytes that may wait for the bucket.
@@ -80,6 +86,8 @@ pub(crate) struct Parts {
     pub(crate) base_url: Option<BaseUrl>,
     pub(crate) trust: Trust,
     pub(crate) origins: Origins,
+    pub(crate) identity: Identity,
+    pub(crate) audit: Audit,
     pub(crate) access_log: bool,
     pub(crate) journal_bytes_max: u64,
     pub(crate) in_flight_bytes_max: usize,
@@ -95,7 +103,7 @@ impl App {
         metrics: Arc<Metrics>,
         parts: Parts,
     ) -> Self {
-        let Parts { limits, base_url, trust, origins, access_log, .. } = parts;
+        let Parts { limits, base_url, trust, origins, identity, audit, access_log, .. } = parts;
         Self {
             store,
             ingest: RwLock::new(ingest.into().map(Arc::new)),
@@ -108,6 +116,8 @@ impl App {
             base_url,
             trust,
             origins,
+            identity,
+            audit,
             access_log,
             journal_bytes_max: parts.journal_bytes_max,
             in_flight_bytes_max: parts.in_flight_bytes_max,

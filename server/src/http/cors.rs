@@ -1,8 +1,8 @@
 //! Cross-origin requests: whose pages may read (Fetch standard, §3.2).
 //!
-//! The archive has no login of its own yet, so being able to reach it is being allowed to read it.
-//! Therefore the default is not `*`: any page that somebody at the hospital has open could then read
-//! the archive through that person's browser. `local` allows pages that come from the machine of
+//! On its own machine the archive asks nobody who it is unless told to, so being able to reach it is
+//! being allowed to read it. Therefore the default is not `*`: any page that somebody at the hospital
+//! has open could then read the archive through that person's browser. `local` allows pages that come from the machine of
 //! the browser itself (a viewer under development, or installed on the workstation). A viewer on
 //! another server is named in the setting, or stands behind the same reverse proxy.
 
@@ -14,7 +14,7 @@ use hyper::header::{
 /// What a page may read of a reply besides its body.
 const EXPOSED: &str = "Content-Type, Content-Length, Content-Encoding, Content-Location, \
     Content-Range, Content-Disposition, Accept-Ranges, ETag, Last-Modified, Location, Retry-After, \
-    Warning, X-Request-Id";
+    WWW-Authenticate, Warning, X-Request-Id";
 /// Header fields that a page may send.
 const ALLOWED: &str = "Accept, Accept-Charset, Accept-Language, Authorization, Cache-Control, \
     Content-Type, If-Match, If-None-Match, If-Range, Pragma, Range, X-Request-Id, \

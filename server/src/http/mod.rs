@@ -14,6 +14,7 @@
 
 mod access;
 pub(crate) mod app;
+mod audited;
 pub(crate) mod body;
 pub(crate) mod conditional;
 pub(crate) mod cors;
@@ -27,15 +28,20 @@ pub(crate) mod query;
 pub(crate) mod reply;
 pub(crate) mod request;
 pub(crate) mod route;
+#[cfg(test)]
+mod route_examples;
 mod service;
 pub(crate) mod stream;
 
 pub(crate) use app::App;
 pub(crate) use listen::{Door, serve};
 pub(crate) use problem::Problem;
+pub(crate) use query::Query;
 pub(crate) use reply::Reply;
 pub(crate) use request::Ask;
 pub(crate) use route::{Level, Route, Scope};
+#[cfg(test)]
+pub(crate) use route_examples::EXAMPLES;
 pub(crate) use stream::Feed;
 
 /// What a handler gives back.

@@ -7,7 +7,9 @@ use std::borrow::Cow;
 
 use cairn_store::{Error as StoreError, Kind};
 use hyper::StatusCode;
-use hyper::header::{ALLOW, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{
+    ALLOW, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 
 use super::limits::RETRY_AFTER_SECONDS;
 use super::reply::Reply;
@@ -21,6 +23,11 @@ pub(crate) fn gone(_: super::stream::Gone) -> Problem {
     }
 }
 
+/// What to show instead (RFC 6750 §3): to who showed nothing, what does not count, and too little.
+const CHALLENGE: &str = "Bearer realm=\"cairn\"";
+const CHALLENGE_TOKEN: &str = "Bearer realm=\"cairn\", error=\"invalid_token\"";
+const CHALLENGE_SCOPE: &str = "Bearer realm=\"cairn\", error=\"insufficient_scope\"";
+
 /// A request that is not granted.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
@@ -33,6 +40,8 @@ pub(crate) struct Problem {
     /// The word under which it is counted.
     pub(crate) kind: ErrorKind,
     allow: Option<&'static str>,
+    /// What to show instead, to somebody who is not let in.
+    challenge: Option<&'static str>,
     /// How long a body is of which a part was asked for that it does not have.
     whole_bytes: Option<u64>,
 }
@@ -43,12 +52,31 @@ impl Problem {
         let client = status.is_client_error();
         let kind = if client { ErrorKind::Request } else { ErrorKind::Internal };
         let message = message.into();
-        Self { status, message, detail: None, kind, allow: None, whole_bytes: None }
+        Self {
+            status,
+            message,
+            detail: None,
+            kind,
+            allow: None,
+            challenge: None,
+            whole_bytes: None,
+        }
     }
 
     /// 400: what was asked makes no sense.
     pub(crate) fn bad(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// 401: it is not known who asks. `shown`: what they showed does not count (RFC 6750 §3.1).
+    pub(crate) fn unknown(message: impl Into<Cow<'static, str>>, shown: bool) -> Self {
+        let challenge = if shown { CHALLENGE_TOKEN } else { CHALLENGE };
+        Self { challenge: Some(challenge), ..Self::new(StatusCode::UNAUTHORIZED, message) }
+    }
+
+    /// 403: it is known who asks, and they may not.
+    pub(crate) fn forbidden(message: impl Into<Cow<'static, str>>) -> Self {
+        Self { challenge: Some(CHALLENGE_SCOPE), ..Self::new(StatusCode::FORBIDDEN, message) }
     }
 
     /// 404: there is nothing by that name.
@@ -122,6 +150,9 @@ impl Problem {
         }
         if let Some(length) = self.whole_bytes {
             reply = reply.text_header(CONTENT_RANGE, &format!("bytes */{length}"));
+        }
+        if let Some(challenge) = self.challenge {
+            reply = reply.header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if let Some(allow) = self.allow {
             reply = reply.header(ALLOW, HeaderValue::from_static(allow));

@@ -16,7 +16,7 @@ pub(crate) struct Query {
 impl Query {
     /// Reads `a=1&b=2`. `+` is a space: Python's dicomweb-client and every browser encode as forms do,
     /// and all of them write a plus as `%2B`. In media types, which people write by hand, it stays.
-    pub(super) fn parse(text: Option<&str>) -> Result<Self, Problem> {
+    pub(crate) fn parse(text: Option<&str>) -> Result<Self, Problem> {
         let decoded = |text: &str| {
             let text = percent_decode_str(text).decode_utf8();
             text.map(std::borrow::Cow::into_owned)

@@ -36,12 +36,14 @@ pub(crate) struct Reply {
     pub(crate) headers: HeaderMap,
     /// The body.
     pub(crate) content: Content,
+    /// Studies that it is about beside those that the request named: for the audit log.
+    pub(crate) studies: Vec<String>,
 }
 
 impl Reply {
     /// An empty reply.
     pub(crate) fn new(status: StatusCode) -> Self {
-        Self { status, headers: HeaderMap::new(), content: Content::Empty }
+        Self { status, headers: HeaderMap::new(), content: Content::Empty, studies: Vec::new() }
     }
 
     /// 200 with a body that is at hand.
@@ -62,6 +64,11 @@ impl Reply {
     /// Sets the status.
     pub(crate) fn status(self, status: StatusCode) -> Self {
         Self { status, ..self }
+    }
+
+    /// Names studies that it is about.
+    pub(crate) fn about(self, studies: Vec<String>) -> Self {
+        Self { studies, ..self }
     }
 
     /// Sets a header field.

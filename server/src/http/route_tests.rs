@@ -5,52 +5,7 @@
 use hyper::StatusCode;
 
 use super::*;
-
-const ALL: &[(&str, &str, &str)] = &[
-    ("GET", "/", "home"),
-    ("GET", "/metrics", "metrics"),
-    ("GET", "/healthz", "healthz"),
-    ("HEAD", "/readyz", "readyz"),
-    ("GET", "/wado", "wado_uri"),
-    ("OPTIONS", "/dicom-web", "capabilities"),
-    ("GET", "/dicom-web/", "capabilities"),
-    ("GET", "/dicom-web/studies", "search_studies"),
-    ("GET", "/dicom-web/series", "search_series"),
-    ("GET", "/dicom-web/instances", "search_instances"),
-    ("POST", "/dicom-web/studies", "store"),
-    ("POST", "/dicom-web/studies/1.2", "store"),
-    ("GET", "/dicom-web/studies/1.2", "retrieve_study"),
-    ("DELETE", "/dicom-web/studies/1.2", "delete_study"),
-    ("GET", "/dicom-web/studies/1.2/metadata", "metadata_study"),
-    ("GET", "/dicom-web/studies/1.2/rendered", "rendered_study"),
-    ("GET", "/dicom-web/studies/1.2/thumbnail", "thumbnail"),
-    ("GET", "/dicom-web/studies/1.2/bulkdata", "bulkdata"),
-    ("GET", "/dicom-web/studies/1.2/pixeldata", "pixeldata"),
-    ("GET", "/dicom-web/studies/1.2/series", "search_series"),
-    ("GET", "/dicom-web/studies/1.2/instances", "search_instances"),
-    ("GET", "/dicom-web/studies/1.2/series/1.3", "retrieve_series"),
-    ("DELETE", "/dicom-web/studies/1.2/series/1.3", "delete_series"),
-    ("GET", "/dicom-web/studies/1.2/series/1.3/metadata", "metadata_series"),
-    ("GET", "/dicom-web/studies/1.2/series/1.3/rendered", "rendered_series"),
-    ("GET", "/dicom-web/studies/1.2/series/1.3/thumbnail", "thumbnail"),
-    ("GET", "/dicom-web/studies/1.2/series/1.3/bulkdata", "bulkdata"),
-    ("GET", "/dicom-web/studies/1.2/series/1.3/pixeldata", "pixeldata"),
-    ("GET", "/dicom-web/studies/1.2/series/1.3/instances", "search_instances"),
-    ("GET", "/dicom-web/studies/1.2/series/1.3/instances/1.4", "retrieve_instance"),
-    ("DELETE", "/dicom-web/studies/1.2/series/1.3/instances/1.4", "delete_instance"),
-    ("GET", "/dicom-web/studies/1.2/series/1.3/instances/1.4/metadata", "metadata_instance"),
-    ("GET", "/dicom-web/studies/1.2/series/1.3/instances/1.4/rendered", "rendered_instance"),
-    ("GET", "/dicom-web/studies/1.2/series/1.3/instances/1.4/thumbnail", "thumbnail"),
-    ("GET", "/dicom-web/studies/1.2/series/1.3/instances/1.4/bulkdata", "bulkdata"),
-    ("GET", "/dicom-web/studies/1.2/series/1.3/instances/1.4/bulkdata/7FE00010", "bulkdata"),
-    ("GET", "/dicom-web/studies/1.2/series/1.3/instances/1.4/pixeldata", "pixeldata"),
-    ("GET", "/dicom-web/studies/1.2/series/1.3/instances/1.4/frames/1,2", "frames"),
-    ("GET", "/dicom-web/studies/1.2/series/1.3/instances/1.4/frames/1/rendered", "rendered_frames"),
-    ("GET", "/dicom-web/studies/1.2/series/1.3/instances/1.4/frames/1/thumbnail", "thumbnail"),
-    ("POST", "/dicom-web/commitment-requests/1.2", "commit"),
-    ("GET", "/dicom-web/commitment-requests/1.2", "commitment"),
-    ("OPTIONS", "/dicom-web/studies", "options"),
-];
+use crate::http::EXAMPLES;
 
 fn parse(method: &str, path: &str) -> Result<Route, Problem> {
     Route::parse(&Method::from_bytes(method.as_bytes()).unwrap(), path)
@@ -58,10 +13,10 @@ fn parse(method: &str, path: &str) -> Result<Route, Problem> {
 
 #[test]
 fn every_route_has_its_label_and_options() {
-    for (method, path, label) in ALL {
+    for (method, path, label) in EXAMPLES {
         assert_eq!(parse(method, path).unwrap().label(), *label, "{method} {path}");
         assert!(!label.contains(|c: char| c.is_ascii_digit()));
-        let allow = Resource::parse(path).unwrap().allow();
+        let allow = resource(path).allow();
         assert!(allow.contains(method) && allow.contains("OPTIONS"), "{path}");
         assert!(!allow.contains("GET") || parse("HEAD", path).is_ok(), "{path}");
         let refused = parse("PATCH", path).unwrap_err();
@@ -69,19 +24,76 @@ fn every_route_has_its_label_and_options() {
     }
 }
 
-const FEDERATED: &[(&str, &str, &str)] = &[
-    ("GET", "/federated/dicom-web/studies", "federated_studies"),
-    ("GET", "/federated/dicom-web/studies/1.2/series", "federated_series"),
-    ("GET", "/federated/dicom-web/instances", "federated_instances"),
-    ("GET", "/federated/dicom-web/studies/1.2", "retrieve_study"),
-    ("OPTIONS", "/federated/dicom-web/studies", "options"),
-    ("HEAD", "/federated/dicom-web/studies/1.2/metadata", "metadata_study"),
-];
+/// What a path names, here or at all sites.
+fn resource(path: &str) -> Resource {
+    Resource::parse(federated(path).unwrap_or(path)).unwrap()
+}
+
+/// Where a route stands among all there are. A new one does not compile until it is counted here, and
+/// then needs an example.
+fn place(route: &Route) -> usize {
+    match route {
+        Route::Home => 0,
+        Route::Metrics => 1,
+        Route::Health => 2,
+        Route::Ready => 3,
+        Route::WadoUri => 4,
+        Route::Capabilities => 5,
+        Route::Search { .. } => 6,
+        Route::Store { .. } => 7,
+        Route::Retrieve(_) => 8,
+        Route::Delete(_) => 9,
+        Route::Metadata(_) => 10,
+        Route::Rendered { .. } => 11,
+        Route::Thumbnail { .. } => 12,
+        Route::Bulkdata { .. } => 13,
+        Route::Pixeldata(_) => 14,
+        Route::Frames { .. } => 15,
+        Route::Commit { .. } => 16,
+        Route::Commitment { .. } => 17,
+        Route::Options { .. } => 18,
+        Route::Peer(_) => 19,
+        Route::Federated { .. } => 20,
+    }
+}
+
+/// The same for what paths name.
+fn resource_place(resource: &Resource) -> usize {
+    match resource {
+        Resource::Home => 0,
+        Resource::Metrics => 1,
+        Resource::Health => 2,
+        Resource::Ready => 3,
+        Resource::WadoUri => 4,
+        Resource::Root => 5,
+        Resource::List { .. } => 6,
+        Resource::Entity(_) => 7,
+        Resource::Metadata(_) => 8,
+        Resource::Rendered(..) => 9,
+        Resource::Thumbnail(..) => 10,
+        Resource::Bulkdata(..) => 11,
+        Resource::Pixeldata(_) => 12,
+        Resource::Frames(..) => 13,
+        Resource::Commitment(_) => 14,
+    }
+}
+
+#[test]
+fn every_route_has_an_example() {
+    let (mut routes, mut resources) = ([false; 21], [false; 15]);
+    for (method, path, _) in EXAMPLES {
+        routes[place(&parse(method, path).unwrap())] = true;
+        resources[resource_place(&resource(path))] = true;
+    }
+    // Those of other sites are parsed elsewhere, and have their own.
+    routes[19] = true;
+    assert_eq!((routes, resources), ([true; 21], [true; 15]));
+}
 
 #[test]
 fn all_sites_are_searched_and_none_is_written_to() {
-    for (method, path, label) in FEDERATED {
-        assert_eq!(parse(method, path).unwrap().label(), *label, "{method} {path}");
+    let everywhere = EXAMPLES.iter().filter(|(_, path, _)| federated(path).is_some());
+    for (method, path, _) in everywhere {
         for method in ["POST", "DELETE", "PUT"] {
             let refused = parse(method, path).unwrap_err();
             assert_eq!(refused.status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");

@@ -14,6 +14,7 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use super::access::{Exchange, REQUEST_ID, request_id};
 use super::app::App;
+use super::audited;
 use super::body::RequestBody;
 use super::cors::Origins;
 use super::deadline::Activity;
@@ -23,6 +24,8 @@ use super::query::Query;
 use super::reply::{Content, Reply, Run};
 use super::stream::{Feed, Pieces, ReplyBody};
 use super::{Ask, Problem, Route};
+use crate::audit::Event;
+use crate::identity::{Denied, Need, NotGood, Who, decide, need};
 use crate::metrics::ErrorKind;
 use crate::peer::PeerRoute;
 
@@ -90,22 +93,32 @@ impl Service {
         let preflight = head.method == Method::OPTIONS
             && head.headers.contains_key(ORIGIN)
             && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+        // A browser asks without the token that it is about to send.
+        let route = route.map(|route| match route {
+            Route::Capabilities if preflight => Route::Options { allow: "GET, HEAD, OPTIONS" },
+            route => route,
+        });
         let headers = head.headers.clone();
-        let query = Query::parse(head.uri.query());
-        let answer = match (route, query) {
-            (Err(problem), _) | (_, Err(problem)) => {
+        let mut audited = None;
+        let admitted =
+            self.admit(route, Query::parse(head.uri.query()), &headers, &mut audited).await;
+        let answer = match admitted {
+            Err(problem) => {
                 body.linger();
                 Err(problem)
             }
-            (Ok(Route::Options { allow }), _) => Ok(options(allow, preflight)),
-            (Ok(Route::Capabilities), _) if preflight => Ok(options("GET, HEAD, OPTIONS", true)),
-            (Ok(route), Ok(query)) => {
+            Ok((Route::Options { allow }, _)) => Ok(options(allow, preflight)),
+            Ok((route, query)) => {
                 let headers = head.headers;
                 let ask = Ask { site_key, headers, query, base, body };
                 crate::dispatch::dispatch(app, route, ask).await
             }
         };
         let reply = answer.unwrap_or_else(|problem| self.refuse(problem, &id));
+        let reply = match self.audit(audited, &reply, &headers, &id) {
+            Ok(()) => reply,
+            Err(problem) => self.refuse(problem, &id),
+        };
         let (status, mut fields, body) = match self.prepare(&headers, is_head, reply).await {
             Ok(prepared) => prepared,
             Err(problem) => plain(self.refuse(problem, &id)),
@@ -123,6 +136,64 @@ impl Service {
         *response.status_mut() = status;
         *response.headers_mut() = fields;
         response
+    }
+
+    /// Lets a request in, or not. Who is not known is not told either whether what they asked makes
+    /// sense. What is to be audited of it is put into `audited`.
+    async fn admit(
+        &self,
+        route: Result<Route, Problem>,
+        query: Result<Query, Problem>,
+        headers: &HeaderMap,
+        audited: &mut Option<Event>,
+    ) -> Result<(Route, Query), Problem> {
+        let app = &self.app;
+        let is_public = route.as_ref().is_ok_and(|route| need(route) == Need::Nothing);
+        let known = match self.face {
+            Face::Site(key) => Ok(Who::Site(key)),
+            Face::Web if is_public => Ok(Who::Nobody),
+            Face::Web => app.identity.who(headers).await.map_err(Refusal::Unknown),
+        };
+        let who = known.as_ref().unwrap_or(&Who::Nobody);
+        *audited = audited::event(who, route.as_ref().ok(), query.as_ref().ok());
+        if let Some(event) = audited {
+            audited::name(event, who, app.site().as_deref());
+            if !app.audit.is_well() {
+                return Err(unaudited());
+            }
+        }
+        let mut refuse = |why: Refusal| {
+            app.metrics.refused(why.word());
+            if let Some(event) = audited {
+                why.word().clone_into(&mut event.why);
+            }
+            why.into()
+        };
+        let who = known.map_err(&mut refuse)?;
+        if who == Who::Nobody && !is_public {
+            return Err(refuse(Refusal::Denied(Denied::Unknown)));
+        }
+        let (route, query) = (route?, query?);
+        decide(&who, &route, &query).map_err(|why| refuse(Refusal::Denied(why)))?;
+        Ok((route, query))
+    }
+
+    /// Writes the line for a request into the audit log, before it is answered.
+    fn audit(
+        &self,
+        event: Option<Event>,
+        reply: &Reply,
+        headers: &HeaderMap,
+        id: &str,
+    ) -> Result<(), Problem> {
+        let Some(mut event) = event else { return Ok(()) };
+        let app = &self.app;
+        reply.status.as_str().clone_into(&mut event.status);
+        event.ok = reply.status.is_success() || reply.status == StatusCode::NOT_MODIFIED;
+        event.about(reply.studies.iter().map(String::as_str));
+        event.from = audited::origin(headers, app.trust.of(self.peer), self.peer.ip());
+        id.clone_into(&mut event.request);
+        app.audit.tell(event).map_err(|_| unaudited())
     }
 
     /// Tells the log what the client is not told.
@@ -190,6 +261,44 @@ impl Service {
         });
         Ok(pieces)
     }
+}
+
+/// Why somebody is not let in.
+#[derive(Debug, Clone, Copy)]
+enum Refusal {
+    /// What was shown does not say who it is.
+    Unknown(NotGood),
+    /// It is known who it is, and they may not; or it has to be.
+    Denied(Denied),
+}
+
+impl Refusal {
+    /// The word under which it is counted and audited.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Unknown(NotGood::Wrong(wrong)) => wrong.word(),
+            Self::Unknown(NotGood::NoKeys) => "provider",
+            Self::Denied(denied) => denied.word(),
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(why: Refusal) -> Self {
+        match why {
+            Refusal::Unknown(NotGood::Wrong(wrong)) => Self::unknown(wrong.to_string(), true),
+            Refusal::Unknown(NotGood::NoKeys) => {
+                Self::busy("the login provider does not answer, so the token cannot be looked at")
+            }
+            Refusal::Denied(Denied::Unknown) => Self::unknown(Denied::Unknown.to_string(), false),
+            Refusal::Denied(denied) => Self::forbidden(denied.to_string()),
+        }
+    }
+}
+
+/// No line, no answer.
+fn unaudited() -> Problem {
+    Problem::busy("the audit log cannot be written, so nothing is given out")
 }
 
 /// 204 with what the resource takes; to a preflight, with what a page may send.

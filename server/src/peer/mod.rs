@@ -12,6 +12,8 @@ mod reading;
 mod receipts;
 pub(crate) mod right;
 mod route;
+#[cfg(test)]
+mod route_examples;
 mod studies;
 mod tuning;
 pub(crate) mod wire;
@@ -22,6 +24,8 @@ pub(crate) use error::Error;
 pub(crate) use keys::{Identity, shown_key};
 pub(crate) use reading::Subject;
 pub(crate) use route::PeerRoute;
+#[cfg(test)]
+pub(crate) use route_examples::PEER_EXAMPLES;
 pub(crate) use tuning::tune;
 
 /// Where sites talk to each other: a version of its own, so that two can be spoken side by side.

@@ -110,6 +110,33 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    /// A new route does not compile until it is counted here, and then needs an example.
+    fn place(route: &PeerRoute) -> usize {
+        match route {
+            PeerRoute::Hello => 0,
+            PeerRoute::Log(_) => 1,
+            PeerRoute::Seen(_) => 2,
+            PeerRoute::AddCheckpoint => 3,
+            PeerRoute::Nudge => 4,
+            PeerRoute::Record(..) => 5,
+            PeerRoute::Opening(..) => 6,
+            PeerRoute::Chunks(..) => 7,
+            PeerRoute::Receipt => 8,
+        }
+    }
+
+    #[test]
+    fn every_route_has_an_example() {
+        let mut routes = [false; 9];
+        for (method, path, label) in crate::peer::PEER_EXAMPLES {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            let route = PeerRoute::parse(&method, path).unwrap();
+            assert_eq!(route.label(), *label);
+            routes[place(&route)] = true;
+        }
+        assert_eq!(routes, [true; 9]);
+    }
+
     #[test]
     fn every_path_has_one_meaning() {
         let get = |path: &str| PeerRoute::parse(&Method::GET, path).map_err(|p| p.status.as_u16());

@@ -27,16 +27,23 @@ pub(crate) struct Raw {
 impl Server {
     /// Starts on a free port, with these settings of `[serve]` in the environment.
     pub(crate) fn start(site: &Site, settings: &[(&str, &str)]) -> Self {
-        Self::start_on(site, "127.0.0.1:0", settings)
+        Self::start_on(site, ["127.0.0.1:0", "127.0.0.1:0"], settings)
+    }
+
+    /// The same at a port that is not of this machine alone.
+    pub(crate) fn start_anywhere(site: &Site, settings: &[(&str, &str)]) -> Self {
+        Self::start_on(site, ["0.0.0.0:0", "127.0.0.1:0"], settings)
     }
 
     /// The same with DIMSE at this address.
     pub(crate) fn start_at(site: &Site, dimse: &str) -> Self {
-        Self::start_on(site, dimse, &[])
+        Self::start_on(site, ["127.0.0.1:0", dimse], &[])
     }
 
-    fn start_on(site: &Site, dimse: &str, settings: &[(&str, &str)]) -> Self {
-        let mut command = site.command(&["serve", "--http", "127.0.0.1:0", "--dimse", dimse]);
+    fn start_on(site: &Site, [http, dimse]: [&str; 2], settings: &[(&str, &str)]) -> Self {
+        let mut command = site.command(&["serve", "--http", http, "--dimse", dimse]);
+        // What it asks a login provider is asked on this machine.
+        command.env("NO_PROXY", "127.0.0.1");
         for (name, value) in settings {
             command.env(format!("CAIRN_{name}"), value);
         }

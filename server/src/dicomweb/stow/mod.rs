@@ -137,6 +137,7 @@ fn answer(results: Results, base: String, study: Option<String>, offer: Offer<'s
         return Err(problem);
     }
     let is_busy = status == Status::Busy;
+    let studies = results.studies();
     let location = reply::study_url(&results, &base, study.as_deref());
     let xml = offer.media_type == DICOM_XML;
     let (mut writer, content_type) = if offer.multipart {
@@ -172,6 +173,7 @@ fn answer(results: Results, base: String, study: Option<String>, offer: Offer<'s
         Some(url) => reply.text_header(LOCATION, &url),
         None => reply,
     };
+    let reply = reply.about(studies);
     Ok(if is_busy {
         reply.header(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS))
     } else {

@@ -1,6 +1,6 @@
 //! What became of every instance of a request, in little memory: a request may hold a million.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use cairn_store::Error;
 use cairn_store::ingest::Receipt;
@@ -82,6 +82,12 @@ impl Status {
 const REFUSED: usize = 4;
 
 impl Results {
+    /// The studies that something was stored into, each once.
+    pub(super) fn studies(&self) -> Vec<String> {
+        let names: BTreeSet<&str> = self.series.iter().map(|(study, _)| &**study).collect();
+        names.into_iter().map(str::to_owned).collect()
+    }
+
     /// The store answered.
     pub(super) fn answered(&mut self, names: Names, answer: Result<Receipt, Error>) {
         match answer {

@@ -51,7 +51,7 @@ impl Association {
             Err((status::NO_SUCH_ACTION, "there is one action: to request commitment"))
         };
         let code = requested.as_ref().err().map_or(status::SUCCESS, |(code, _)| *code);
-        self.operated("commit", code, begun);
+        self.operated("commit", code, begun)?;
         let action = request.get(field::ACTION_TYPE).unwrap_or(REQUEST);
         let answer = request.answer(code).number(field::ACTION_TYPE, action);
         match requested {

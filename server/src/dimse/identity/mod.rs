@@ -19,7 +19,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::pdu::Identity;
-use super::reread::{Reread, Unusable};
+use crate::reread::{Reread, Unusable};
 pub(crate) use tokens::TokenSource;
 use tokens::Tokens;
 use users::Users;

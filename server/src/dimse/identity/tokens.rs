@@ -1,18 +1,19 @@
-//! JSON Web Tokens (RFC 7519): signed by the one issuer that the settings name, for this server, not
-//! expired.
-//!
-//! The key is a public one, and says by its kind which signatures count: no header of a token can
-//! choose another algorithm.
+//! JSON Web Tokens of the one issuer whose key the settings name. What a token has to be is
+//! [`crate::identity::jwt`]'s.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use jsonwebtoken::{AlgorithmFamily, DecodingKey, Validation, decode};
-use serde_json::{Map, Value};
+use jsonwebtoken::DecodingKey;
+use serde_json::Value;
 
 use super::{NAME_BYTES_MAX, Refused};
-use crate::dimse::reread::{Unusable, read};
+use crate::identity::jwt::{ASYMMETRIC, Key, Terms};
+use crate::reread::{Unusable, read};
 
 const SETTING: &str = "dimse.identity_jwt_key";
+/// How far the issuer's clock and ours may be apart.
+const SKEW: Duration = Duration::from_secs(60);
 
 /// Whose tokens count.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +30,8 @@ pub(crate) struct TokenSource {
 
 /// See the [module](self).
 pub(super) struct Tokens {
-    key: DecodingKey,
-    validation: Validation,
+    key: Key,
+    terms: Terms,
     claim: String,
 }
 
@@ -45,21 +46,20 @@ impl Tokens {
                 let kinds = "holds no public key in PEM: RSA, EC or Ed25519";
                 Unusable::new(SETTING, format!("{path} {kinds}"))
             })?;
-        if key.family() == AlgorithmFamily::Hmac {
-            return Err(Unusable::new(SETTING, "a shared secret is not taken"));
-        }
-        let mut validation = Validation::new_for_family(key.family());
-        validation.set_required_spec_claims(&["exp", "iss", "aud"]);
-        validation.set_issuer(&[&source.issuer]);
-        validation.set_audience(&[&source.audience]);
-        validation.validate_nbf = true;
-        Ok(Self { key, validation, claim: source.claim.clone() })
+        let key = Key::new(key, None, &ASYMMETRIC)
+            .ok_or_else(|| Unusable::new(SETTING, "a shared secret is not taken"))?;
+        let terms = Terms {
+            issuer: source.issuer.clone(),
+            audience: source.audience.clone(),
+            algorithms: ASYMMETRIC.to_vec(),
+            skew: SKEW,
+        };
+        Ok(Self { key, terms, claim: source.claim.clone() })
     }
 
     /// The user that a token is about.
     pub(super) fn user(&self, token: &[u8]) -> Result<String, Refused> {
-        let read = decode::<Map<String, Value>>(token, &self.key, &self.validation);
-        let claims = read.map_err(|_| Refused::Wrong)?.claims;
+        let claims = self.terms.claims(token, &self.key).map_err(|_| Refused::Wrong)?;
         let user = claims.get(&self.claim).and_then(Value::as_str).ok_or(Refused::Wrong)?;
         if !(1..=NAME_BYTES_MAX).contains(&user.len()) {
             return Err(Refused::Wrong);

@@ -16,7 +16,7 @@ use aws_lc_rs::rand;
 use thiserror::Error;
 
 use super::{NAME_BYTES_MAX, Refused};
-use crate::dimse::reread::{Unusable, read};
+use crate::reread::{Unusable, read};
 
 const SETTING: &str = "dimse.identity_users";
 /// Memory that checking one passcode may take, in KiB.

@@ -45,7 +45,7 @@ impl Association {
                 (counts, last)
             }
         };
-        self.operated("get", last.0, begun);
+        self.operated("get", last.0, begun)?;
         self.conclude(context, request, &counts, last)
     }
 

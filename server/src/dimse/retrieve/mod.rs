@@ -55,6 +55,7 @@ impl Association {
         };
         // What was acknowledged before is sent as well.
         let study = identifier.text(Level::Study.unique_key());
+        self.about = study.iter().flat_map(|uids| uids.split('\\')).map(str::to_owned).collect();
         let study = study.filter(|uids| !uids.contains(['\\', '*', '?']));
         if !self.dimse.app.settle(study.as_deref(), SETTLE_PATIENCE) {
             let comment = "what was received is not in the archive yet";
@@ -62,7 +63,12 @@ impl Association {
         }
         self.fetch(&identifier);
         match select::versions(self.dimse.app.store.catalog(), &identifier) {
-            Ok(versions) => Ok(Selected::Versions(versions)),
+            Ok(versions) => {
+                // They come study by study.
+                self.about = versions.iter().map(|version| version.study_uid.clone()).collect();
+                self.about.dedup();
+                Ok(Selected::Versions(versions))
+            }
             Err(select::Refused::Key) => {
                 let comment = "the unique key of the level is missing, or no list of UIDs";
                 refused(status::IDENTIFIER_MISMATCH, comment)

@@ -48,7 +48,7 @@ impl Association {
                 (counts, last)
             }
         };
-        self.operated("move", last.0, begun);
+        self.operated("move", last.0, begun)?;
         self.conclude(context, request, &counts, last)
     }
 

@@ -17,7 +17,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedCipherSuite};
 
 use super::trust::{TrustedClients, TrustedServers};
-use crate::dimse::reread::{Reread, Unusable, read};
+use crate::reread::{Reread, Unusable, read};
 
 /// In the order in which this server prefers them.
 const SUITES: [SupportedCipherSuite; 9] = [
@@ -90,7 +90,7 @@ impl Tls {
     }
 
     /// For those who are called.
-    pub(in crate::dimse) fn client(&self) -> Option<Arc<ClientConfig>> {
+    pub(crate) fn client(&self) -> Option<Arc<ClientConfig>> {
         self.sides.now().client
     }
 }

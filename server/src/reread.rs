@@ -22,7 +22,7 @@ pub(crate) struct Unusable {
 }
 
 impl Unusable {
-    pub(super) fn new(setting: &'static str, why: impl fmt::Display) -> Self {
+    pub(crate) fn new(setting: &'static str, why: impl fmt::Display) -> Self {
         Self { setting, why: why.to_string() }
     }
 }
@@ -33,7 +33,7 @@ type Stamp = Option<(SystemTime, u64)>;
 type Read<T> = Box<dyn Fn() -> Result<T, Unusable> + Send + Sync>;
 
 /// See the [module](self).
-pub(super) struct Reread<T> {
+pub(crate) struct Reread<T> {
     paths: Vec<PathBuf>,
     read: Read<T>,
     known: Mutex<(Vec<Stamp>, T)>,
@@ -41,7 +41,7 @@ pub(super) struct Reread<T> {
 
 impl<T: Clone> Reread<T> {
     /// Reads what is made of the files at these paths.
-    pub(super) fn new(
+    pub(crate) fn new(
         paths: Vec<PathBuf>,
         read: impl Fn() -> Result<T, Unusable> + Send + Sync + 'static,
     ) -> Result<Self, Unusable> {
@@ -52,7 +52,7 @@ impl<T: Clone> Reread<T> {
     }
 
     /// As the files are now.
-    pub(super) fn now(&self) -> T {
+    pub(crate) fn now(&self) -> T {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let stamps: Vec<Stamp> = self.paths.iter().map(|path| stamp(path)).collect();
         if stamps != known.0 {
@@ -70,7 +70,7 @@ impl<T: Clone> Reread<T> {
 }
 
 /// All bytes of a file that a setting names.
-pub(super) fn read(setting: &'static str, path: &Path) -> Result<Vec<u8>, Unusable> {
+pub(crate) fn read(setting: &'static str, path: &Path) -> Result<Vec<u8>, Unusable> {
     let cannot =
         |error| Unusable::new(setting, format!("{} cannot be read: {error}", path.display()));
     std::fs::read(path).map_err(cannot)

@@ -1,0 +1,142 @@
+//! One access, as a line of the log.
+//!
+//! ```text
+//! {"n":17,"at":"2026-11-26T09:20:11.123456Z","face":"http", … ,"h":"<64 hexadecimal digits>"}
+//! ```
+//!
+//! Fields stand in the order of [`Event`], those that say nothing are left out, and there is no blank
+//! between: an event has one encoding. UIDs of studies stand here, since the log has to answer who looked
+//! at one; names of patients, and what was searched for, never do.
+
+use serde::{Deserialize, Serialize};
+
+/// Most studies that one line names; of more, it says how many there were.
+pub(crate) const STUDIES_MAX: usize = 64;
+/// Longest text that is taken from outside into one field.
+const TEXT_BYTES_MAX: usize = 128;
+
+/// Over what somebody came.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Face {
+    /// The log speaks of itself.
+    #[default]
+    Log,
+    /// People and programs over HTTP.
+    Http,
+    /// Modalities, PACS and workstations.
+    Dimse,
+    /// Other sites.
+    Peer,
+}
+
+impl Face {
+    /// Its word.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::Http => "http",
+            Self::Dimse => "dimse",
+            Self::Peer => "peer",
+        }
+    }
+}
+
+/// What somebody did, or wanted to do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Event {
+    /// Over what.
+    pub(crate) face: Face,
+    /// The operation: a route's label, or a DIMSE service.
+    pub(crate) op: String,
+    /// The permission that it takes; empty: none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) act: String,
+    /// Status of the answer: of HTTP, or of DIMSE in hexadecimal digits.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) status: String,
+    /// It was done.
+    pub(crate) ok: bool,
+    /// Why it was not let in.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) why: String,
+    /// Who: a name, an AE title, a site.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) who: String,
+    /// Whose word that is: `login`, `service`, `ae`, `site`; `nobody` showed nothing that counts,
+    /// `anybody` was not asked.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) kind: String,
+    /// Of an AE title: the user whose identity was checked.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) user: String,
+    /// The address that the connection came from.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) from: String,
+    /// Study Instance UIDs that were named, read, or stored into.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) studies: Vec<String>,
+    /// How many there were, if that is more than are named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) studies_count: Option<u64>,
+    /// Series Instance UID, if one was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) series: Option<String>,
+    /// SOP Instance UID, if one was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) instance: Option<String>,
+    /// The study's name on the ledger, where another site asks for it by that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ledger_study: Option<String>,
+    /// The request's id, as in the access log.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) request: String,
+    /// In the first line of a file: the hash of the line before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) after: Option<String>,
+}
+
+impl Event {
+    /// Names studies, each once, as far as there is room.
+    pub(crate) fn about<'a>(&mut self, studies: impl IntoIterator<Item = &'a str>) {
+        let mut count = self.studies.len() as u64;
+        for study in studies {
+            let study = clean(study);
+            if study.is_empty() || self.studies.contains(&study) {
+                continue;
+            }
+            count += 1;
+            if self.studies.len() < STUDIES_MAX {
+                self.studies.push(study);
+            }
+        }
+        if count > self.studies.len() as u64 {
+            self.studies_count = Some(count);
+        }
+    }
+}
+
+/// Text from outside: without what steers a terminal or a reader of lines, and not without end.
+pub(crate) fn clean(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }) {
+        if out.len() + c.len_utf8() > TEXT_BYTES_MAX {
+            break;
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// An event in its place: number, time, event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Line {
+    /// From 0, without a gap.
+    pub(crate) n: u64,
+    /// When, in UTC (RFC 3339).
+    pub(crate) at: String,
+    /// What.
+    #[serde(flatten)]
+    pub(crate) event: Event,
+}
