@@ -48,7 +48,10 @@ fn subject(event: &mut Event, route: &Route, query: Option<&Query>) {
         event.about(study.as_deref());
     }
     if let Route::Peer(
-        PeerRoute::Record(study, _) | PeerRoute::Opening(study, _) | PeerRoute::Chunks(study, _),
+        PeerRoute::Record(study, _)
+        | PeerRoute::Opening(study, _)
+        | PeerRoute::Chunks(study, _)
+        | PeerRoute::Loans(study, _),
     ) = route
     {
         event.ledger_study = Some(hex(&study.0));
