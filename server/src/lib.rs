@@ -35,6 +35,9 @@ use std::process::ExitCode;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub use dimse::fuzzing;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub use {audit::fuzzing as audit_fuzzing, identity::fuzzing as identity_fuzzing};
 
 use clap::Parser;
 

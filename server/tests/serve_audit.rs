@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 use support::dimse::{Client, EXPLICIT_LE, SECONDARY_CAPTURE, VERIFICATION, implicit, parted};
 use support::server::{PARTS, Server, client, parts};
+use support::sites::{Hospital, introduce};
 use support::{Site, dicom};
 
 const STUDY_ROOT_FIND: &str = "1.2.840.10008.5.1.4.1.2.2.1";
@@ -211,4 +212,26 @@ fn no_line_no_answer() {
     assert_eq!(get("/readyz"), 200);
     drop(server);
     site.good(&["audit", "verify"]);
+}
+
+#[test]
+fn what_other_sites_read_is_found_by_the_study_that_they_know_by_another_name() {
+    let site = Site::new();
+    site.put("in/a.dcm", &dicom("1.2", "1.3", "1.4", "SECRET^NAME", &[1; 64]));
+    site.good(&["import", "in"]);
+    let a = Hospital::start_on(site, "a.example/cairn");
+    let b = Hospital::start("b.example/cairn");
+    introduce(&a, &b);
+    a.site.good(&["share", "1.2", "--to", "b.example/cairn", "--purpose", "TREAT", "--days", "30"]);
+    b.site.good(&["fetch", "1.2", "--from", "a.example/cairn"]);
+    let lines = shown(&a.site, &["--study", "1.2"]);
+    let reading: Vec<_> = lines.iter().filter(|line| line["face"] == "peer").collect();
+    assert!(
+        reading.iter().any(|line| line["op"] == "peer_chunks" && line["ok"] == true),
+        "{lines:?}"
+    );
+    assert!(reading.iter().all(|line| line["kind"] == "site" && line["who"] == b.id().as_str()));
+    let text = std::fs::read_to_string(&files(&a.site)[0]).unwrap();
+    assert!(!text.contains("SECRET"));
+    a.site.good(&["audit", "verify"]);
 }

@@ -173,7 +173,7 @@ fn tokens_of_a_login_provider() {
         claims.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
         get(&provider.token(&claims))
     };
-    let now = provider.now();
+    let now = Provider::now();
     assert_eq!(with(serde_json::json!({ "exp": now - 3 })).0, 200);
     for (change, why) in [
         (serde_json::json!({ "exp": now - 60 }), "expired"),

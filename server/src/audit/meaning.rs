@@ -54,7 +54,7 @@ pub(super) fn meaning(event: &Event) -> Option<Meaning> {
         (Face::Dimse, .., "read") => of(INSTANCES_TRANSFERRED, 'R'),
         (.., "read") => of(INSTANCES_ACCESSED, 'R'),
         (Face::Peer, ..) if event.ledger_study.is_some() => of(INSTANCES_TRANSFERRED, 'R'),
-        (.., "search" | "commit") => of(QUERY, 'E'),
+        (Face::Peer, "peer_search", ..) | (.., "search" | "commit") => of(QUERY, 'E'),
         _ => None,
     }
 }

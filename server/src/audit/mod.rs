@@ -16,6 +16,8 @@ pub(crate) mod dicom;
 mod event;
 pub(crate) mod fhir;
 mod follow;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod log;
 mod meaning;
 mod reading;

@@ -74,13 +74,12 @@ pub(crate) fn send(folder: PathBuf, receiver: Receiver) -> std::io::Result<Sendi
     let thread = std::thread::Builder::new().name("cairn-syslog".into()).spawn(move || {
         let mut is_told = false;
         while !asked.load(Ordering::Relaxed) {
-            match converse(&folder, &receiver, &asked) {
-                Ok(()) => {}
-                Err(why) if !is_told => {
-                    tracing::warn!(%why, "audit messages do not go out; they wait in the log");
-                    is_told = true;
-                }
-                Err(_) => {}
+            // Once for each time that it is away.
+            if let Err(why) = converse(&folder, &receiver, &asked, &mut is_told)
+                && !is_told
+            {
+                tracing::warn!(%why, "audit messages do not go out; they wait in the log");
+                is_told = true;
             }
             if !asked.load(Ordering::Relaxed) {
                 std::thread::park_timeout(AGAIN);
@@ -91,8 +90,14 @@ pub(crate) fn send(folder: PathBuf, receiver: Receiver) -> std::io::Result<Sendi
 }
 
 /// One connection, until it breaks or nobody wants it any more.
-fn converse(folder: &Path, receiver: &Receiver, asked: &AtomicBool) -> std::io::Result<()> {
+fn converse(
+    folder: &Path,
+    receiver: &Receiver,
+    asked: &AtomicBool,
+    is_told: &mut bool,
+) -> std::io::Result<()> {
     let mut stream = connect(receiver)?;
+    *is_told = false;
     tracing::info!("audit messages go out");
     let kept = folder.join("syslog.position");
     let mut follow = Follow::from(folder.to_owned(), position(&kept)?);

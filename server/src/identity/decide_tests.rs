@@ -55,7 +55,10 @@ fn a_permission_opens_what_it_says_and_nothing_else() {
             "store" => Some("store"),
             "commit" | "commitment" => Some("commit"),
             label if label.starts_with("delete") => Some("delete"),
-            label if label == "home" || label.starts_with("search") => Some("search"),
+            "home" => Some("search"),
+            label if label.starts_with("search") || label.starts_with("federated") => {
+                Some("search")
+            }
             _ => Some("read"),
         };
         for word in ["search", "read", "store", "delete", "commit", "metrics", "nothing"] {

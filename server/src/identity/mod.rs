@@ -10,6 +10,8 @@
 
 mod bearer;
 pub(crate) mod decide;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub(crate) mod jwt;
 mod keys;
 mod provider;

@@ -90,13 +90,13 @@ impl Provider {
         *state = State::new(state.rotations + 1);
     }
 
-    pub(crate) fn now(&self) -> u64 {
+    pub(crate) fn now() -> u64 {
         get_current_timestamp()
     }
 
     fn claims(&self, change: &Value) -> Value {
         let mut claims = json!({
-            "iss": self.url, "aud": "cairn", "sub": "alice", "exp": self.now() + 300,
+            "iss": self.url, "aud": "cairn", "sub": "alice", "exp": Self::now() + 300,
         });
         claims.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
         claims
