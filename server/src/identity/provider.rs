@@ -124,7 +124,7 @@ impl Provider {
         let known = self.known();
         let usable = known.is_younger(STALE_MAX);
         if usable && known.keys.iter().any(|key| fits(&key)) {
-            if !known.is_younger(self.source.refresh) {
+            if !known.is_younger(self.source.refresh) && self.may_ask() {
                 let provider = Arc::clone(self);
                 // Nobody waits for it: the keys at hand are good.
                 tokio::spawn(async move { provider.ask_again().await });
@@ -158,6 +158,11 @@ impl Provider {
 
     fn known(&self) -> Known {
         self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Is nobody asking, and was that not tried a moment ago?
+    fn may_ask(&self) -> bool {
+        self.asking.try_lock().is_ok_and(|tried| tried.is_none_or(|tried| tried.elapsed() >= PAUSE))
     }
 
     /// Asks for the keys, unless that was tried a moment ago. Others who want them wait for the same
