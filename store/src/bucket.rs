@@ -8,12 +8,16 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, WriteMultipart};
+use object_store::signer::{HeaderName, HeaderValue, Method, SignedUrlOptions, Signer};
+use object_store::{
+    ObjectStore, ObjectStoreExt, ObjectStoreScheme, PutMode, PutOptions, PutPayload, WriteMultipart,
+};
 use tokio::io::AsyncReadExt;
 use tokio::runtime::Handle;
 use url::Url;
@@ -26,10 +30,47 @@ const PART_BYTES: usize = 8 << 20;
 /// Parts of one upload under way at once.
 const PARTS_AT_ONCE: usize = 4;
 
+const RANGE: HeaderName = HeaderName::from_static("range");
+
+/// The value of the `Range` header (RFC 9110 §14.2) that [`Bucket::presign`] signs for a range that is not
+/// empty.
+#[must_use]
+pub fn range_header(range: &Range<u64>) -> String {
+    format!("bytes={}-{}", range.start, range.end.saturating_sub(1))
+}
+
+/// What signs for this bucket. Azure's signatures (service SAS) cannot name a range, so its buckets lend
+/// nothing.
+fn signer(
+    url: &Url,
+    options: &[(String, String)],
+) -> object_store::Result<Option<Arc<dyn Signer>>> {
+    macro_rules! built {
+        ($builder:ty) => {{
+            let mut builder = <$builder>::new().with_url(url.to_string());
+            for (key, value) in options {
+                if let Ok(key) = key.parse() {
+                    builder = builder.with_config(key, value);
+                }
+            }
+            Ok(Some(Arc::new(builder.build()?)))
+        }};
+    }
+    match ObjectStoreScheme::parse(url)?.0 {
+        ObjectStoreScheme::AmazonS3 => built!(object_store::aws::AmazonS3Builder),
+        ObjectStoreScheme::GoogleCloudStorage => {
+            built!(object_store::gcp::GoogleCloudStorageBuilder)
+        }
+        _ => Ok(None),
+    }
+}
+
 /// See the [module](self). Calls block; they belong on threads that may.
 #[derive(Debug, Clone)]
 pub struct Bucket {
     store: Arc<dyn ObjectStore>,
+    /// Where ranges can be lent to others.
+    signer: Option<Arc<dyn Signer>>,
     prefix: ObjectPath,
     local: Option<PathBuf>,
     runtime: Handle,
@@ -63,6 +104,7 @@ impl Bucket {
             .with_fsync(true);
         Ok(Self {
             store: Arc::new(store),
+            signer: None,
             prefix: ObjectPath::default(),
             url: path.display().to_string(),
             local: Some(path),
@@ -83,9 +125,11 @@ impl Bucket {
         if endpoint.is_some_and(|(_, value)| value.starts_with("http://")) {
             all.push(("aws_allow_http".into(), "true".into()));
         }
+        let signer = signer(url, &all).map_err(|error| Error::Url { why: error.to_string() })?;
         let (store, prefix) = object_store::parse_url_opts(url, all)
             .map_err(|error| Error::Url { why: error.to_string() })?;
-        Ok(Self { store: store.into(), prefix, local: None, runtime, url: url.to_string() })
+        let (store, url) = (store.into(), url.to_string());
+        Ok(Self { store, signer, prefix, local: None, runtime, url })
     }
 
     /// The directory, if the bucket is one.
@@ -151,6 +195,23 @@ impl Bucket {
         self.runtime
             .block_on(self.store.get_range(&self.path(object), range))
             .map_err(Error::bucket("read", object))
+    }
+
+    /// A URL under which whoever has it may read this range of an object and nothing else, with a `Range`
+    /// header that says just that, for so long. `None` where a bucket cannot lend like that.
+    pub fn presign(
+        &self,
+        object: &str,
+        range: &Range<u64>,
+        valid: Duration,
+    ) -> Result<Option<Url>> {
+        let Some(signer) = &self.signer else { return Ok(None) };
+        let header = HeaderValue::try_from(range_header(range))
+            .map_err(|_| Error::Internal("a range makes no header"))?;
+        let options = SignedUrlOptions::default().with_signed_header(RANGE, header);
+        let path = self.path(object);
+        let signed = signer.signed_url_opts(Method::GET, &path, valid, &options);
+        self.runtime.block_on(signed).map(Some).map_err(Error::bucket("lend", object))
     }
 
     /// Length of an object; `None` if it is not there.

@@ -226,16 +226,15 @@ impl PackKey {
         Ok(key)
     }
 
-    /// Key of one record: `KDF(pack key, stored id)`.
-    fn record(&self, id: &StoredId) -> Result<LessSafeKey> {
+    /// Key of one record: `KDF(pack key, stored id)`. It opens no other, and does not lead back to the
+    /// pack's.
+    pub(crate) fn record(&self, id: &StoredId) -> RecordKey {
         let mut input = [0; 64];
         input[..32].copy_from_slice(&self.0);
         input[32..].copy_from_slice(&id.0);
-        let mut key = blake3::derive_key(CONTEXT_RECORD, &input);
+        let key = RecordKey(blake3::derive_key(CONTEXT_RECORD, &input));
         input.zeroize();
-        let made = gcm(&key);
-        key.zeroize();
-        made
+        key
     }
 
     /// Encrypts `payload` in place; returns nonce and tag.
@@ -248,7 +247,8 @@ impl PackKey {
         let mut nonce = [0; NONCE_BYTES];
         random(&mut nonce)?;
         let tag = self
-            .record(id)?
+            .record(id)
+            .gcm()?
             .seal_in_place_separate_tag(
                 Nonce::assume_unique_for_key(nonce),
                 Aad::from(aad),
@@ -268,9 +268,37 @@ impl PackKey {
         aad: &[u8],
         payload_and_tag: &mut [u8],
     ) -> Option<usize> {
-        let key = self.record(id).ok()?;
+        self.record(id).open(nonce, aad, payload_and_tag)
+    }
+}
+
+/// The key of one record of a pack: what a site lends to one that reads the record straight from its
+/// bucket.
+#[derive(Zeroize, ZeroizeOnDrop, Clone, PartialEq, Eq)]
+pub struct RecordKey(pub [u8; 32]);
+
+impl fmt::Debug for RecordKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RecordKey")
+    }
+}
+
+impl RecordKey {
+    fn gcm(&self) -> Result<LessSafeKey> {
+        gcm(&self.0)
+    }
+
+    /// Decrypts `payload_and_tag` in place and returns the payload's length; `None` if a bit is wrong.
+    #[must_use]
+    pub fn open(
+        &self,
+        nonce: [u8; NONCE_BYTES],
+        aad: &[u8],
+        payload_and_tag: &mut [u8],
+    ) -> Option<usize> {
         let nonce = Nonce::assume_unique_for_key(nonce);
-        key.open_in_place(nonce, Aad::from(aad), payload_and_tag).ok().map(|plain| plain.len())
+        let opened = self.gcm().ok()?.open_in_place(nonce, Aad::from(aad), payload_and_tag);
+        opened.ok().map(|plain| plain.len())
     }
 }
 

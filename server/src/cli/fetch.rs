@@ -90,12 +90,16 @@ pub(super) fn told(fetched: &Finished) -> String {
         || "the owner attests nothing".to_owned(),
         |verdict| format!("{verdict}, as the owner attests"),
     );
+    let moved = match fetched.bytes_from_bucket {
+        0 => size(fetched.bytes_moved),
+        lent => format!("{}; {} straight from the bucket", size(fetched.bytes_moved), size(lent)),
+    };
     let held = counted(fetched.instances_held, "instance");
     pairs(&[
         ("study", clean(&fetched.study_uid)),
         ("root", format!("{}, proven", fetched.root)),
         ("content", format!("{}, {}", counted(fetched.instances, "instance"), size(fetched.bytes))),
-        ("moved", size(fetched.bytes_moved)),
+        ("moved", moved),
         ("saved", format!("{}; {held} were here", size(fetched.bytes_saved))),
         (
             "took",

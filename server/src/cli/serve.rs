@@ -95,6 +95,8 @@ Settings in [sharing], or as CAIRN_SHARING__KEY; other sites are added by `cairn
   sync_seconds         how often other sites are asked for news [30]
   stale_seconds        what is known of a site's ledger is not used when it is older than this [900]
   witnesses            sites that have to vouch for a ledger's latest state; 0 for none [1]
+  buckets              buckets of other sites that chunks may be read straight from where a grant says \
+so, by how URLs of their objects begin: ['https://s3.example/hospital-a/'] [none]
 
 Commands reach the server by the socket cairn.sock in the data directory, which is for its owner alone.
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use super::dimse::fault;
 use crate::error::Result;
@@ -26,6 +27,8 @@ pub(crate) struct SharingSection {
     pub(crate) sync_seconds: u64,
     /// For how long what is known of another site's ledger counts as its latest.
     pub(crate) stale_seconds: u64,
+    /// Buckets of other sites that chunks may be read from, by how their URLs begin.
+    pub(crate) buckets: Vec<String>,
     /// Cosignatures that make a checkpoint of another site count.
     pub(crate) witnesses: u64,
 }
@@ -38,6 +41,7 @@ impl Default for SharingSection {
             url: String::new(),
             sync_seconds: 30,
             stale_seconds: 900,
+            buckets: Vec::new(),
             witnesses: 1,
         }
     }
@@ -66,6 +70,7 @@ impl SharingSection {
             return Err(fault("sharing.name", why));
         }
         self.address()?;
+        self.bucket_urls()?;
         Ok(())
     }
 
@@ -80,6 +85,19 @@ impl SharingSection {
         self.listen.parse().map(Some).map_err(wrong)
     }
 
+    fn bucket_urls(&self) -> Result<Vec<Url>> {
+        let url = |text: &String| {
+            let url = Url::parse(text).ok().filter(|url| {
+                matches!(url.scheme(), "http" | "https")
+                    && url.query().is_none()
+                    && url.username().is_empty()
+            });
+            let why = format!("{text} is not how a URL of a bucket begins: https://HOST/BUCKET");
+            url.ok_or_else(|| fault("sharing.buckets", why))
+        };
+        self.buckets.iter().map(url).collect()
+    }
+
     /// As the site wants it.
     pub(crate) fn settings(&self) -> Result<Settings> {
         self.check()?;
@@ -90,6 +108,7 @@ impl SharingSection {
             url: named(&self.url),
             sync: Duration::from_secs(self.sync_seconds),
             stale_seconds: self.stale_seconds,
+            buckets: self.bucket_urls()?,
             witnesses: self.witnesses as usize,
         })
     }
@@ -112,6 +131,8 @@ mod tests {
             SharingSection { witnesses: 100, ..good.clone() },
             SharingSection { sync_seconds: 0, ..good.clone() },
             SharingSection { sync_seconds: 600, ..good.clone() },
+            SharingSection { buckets: vec!["s3://bucket".into()], ..good.clone() },
+            SharingSection { buckets: vec!["https://a@s3.example/b".into()], ..good.clone() },
         ] {
             assert!(wrong.check().is_err(), "{wrong:?}");
         }

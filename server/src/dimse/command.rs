@@ -45,10 +45,12 @@ pub(super) mod operation {
     pub(in crate::dimse) const RESPONSE: u16 = 0x8000;
 }
 
+/// (0000,0000).
+const GROUP_LENGTH: u16 = 0x0000;
 /// (0000,0800) where no data set follows; anything else says that one does.
 const NO_DATA_SET: u16 = 0x0101;
 
-/// A command set, ascending by element.
+/// A command set, ascending by element, without its group length, which is written anew.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Command(Vec<(u16, Vec<u8>)>);
 
@@ -76,6 +78,10 @@ impl Command {
             }
             elements.push((u16::from_le_bytes([e, l]), value.to_vec()));
         }
+        // Of an element that comes twice, the first counts.
+        elements.sort_by_key(|(element, _)| *element);
+        elements.dedup_by_key(|(element, _)| *element);
+        elements.retain(|(element, _)| *element != GROUP_LENGTH);
         Ok(Self(elements))
     }
 
@@ -220,6 +226,12 @@ mod tests {
         }
         let many = b"\0\0\0\x01\0\0\0\0".repeat(COMMAND_ELEMENTS_MAX + 1);
         assert!(Command::parse(&many).is_err());
+        let full: Vec<u8> = (1..=COMMAND_ELEMENTS_MAX as u16)
+            .rev()
+            .flat_map(|element| [[0, 0], element.to_le_bytes(), [0, 0], [0, 0]].concat())
+            .collect();
+        let read = Command::parse(&full).unwrap();
+        assert_eq!(Command::parse(&read.encode()).unwrap(), read, "with its group length");
         assert_eq!(Command::parse(b"").unwrap().get(field::COMMAND), None);
         let mut more = Command::new(operation::ECHO).encode();
         more.extend_from_slice(b"\x08\0\x58\0\x02\0\0\x001\0");

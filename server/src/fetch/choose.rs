@@ -85,8 +85,10 @@ fn means(
     let opening = site.open_grant(grant).map_err(|error| Error::NoGrant(error.to_string()))?;
     let record = &grant.record;
     let subject = Subject { study: record.study, version: record.version, purpose: record.purpose };
+    let from_bucket = record.conditions.from_bucket;
     let tenure = if record.conditions.no_retention { Tenure::Entrusted } else { Tenure::Kept };
-    let order = Order { owner: grant.owner, subject, right: grant.link, opening, tenure };
+    let (owner, right) = (grant.owner, grant.link);
+    let order = Order { owner, subject, right, opening, tenure, from_bucket };
     let is_meant = if let Some(id) = StudyId::from_hex(study) {
         record.study == id || order.opening.root == StudyRoot(id.0)
     } else {

@@ -118,7 +118,8 @@ pub(crate) async fn in_an_emergency(
         let opening = sharing.unseal(&opened.owner, &sealed, version);
         let opening = opening.map_err(|_| Error::Lie("its opening is not of its commitment"))?;
         let (owner, right) = (opened.owner, opened.right);
-        let order = Order { owner, subject, right, opening, tenure: Tenure::Emergency };
+        let (tenure, from_bucket) = (Tenure::Emergency, false);
+        let order = Order { owner, subject, right, opening, tenure, from_bucket };
         run(&own, &sharing, &order, &options, &|progress| {
             tell.send_replace(progress);
         })

@@ -11,6 +11,7 @@ use cairn_chunker::manifest::Manifest;
 use cairn_store::ingest::{Admission, Incoming};
 
 use super::assemble::Instance;
+use super::borrow::borrow;
 use super::error::Error;
 use super::plan::{Complete, Item, Job};
 use super::{Fetching, INTERRUPT_EVERY};
@@ -72,6 +73,11 @@ fn work(fetching: &Arc<Fetching>, client: &Client, left: &mut Option<Job>) -> Re
             }
         }
         Some(Job::Chunks(items)) => {
+            borrow(fetching, client, items)?;
+            if items.is_empty() {
+                *left = None;
+                return take_in(fetching);
+            }
             let (wants, mut done) = (wants(items), 0);
             let streamed = stream(fetching, client, &wants, |bytes| {
                 let item = items.get(done).ok_or(Error::Lie("it sent more than was asked for"))?;
@@ -121,7 +127,7 @@ fn stream(
 }
 
 /// What is asked for, neighbours together.
-fn wants(items: &[Item]) -> Wants {
+pub(super) fn wants(items: &[Item]) -> Wants {
     let mut wants: Vec<Want> = Vec::new();
     for item in items {
         let next =
@@ -151,7 +157,7 @@ fn manifest(fetching: &Fetching, instance: u32, bytes: &[u8]) -> Result<Manifest
 }
 
 /// Is it the chunk that was asked for? Before any of it is written.
-fn chunk(fetching: &Fetching, item: &Item, bytes: &Bytes) -> Result<(), Error> {
+pub(super) fn chunk(fetching: &Fetching, item: &Item, bytes: &Bytes) -> Result<(), Error> {
     if bytes.len() != item.chunk.bytes as usize || ChunkId::of(bytes) != item.chunk.id {
         return Err(Error::Lie("a chunk does not have its name"));
     }

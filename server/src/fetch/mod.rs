@@ -9,6 +9,7 @@
 //! fetch that broke goes on where it was.
 
 mod assemble;
+mod borrow;
 mod choose;
 mod demand;
 mod error;
@@ -35,6 +36,7 @@ use cairn_store::commit::Source;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
+use self::borrow::Borrower;
 pub(crate) use self::choose::Wish;
 pub(crate) use self::demand::{Demands, in_an_emergency, keep_receipts, on_demand, on_wish};
 pub(crate) use self::error::Error;
@@ -66,6 +68,8 @@ pub(crate) struct Order {
     pub(crate) opening: Opening,
     /// For how long what comes may be kept.
     pub(crate) tenure: Tenure,
+    /// May bytes come straight from the owner's bucket?
+    pub(crate) from_bucket: bool,
 }
 
 /// For how long what comes under a right may be kept.
@@ -129,6 +133,8 @@ pub(crate) struct Finished {
     pub(crate) bytes: u64,
     /// Bytes that came over the network.
     pub(crate) bytes_moved: u64,
+    /// Of which came straight from the owner's bucket.
+    pub(crate) bytes_from_bucket: u64,
     /// Plain bytes of manifests and chunks that came.
     pub(crate) bytes_fetched: u64,
     /// Bytes of the data sets that did not have to come, since they were here.
@@ -153,6 +159,7 @@ struct Fetching {
     /// Places in the record, to find an instance by.
     places: Vec<(usize, usize)>,
     plan: Plan,
+    borrower: Option<Borrower>,
     interrupted: Arc<dyn Fn() -> bool + Send + Sync>,
     patience: Duration,
     begun: Instant,
@@ -232,7 +239,7 @@ impl Fetching {
 /// Fetches a version of a study. Blocks; called with a runtime at hand, not on a thread of it.
 pub(crate) fn run(
     app: &Arc<App>,
-    site: &Site,
+    site: &Arc<Site>,
     order: &Order,
     options: &Options,
     tell: &(dyn Fn(Progress) + Sync),
@@ -281,6 +288,7 @@ pub(crate) fn run(
         places: places.collect(),
         record,
         plan,
+        borrower: Borrower::new(site, order),
         interrupted: Arc::clone(&options.interrupted),
         patience: options.patience,
         begun,
@@ -310,6 +318,7 @@ pub(crate) fn run(
     fetching.wait_for_answers();
     tell(progress(&fetching));
 
+    let bytes_from_bucket = fetching.borrower.as_ref().map_or(0, Borrower::moved);
     let failure = fetching.plan.failure();
     let (moved, came) =
         (fetching.moved.load(Ordering::Relaxed), fetching.fetched.load(Ordering::Relaxed));
@@ -359,6 +368,7 @@ pub(crate) fn run(
         instances_held,
         bytes,
         bytes_moved: moved,
+        bytes_from_bucket,
         bytes_fetched: came,
         bytes_saved: row.bytes_saved,
         seconds,

@@ -125,5 +125,6 @@ fn order(handed: &HandOver, opening: Opening) -> Order {
     let HandOver { from, link, study, version } = *handed;
     // For a new owner the purpose says nothing; one has to be named.
     let subject = Subject { study, version, purpose: Purpose::Treatment };
-    Order { owner: from, subject, right: link, opening, tenure: Tenure::Handed }
+    let (tenure, from_bucket) = (Tenure::Handed, false);
+    Order { owner: from, subject, right: link, opening, tenure, from_bucket }
 }

@@ -37,6 +37,9 @@ pub(crate) async fn answer(app: &Arc<App>, route: PeerRoute, mut ask: Ask) -> An
         PeerRoute::Chunks(study, version) => {
             studies::chunks(app, site, studies::Asked { key, study, version }, ask).await
         }
+        PeerRoute::Loans(study, version) => {
+            studies::loans(app, site, studies::Asked { key, study, version }, ask).await
+        }
         PeerRoute::Receipt => receipts::sign(app, site, key, ask).await,
         PeerRoute::Log(path) => {
             known(&site, &key)?;

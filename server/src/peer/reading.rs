@@ -10,6 +10,7 @@ use super::client::Client;
 use super::connection::Answer;
 use super::receipts::RECEIPT_BYTES_MAX;
 use super::wire::frames::{Frame, Frames, Malformed, Packed};
+use super::wire::loans::LOANS_BYTES_MAX;
 use super::wire::record::RECORD_BYTES_MAX;
 use super::wire::wants::Wants;
 use super::{Error, studies::RECORD_CODING};
@@ -64,6 +65,12 @@ impl Client {
     pub(crate) async fn chunks(&self, subject: &Subject, wants: &Wants) -> Result<Stream, Error> {
         let answer = self.post(&subject.path("chunks"), wants.encode()).await?.good().await?;
         Ok(Stream { answer, frames: Frames::default(), bytes: 0, client: self.clone() })
+    }
+
+    /// What of these chunks the owner lends of its bucket, sealed to this site.
+    pub(crate) async fn loans(&self, subject: &Subject, wants: &Wants) -> Result<Bytes, Error> {
+        let answer = self.post(&subject.path("loans"), wants.encode()).await?.good().await?;
+        answer.whole(LOANS_BYTES_MAX).await
     }
 
     /// Reports an access that has ended; gives the owner's signature for it, unchecked.

@@ -28,6 +28,8 @@ pub(crate) enum PeerRoute {
     Opening(StudyId, u64),
     /// Manifests and chunks of it. Under a grant.
     Chunks(StudyId, u64),
+    /// Ranges of the bucket with some of its chunks, and their keys. Under a grant that says so.
+    Loans(StudyId, u64),
     /// An access has ended: sign for it. Under the grant that it names.
     Receipt,
 }
@@ -56,6 +58,7 @@ impl PeerRoute {
                     "record" => Self::Record(study, version),
                     "opening" => Self::Opening(study, version),
                     "chunks" => Self::Chunks(study, version),
+                    "loans" => Self::Loans(study, version),
                     _ => return Err(nowhere()),
                 }
             }
@@ -70,7 +73,10 @@ impl PeerRoute {
     }
 
     fn posts(&self) -> bool {
-        matches!(self, Self::AddCheckpoint | Self::Nudge | Self::Chunks(..) | Self::Receipt)
+        matches!(
+            self,
+            Self::AddCheckpoint | Self::Nudge | Self::Chunks(..) | Self::Loans(..) | Self::Receipt
+        )
     }
 
     /// The word under which it is counted and logged.
@@ -84,6 +90,7 @@ impl PeerRoute {
             Self::Record(..) => "peer_record",
             Self::Opening(..) => "peer_opening",
             Self::Chunks(..) => "peer_chunks",
+            Self::Loans(..) => "peer_loans",
             Self::Receipt => "peer_receipt",
         }
     }
@@ -110,6 +117,8 @@ mod tests {
         let chunks = format!("/peer/v1/studies/{id}/3/chunks");
         assert_eq!(post(&chunks), Ok(PeerRoute::Chunks(StudyId([7; 32]), 3)));
         assert_eq!(get(&chunks), Err(405));
+        let loans = format!("/peer/v1/studies/{id}/3/loans");
+        assert_eq!(post(&loans), Ok(PeerRoute::Loans(StudyId([7; 32]), 3)));
         assert_eq!(post("/peer/v1/hello"), Err(405));
         assert_eq!(post("/peer/v1/receipts"), Ok(PeerRoute::Receipt));
         for nowhere in ["/", "/dicom-web/studies", "/peer/v1", "/peer/v1/", "/peer/v2/hello"] {

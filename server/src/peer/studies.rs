@@ -15,6 +15,7 @@ use hyper::header::{HeaderName, HeaderValue};
 
 use super::right::{Reading, refusal};
 use super::wire::frames::{self, Group, SMALL_BYTES_MAX};
+use super::wire::loans::{self, LentRange, LentRecord, LentUrl};
 use super::wire::record::{InstanceRecord, SeriesRecord, StudyRecord};
 use super::wire::wants::{WANTS_BYTES_MAX, Want, Wants};
 use crate::http::problem::gone;
@@ -129,9 +130,7 @@ pub(super) async fn opening(app: &Arc<App>, site: Arc<Site>, asked: Asked, ask: 
 pub(super) async fn chunks(app: &Arc<App>, site: Arc<Site>, asked: Asked, mut ask: Ask) -> Answer {
     let reading = asked.reading(&ask)?;
     let codecs = ask.query.get("codecs").and_then(|id| id.parse().ok()).unwrap_or(0);
-    let body = ask.body.whole(WANTS_BYTES_MAX as u64).await?;
-    let wants = Wants::decode(&body)
-        .map_err(|_| Problem::bad("the list of what is wanted cannot be read"))?;
+    let wants = wants(&mut ask).await?;
     let (own, permitted) = (Arc::clone(app), Arc::clone(&site));
     let content = app
         .blocking(move |app| {
@@ -162,6 +161,57 @@ pub(super) async fn chunks(app: &Arc<App>, site: Arc<Site>, asked: Asked, mut as
         out.flush()?;
         out.feed.send(frames::end()).map_err(gone)
     }))
+}
+
+/// For how long a range of the bucket is lent: what a slow line needs for one. A grant that ends meanwhile
+/// does not call it back.
+const LOAN_VALID: Duration = Duration::from_secs(120);
+
+/// What of a version's chunks can be read straight from the bucket, and the keys to it.
+pub(super) async fn loans(app: &Arc<App>, site: Arc<Site>, asked: Asked, mut ask: Ask) -> Answer {
+    let reading = asked.reading(&ask)?;
+    let wants = wants(&mut ask).await?;
+    app.blocking(move |app| {
+        let permit = reading.permit(&site).map_err(refusal)?;
+        if !permit.conditions.from_bucket {
+            let why = "the grant lets nothing be read from the bucket";
+            return Err(Problem::new(StatusCode::FORBIDDEN, why));
+        }
+        let content = content(app, &site, &asked)?;
+        let lent = lend(app.store.reader(), &content, wants)?;
+        let Asked { study, version, .. } = asked;
+        let sealed = site.seal_loans(&permit.reader, study, version, &loans::encode(&lent));
+        Ok(Reply::ok(OCTETS, sealed.map_err(|error| Problem::internal(error.to_string()))?))
+    })
+    .await
+}
+
+fn lend(reader: &Reader, content: &Content, wants: Wants) -> Result<Vec<LentRange>, Problem> {
+    let Wants::Chunks(wants) = wants else {
+        return Err(Problem::bad("chunks alone are lent"));
+    };
+    let mut chunks = Vec::new();
+    for Want { instance, chunks: places } in wants {
+        let manifest = reader.served_manifest(&version(content, instance)?.manifest)?;
+        for place in places {
+            chunks.push(chunk_of(&manifest, place)?);
+        }
+    }
+    let lent = (0..).zip(reader.lend(&chunks)?);
+    let lent = lent.filter_map(|(place, loan)| Some(LentRecord { place, loan: loan? }));
+    let mut ranges = Vec::new();
+    for (pack, bytes, records) in loans::ranges(lent.collect()) {
+        // Where a bucket cannot lend, the server sends.
+        if let Some(url) = reader.presign(pack, &bytes, LOAN_VALID)? {
+            ranges.push(LentRange { url: LentUrl(url.into()), pack, bytes, records });
+        }
+    }
+    Ok(ranges)
+}
+
+async fn wants(ask: &mut Ask) -> Result<Wants, Problem> {
+    let body = ask.body.whole(WANTS_BYTES_MAX as u64).await?;
+    Wants::decode(&body).map_err(|_| Problem::bad("the list of what is wanted cannot be read"))
 }
 
 fn version(content: &Content, instance: u32) -> Result<&VersionRow, Problem> {

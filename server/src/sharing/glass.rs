@@ -5,12 +5,9 @@ use std::sync::Arc;
 use cairn_ledger::entry::{Body, BreakGlass, Review};
 use cairn_ledger::federation::PendingReview;
 use cairn_ledger::id::{Link, SiteId, StudyId};
-use cairn_ledger::opening::{Opening, Sealed, SealedFor};
-use cairn_ledger::tiles::TileReader;
 use cairn_store::catalog::Catalog;
 use serde::{Deserialize, Serialize};
 
-use super::editions::opening_of;
 use super::site::Site;
 use super::{Fault, now, words};
 use crate::error::Result;
@@ -73,40 +70,6 @@ impl Site {
         let body = BreakGlass { owner: peer.site, study, expires, reason };
         let logged = self.append(Body::BreakGlass(body))?;
         Ok(Opened { owner: peer.site, study, version, right: logged.link })
-    }
-
-    /// The opening of a version of this site's, sealed to a site that has a right to it.
-    pub(crate) fn seal_for(
-        &self,
-        catalog: &dyn Catalog,
-        reader: &SiteId,
-        study: StudyId,
-        version: u64,
-    ) -> Result<Option<Sealed>> {
-        let Some(edition) = self.edition(catalog, &study, version)? else { return Ok(None) };
-        let seal = self.with_view(reader, |view| view.state.keys().map(|keys| keys.seal)).flatten();
-        let seal = seal.ok_or(Fault::NoMirror(*reader))?;
-        let whom = SealedFor { from: self.id(), to: *reader, study, version };
-        Ok(Some(opening_of(&edition).seal(&whom, &seal)?))
-    }
-
-    /// Opens what another site sealed to this one, and checks it against that site's ledger. Blocks on
-    /// the disk.
-    pub(crate) fn unseal(
-        &self,
-        owner: &SiteId,
-        sealed: &Sealed,
-        (study, version): (StudyId, u64),
-    ) -> Result<Opening> {
-        let size = self.with_view(owner, |view| view.state.next());
-        let size = size.ok_or(Fault::NoMirror(*owner))?;
-        let reader = TileReader::new(&self.folder.mirror(owner), size);
-        let commitment = self.commitment(owner, &reader, (study, version))?;
-        let whom = SealedFor { from: *owner, to: self.id(), study, version };
-        let mut opened =
-            self.keys().secrets().map(|secret| sealed.open(secret, &whom, &commitment));
-        let found = opened.find_map(std::result::Result::ok);
-        Ok(found.ok_or(cairn_ledger::Error::Sealed)?)
     }
 
     fn pending_reviews(&self) -> Vec<PendingReview> {

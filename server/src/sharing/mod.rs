@@ -31,6 +31,7 @@ mod publish;
 mod record;
 mod rotate;
 mod round;
+mod sealed;
 mod share;
 mod site;
 mod sync;
@@ -43,6 +44,8 @@ mod words;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use url::Url;
 
 pub(crate) use duties::run as do_duties;
 pub(crate) use editions::settle_editions;
@@ -73,6 +76,8 @@ pub(crate) struct Settings {
     pub(crate) sync: Duration,
     /// For how long what is known of another log counts as its latest.
     pub(crate) stale_seconds: u64,
+    /// How URLs begin at which chunks of others may be read straight from their buckets.
+    pub(crate) buckets: Vec<Url>,
     /// Cosignatures that make a checkpoint of another count.
     pub(crate) witnesses: usize,
 }

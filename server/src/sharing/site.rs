@@ -19,6 +19,7 @@ use cairn_ledger::witness::{CosignRequest, Refusal};
 use cairn_store::catalog::Catalog;
 use cairn_store::catalog::editions::Edition;
 use tokio::sync::Notify;
+use url::Url;
 
 use super::folder::{Folder, remove, replace};
 use super::keys::{Keys, Succession, open_log};
@@ -256,6 +257,11 @@ impl Site {
     pub(crate) fn client(&self, site: &SiteId) -> Result<peer::Client> {
         let record = self.peering(site)?.record();
         Ok(peer::Client::new(&self.identity()?, &record.url, Some(record.tls_key))?)
+    }
+
+    /// How URLs begin at which chunks of others may be read straight from their buckets.
+    pub(crate) fn buckets(&self) -> &[Url] {
+        &self.settings.buckets
     }
 
     /// Cosigns a checkpoint of a peer's log, if it continues what was cosigned before.

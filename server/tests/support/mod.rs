@@ -33,6 +33,8 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 /// A folder with an archive in it, and room for files.
 pub(crate) struct Site {
     pub(crate) folder: TempDir,
+    /// Where its bucket is, if not in the folder: variables of the environment.
+    bucket: Vec<(String, String)>,
 }
 
 /// What a command came to.
@@ -44,7 +46,32 @@ pub(crate) struct Ran {
 
 impl Site {
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self { folder: tempfile::tempdir().unwrap(), bucket: Vec::new() }
+    }
+
+    /// With a bucket on the S3 server that the environment tells of, under a prefix of its own; `None` if
+    /// it tells of none. Gives the beginning of the URLs of its objects too.
+    pub(crate) fn new_on_s3(name: &str) -> Option<(Self, String)> {
+        Self::new_on_s3_by(name, |endpoint| endpoint)
+    }
+
+    /// The same over another endpoint that leads to that server.
+    pub(crate) fn new_on_s3_by(
+        name: &str,
+        by: impl FnOnce(String) -> String,
+    ) -> Option<(Self, String)> {
+        if std::env::var("CAIRN_TEST_STORE").as_deref() != Ok("s3") {
+            return None;
+        }
+        let bucket = std::env::var("CAIRN_TEST_S3_BUCKET").unwrap();
+        let endpoint = by(std::env::var("CAIRN_TEST_S3_ENDPOINT").unwrap());
+        let prefix = format!("{bucket}/{name}-{}", std::process::id());
+        let mut site = Self::new();
+        site.bucket = vec![
+            ("CAIRN_STORE".to_owned(), format!("s3://{prefix}")),
+            ("AWS_ENDPOINT".to_owned(), endpoint.clone()),
+        ];
+        Some((site, format!("{endpoint}/{prefix}/")))
     }
 
     /// A path in the folder.
@@ -64,6 +91,7 @@ impl Site {
                 command.env_remove(name);
             }
         }
+        command.envs(self.bucket.iter().cloned());
         command.current_dir(self.folder.path()).stdin(Stdio::null());
         command.arg("--data").arg(self.data()).args(arguments);
         command

@@ -17,8 +17,8 @@ pub(crate) use block::open_block;
 pub use block::{Block, BlockBuilder, OpenedBlock};
 pub use open::OpenPack;
 pub use record::{RECORD_HEADER_BYTES, RecordHeader, RecordKind};
-pub(crate) use scan::decode_trailer;
 pub use scan::{FooterEntry, Scanned, ScannedRecord, open_record, read_footer, scan};
+pub(crate) use scan::{decode_trailer, open_lent};
 
 use std::fmt;
 

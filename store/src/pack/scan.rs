@@ -2,7 +2,7 @@
 
 use cairn_chunker::codec::Codec;
 
-use crate::keys::{StoredId, TAG_BYTES, check_tag};
+use crate::keys::{RecordKey, StoredId, TAG_BYTES, check_tag};
 use crate::layout::{RECORD_MAGIC, TRAILER_MAGIC};
 use crate::limits::PAYLOAD_BYTES_MAX;
 use crate::pack::{
@@ -108,29 +108,43 @@ pub fn open_record(
     offset: u64,
     bytes: &[u8],
 ) -> Result<(RecordHeader, Vec<u8>), &'static str> {
-    let header = RecordHeader::decode(bytes)?;
-    let payload = bytes
-        .get(RECORD_HEADER_BYTES..RECORD_HEADER_BYTES + header.payload_bytes as usize)
-        .ok_or("the record is cut short")?;
-    let aad = header.aad(pack, offset);
     match cipher {
         Cipher::Plain => {
-            if check_tag(&aad, payload) != header.tag {
+            let (header, payload) = parts(bytes)?;
+            if check_tag(&header.aad(pack, offset), payload) != header.tag {
                 return Err("the record has a flipped bit");
             }
             Ok((header, payload.to_vec()))
         }
-        Cipher::Gcm(key) => {
-            let mut body = Vec::with_capacity(payload.len() + TAG_BYTES);
-            body.extend_from_slice(payload);
-            body.extend_from_slice(&header.tag);
-            let length = key
-                .open(&header.id, header.nonce, &aad, &mut body)
-                .ok_or("the record has a flipped bit, or was written under another key")?;
-            body.truncate(length);
-            Ok((header, body))
-        }
+        Cipher::Gcm(key) => open_lent(|id| key.record(id), pack, offset, bytes),
     }
+}
+
+/// Checks and decrypts a record with its own key, which `key` gives for the record's id.
+pub(crate) fn open_lent(
+    key: impl FnOnce(&StoredId) -> RecordKey,
+    pack: PackId,
+    offset: u64,
+    bytes: &[u8],
+) -> Result<(RecordHeader, Vec<u8>), &'static str> {
+    let (header, payload) = parts(bytes)?;
+    let mut body = Vec::with_capacity(payload.len() + TAG_BYTES);
+    body.extend_from_slice(payload);
+    body.extend_from_slice(&header.tag);
+    let length = key(&header.id)
+        .open(header.nonce, &header.aad(pack, offset), &mut body)
+        .ok_or("the record has a flipped bit, or was written under another key")?;
+    body.truncate(length);
+    Ok((header, body))
+}
+
+/// Header and payload of a record.
+fn parts(bytes: &[u8]) -> Result<(RecordHeader, &[u8]), &'static str> {
+    let header = RecordHeader::decode(bytes)?;
+    let payload = bytes
+        .get(RECORD_HEADER_BYTES..RECORD_HEADER_BYTES + header.payload_bytes as usize)
+        .ok_or("the record is cut short")?;
+    Ok((header, payload))
 }
 
 /// Reads the footer record (header and payload in `bytes`).

@@ -4,10 +4,12 @@
 //! not have its name ever leaves here. Packs are read with positioned reads rather than maps: a bad
 //! sector or a file cut short under a map would end the process instead of one request.
 
+mod lend;
 mod memory;
 mod packs;
 mod ranges;
 
+pub use lend::Loan;
 pub use ranges::{DatasetSource, Pieces};
 
 use std::io::Write;

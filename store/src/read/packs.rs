@@ -93,6 +93,11 @@ impl Packs {
         Ok(pack)
     }
 
+    /// How the records of a pack are protected.
+    pub(super) fn cipher(&self, no: PackNo) -> Result<Cipher> {
+        Ok(self.pack(no)?.cipher.clone())
+    }
+
     /// Reads, checks and decrypts a record.
     pub(super) fn record(&self, place: Location) -> Result<(RecordHeader, Vec<u8>)> {
         let pack = self.pack(place.pack)?;
