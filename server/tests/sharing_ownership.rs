@@ -292,7 +292,33 @@ fn a_version_is_registered_with_the_verdict_of_its_checks() {
     assert_eq!(of_second["verdict"], "failed");
     assert!(received.iter().all(|it| it["version"] == 2 || it["verdict"] == Value::Null));
     assert!(b.site.good(&["grants"]).stdout.contains("failed"));
-    let entries = a.site.list(&["ledger", "entries", "--from", "5"]);
-    assert_eq!((&entries[0]["kind"], &entries[1]["kind"]), (&"supersede".into(), &"attest".into()));
-    assert_eq!((&entries[1]["verdict"], &entries[1]["checks"]), (&"failed".into(), &1.into()));
+    let entries = a.site.list(&["ledger", "entries"]);
+    let at = entries.iter().position(|entry| entry["kind"] == "supersede").unwrap();
+    let attest = &entries[at + 1];
+    assert_eq!((&attest["kind"], &attest["verdict"]), (&"attest".into(), &"failed".into()));
+    assert_eq!((&attest["version"], &attest["checks"]), (&2.into(), &1.into()));
+}
+
+/// Killed at any moment of it, a study is taken over once, and can be shared then.
+#[test]
+fn a_kill_while_taking_over_leaves_nothing_half_done() {
+    let (a, mut b, study) = two();
+    let handed = a.site.object(&["hand-over", &study, "--to", B]);
+    let name = handed["study"].as_str().unwrap();
+    for delay in [0, 20, 60, 120, 200, 300] {
+        let mut taking = b.site.command(&["take-over", name, "--from", A]);
+        let mut child = taking.stderr(std::process::Stdio::null()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(delay));
+        b.server.kill();
+        let _ = child.wait();
+        b.restart();
+    }
+    if !b.site.list(&["take-over"]).is_empty() {
+        b.site.good(&["take-over", name, "--from", A]);
+    }
+    let taken = kinds(&b).iter().filter(|kind| *kind == "transfer-in").count();
+    assert_eq!(taken, 1);
+    let shared = b.site.object(&["share", &study, "--to", A]);
+    assert_eq!((&shared["study"], &shared["root"]), (&handed["study"], &handed["root"]));
+    assert_eq!(grants(&b.site)[0]["verdict"], "passed");
 }

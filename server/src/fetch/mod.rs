@@ -66,10 +66,10 @@ pub(crate) struct Order {
     pub(crate) right: Link,
     /// What the owner committed to.
     pub(crate) opening: Opening,
-    /// May bytes come straight from the owner's bucket?
-    pub(crate) from_bucket: bool,
     /// For how long what comes may be kept.
     pub(crate) tenure: Tenure,
+    /// May bytes come straight from the owner's bucket?
+    pub(crate) from_bucket: bool,
 }
 
 /// For how long what comes under a right may be kept.

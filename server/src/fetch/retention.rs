@@ -119,5 +119,6 @@ pub(super) async fn was_given_back(app: &Arc<App>, study_uid: &str) -> bool {
     let uid = study_uid.to_owned();
     let rows =
         app.blocking(move |app| Ok(app.store.catalog().editions().all_fetched(Some(&uid))?));
-    rows.await.is_ok_and(|rows| rows.iter().any(|row| row.state == FetchState::GivenBack))
+    // What was fetched last counts: that may have been deleted since.
+    rows.await.is_ok_and(|rows| rows.last().is_some_and(|row| row.state == FetchState::GivenBack))
 }

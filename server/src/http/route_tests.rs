@@ -93,7 +93,7 @@ fn every_route_has_an_example() {
 #[test]
 fn all_sites_are_searched_and_none_is_written_to() {
     let everywhere = EXAMPLES.iter().filter(|(_, path, _)| federated(path).is_some());
-    for (method, path, _) in everywhere {
+    for (_, path, _) in everywhere {
         for method in ["POST", "DELETE", "PUT"] {
             let refused = parse(method, path).unwrap_err();
             assert_eq!(refused.status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");

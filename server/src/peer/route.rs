@@ -122,19 +122,21 @@ mod tests {
             PeerRoute::Opening(..) => 6,
             PeerRoute::Chunks(..) => 7,
             PeerRoute::Receipt => 8,
+            PeerRoute::Loans(..) => 9,
+            PeerRoute::Search => 10,
         }
     }
 
     #[test]
     fn every_route_has_an_example() {
-        let mut routes = [false; 9];
+        let mut routes = [false; 11];
         for (method, path, label) in crate::peer::PEER_EXAMPLES {
             let method = Method::from_bytes(method.as_bytes()).unwrap();
             let route = PeerRoute::parse(&method, path).unwrap();
             assert_eq!(route.label(), *label);
             routes[place(&route)] = true;
         }
-        assert_eq!(routes, [true; 9]);
+        assert_eq!(routes, [true; 11]);
     }
 
     #[test]
