@@ -73,15 +73,18 @@ impl Command {
                 }
                 continue;
             }
+            let element = u16::from_le_bytes([e, l]);
+            if element == GROUP_LENGTH {
+                continue;
+            }
             if elements.len() == COMMAND_ELEMENTS_MAX {
                 return Err(End::Malformed("a command has too many elements"));
             }
-            elements.push((u16::from_le_bytes([e, l]), value.to_vec()));
+            elements.push((element, value.to_vec()));
         }
         // Of an element that comes twice, the first counts.
         elements.sort_by_key(|(element, _)| *element);
         elements.dedup_by_key(|(element, _)| *element);
-        elements.retain(|(element, _)| *element != GROUP_LENGTH);
         Ok(Self(elements))
     }
 
