@@ -31,10 +31,10 @@ fn holding(name: &str, studies: &[&str]) -> Hospital {
 fn put(site: &Site, studies: &[&str], patient: &str) {
     for study in studies {
         let (series, sop) = (format!("{study}.1"), format!("{study}.1.1"));
-        site.put(&format!("in/{study}.dcm"), &dicom(study, &series, &sop, patient, &[1; 64]));
-    }
-    if !studies.is_empty() {
-        site.good(&["import", "in"]);
+        let name = format!("in/{study}.dcm");
+        site.put(&name, &dicom(study, &series, &sop, patient, &[1; 64]));
+        // One by one: results stand in the order of arrival.
+        site.good(&["import", &name]);
     }
 }
 

@@ -294,9 +294,10 @@ fn a_version_is_registered_with_the_verdict_of_its_checks() {
     assert!(b.site.good(&["grants"]).stdout.contains("failed"));
     let entries = a.site.list(&["ledger", "entries"]);
     let at = entries.iter().position(|entry| entry["kind"] == "supersede").unwrap();
-    let attest = &entries[at + 1];
-    assert_eq!((&attest["kind"], &attest["verdict"]), (&"attest".into(), &"failed".into()));
-    assert_eq!((&attest["version"], &attest["checks"]), (&2.into(), &1.into()));
+    // Behind it, though a receipt may have come in between.
+    let attest = entries[at..].iter().find(|entry| entry["kind"] == "attest").unwrap();
+    assert_eq!((&attest["version"], &attest["verdict"]), (&2.into(), &"failed".into()));
+    assert_eq!(attest["checks"], 1);
 }
 
 /// Killed at any moment of it, a study is taken over once, and can be shared then.

@@ -70,7 +70,7 @@ pub(crate) fn answer(
     }
     still_as_granted(app, &visible, &mut found.results)?;
     for result in &mut found.results {
-        OWN.iter().for_each(|name| drop(result.remove(*name)));
+        result.retain(|name, _| !OWN.contains(&name.as_str()));
     }
     Ok(found)
 }

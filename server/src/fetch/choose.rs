@@ -88,7 +88,7 @@ fn means(
     let from_bucket = record.conditions.from_bucket;
     let tenure = if record.conditions.no_retention { Tenure::Entrusted } else { Tenure::Kept };
     let (owner, right) = (grant.owner, grant.link);
-    let order = Order { owner, subject, right, opening, from_bucket, tenure };
+    let order = Order { owner, subject, right, opening, tenure, from_bucket };
     let is_meant = if let Some(id) = StudyId::from_hex(study) {
         record.study == id || order.opening.root == StudyRoot(id.0)
     } else {

@@ -119,7 +119,7 @@ pub(crate) async fn in_an_emergency(
         let opening = opening.map_err(|_| Error::Lie("its opening is not of its commitment"))?;
         let (owner, right) = (opened.owner, opened.right);
         let (from_bucket, tenure) = (false, Tenure::Emergency);
-        let order = Order { owner, subject, right, opening, from_bucket, tenure };
+        let order = Order { owner, subject, right, opening, tenure, from_bucket };
         run(&own, &sharing, &order, &options, &|progress| {
             tell.send_replace(progress);
         })

@@ -126,5 +126,5 @@ fn order(handed: &HandOver, opening: Opening) -> Order {
     // For a new owner the purpose says nothing; one has to be named.
     let subject = Subject { study, version, purpose: Purpose::Treatment };
     let (from_bucket, tenure) = (false, Tenure::Handed);
-    Order { owner: from, subject, right: link, opening, from_bucket, tenure }
+    Order { owner: from, subject, right: link, opening, tenure, from_bucket }
 }
