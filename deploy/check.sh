@@ -114,7 +114,7 @@ serve() {
 if [ -n "$cairn" ] && "$cairn" serve --help >/dev/null 2>&1; then
   check "cairn.toml.example" serve cairn.toml.example
   # What stands in comments has to be known as well; a bucket elsewhere would be asked, so not that.
-  sed -E 's/^#([a-z_]+ = )/\1/' cairn.toml.example >"$scratch/every.toml"
+  sed -E 's/^#([a-z_]+ = |\[[a-z._]+\])/\1/' cairn.toml.example >"$scratch/every.toml"
   check "cairn.toml.example, every key" serve "$scratch/every.toml"
 else
   echo "missing  cairn: cairn.toml.example not checked"
