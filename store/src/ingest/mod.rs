@@ -6,7 +6,7 @@
 //!                          → decode → compare         in order            → answer
 //! ```
 //!
-//! An object of a sender who waits, of which nothing is here by its name, goes to the [`spool`] first:
+//! An object of a sender who waits, of which nothing is here by its name, goes to the spool first:
 //! it is acknowledged from there, and takes the way above afterwards.
 //!
 //! Memory is bounded by [`IngestConfig::in_flight_bytes`] whatever is received. An instance is
