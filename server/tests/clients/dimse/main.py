@@ -1,6 +1,6 @@
 """main.py CAIRN CORPUS SCRATCH [PART...]: what other DIMSE implementations make of `cairn serve`.
 
-PARTs: pynetdicom, dcmtk, orthanc; all of them without. Every file below CORPUS that holds an instance
+PARTs: pynetdicom, malformed, dcmtk, orthanc, federated; all of them without. Every file below CORPUS that holds an instance
 goes in and comes back by every service, and data sets are compared byte by byte wherever the other
 side does not write them anew.
 """
@@ -12,10 +12,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from corpus import Corpus  # noqa: E402
-from dimse import by_dcmtk, by_orthanc, by_pynetdicom, malformed  # noqa: E402
+from dimse import by_dcmtk, by_orthanc, by_pynetdicom, federated, malformed  # noqa: E402
 from tally import Tally  # noqa: E402
 
-PARTS = {"pynetdicom": by_pynetdicom.run, "malformed": malformed.run, "dcmtk": by_dcmtk.run, "orthanc": by_orthanc.run}
+PARTS = {"pynetdicom": by_pynetdicom.run, "malformed": malformed.run, "dcmtk": by_dcmtk.run, "orthanc": by_orthanc.run, "federated": federated.run}
 
 
 def main():
