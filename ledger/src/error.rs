@@ -15,8 +15,8 @@ pub enum Error {
     /// Bytes are not the one encoding of what they claim to be.
     #[error(transparent)]
     Encoding(#[from] cairn_chunker::Error),
-    /// An entry is not the COSE_Sign1 that this crate writes.
-    #[error("not a ledger entry: {0}")]
+    /// An entry, or a patient's statement, is not the COSE_Sign1 that this crate writes.
+    #[error("not a signed entry or statement: {0}")]
     Envelope(&'static str),
     /// A signature is not that of the key that should have made it.
     #[error("the signature of {0} does not hold")]
@@ -29,6 +29,9 @@ pub enum Error {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// A text is not a patient's card or statement.
+    #[error("that is no {0}")]
+    Patient(&'static str),
     /// A proof does not lead to the root that it was checked against.
     #[error("the proof does not hold: {0}")]
     Proof(&'static str),

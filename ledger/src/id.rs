@@ -58,6 +58,11 @@ name_type! {
     Commitment
 }
 name_type! {
+    /// Names what a patient signed: a hash of its bytes. They hold a blinding value, so nobody who has
+    /// not seen them can tell what it is the hash of.
+    ConsentId
+}
+name_type! {
     /// Hash of an entry as a leaf of its log (RFC 6962 §2.1).
     LeafHash
 }

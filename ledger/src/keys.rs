@@ -15,6 +15,7 @@ use hpke::{Deserializable, Kem, Serializable};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::id::{SiteId, random};
+use crate::key_file::{self, KeyFile};
 use crate::{Error, Result};
 
 const CONTEXT_SIGN: &str = "cairn 2026-11 v1 ledger entry signing key";
@@ -24,7 +25,12 @@ const CONTEXT_TLS: &str = "cairn 2026-11 v1 ledger tls key";
 const CONTEXT_SEAL: &str = "cairn 2026-11 v1 ledger sealing key";
 /// Starts what a key signs to show that whoever names it holds it.
 const POSSESSION: &[u8] = b"cairn 2026-11 v1 key possession\n";
-const KEY_FILE_TAG: &str = "cairn-ledger-key-v1";
+const KEY_FILE: KeyFile = KeyFile {
+    tag: "cairn-ledger-key-v1",
+    fault: "it is not a ledger key file of this version",
+    head: "# Cairn ledger key. Whoever has it can speak and be spoken to as this site.\n\
+           # Keep a copy in a safe place away from this machine. Show it to nobody.\n",
+};
 
 /// What a site signs and opens with. Never printed, wiped when dropped.
 #[derive(Zeroize, ZeroizeOnDrop, Clone)]
@@ -140,30 +146,12 @@ impl SiteSecret {
 
     /// Reads a key file that only its owner can read.
     pub fn load(path: &Path) -> Result<Self> {
-        let text = cairn_store::keys::read_private(path)?;
-        let line = text.lines().find(|line| !line.starts_with('#') && !line.trim().is_empty());
-        let seed = line.and_then(|line| line.trim().strip_prefix(KEY_FILE_TAG)?.strip_prefix(' '));
-        let mut seed = seed
-            .and_then(cairn_chunker::id::ChunkId::from_hex)
-            .ok_or_else(|| Error::damaged(path, "it is not a ledger key file of this version"))?
-            .0;
-        let secret = Self::from_seed(seed);
-        seed.zeroize();
-        Ok(secret)
+        Ok(Self::from_seed(*key_file::load(path, &KEY_FILE)?))
     }
 
     /// Writes a new key file, readable by the owner alone; never replaces one.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let mut text = Zeroizing::new(String::from(
-            "# Cairn ledger key. Whoever has it can speak and be spoken to as this site.\n\
-             # Keep a copy in a safe place away from this machine. Show it to nobody.\n",
-        ));
-        let digits = Zeroizing::new(cairn_chunker::id::ChunkId(self.seed).to_string());
-        text.push_str(KEY_FILE_TAG);
-        text.push(' ');
-        text.push_str(&digits);
-        text.push('\n');
-        Ok(cairn_store::keys::write_private(path, &text)?)
+        key_file::save(path, &KEY_FILE, &self.seed)
     }
 
     /// The public halves.

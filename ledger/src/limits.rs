@@ -5,6 +5,9 @@
 /// could hold 65,535 (C2SP tlog-tiles).
 pub const ENTRY_BYTES_MAX: usize = 8 << 10;
 
+/// Longest statement of a patient in bytes. A consent has 350; a post-quantum signature still fits.
+pub const STATEMENT_BYTES_MAX: usize = 8 << 10;
+
 /// Longest origin line in bytes. C2SP tlog-cosignature bounds it at 255.
 pub const ORIGIN_BYTES_MAX: usize = 255;
 

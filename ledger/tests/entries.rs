@@ -139,7 +139,7 @@ proptest! {
     /// Payloads that are nearly right: a sample with bytes changed, cut out or put in.
     #[test]
     fn nearly_right_payloads_are_refused_or_read_exactly(
-        kind in 0usize..15,
+        kind in 0usize..17,
         at in any::<prop::sample::Index>(),
         cut in 0usize..4,
         put in prop::collection::vec(any::<u8>(), 0..4),

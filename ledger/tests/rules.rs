@@ -116,7 +116,9 @@ fn only_the_owner_speaks_of_a_study_and_versions_follow() {
     assert_eq!(a.state.study(&study).unwrap().verdict, Some(Verdict::Findings));
     a.say(supersede(study, 3, 3)).unwrap();
     assert_eq!(a.state.study(&study).unwrap().verdict, None, "a new version is not attested");
-    let bind = |n| Body::PatientKey(PatientKey { study, commitment: Commitment([n; 32]) });
+    let bind = |n| {
+        Body::PatientKey(PatientKey { study, commitment: Commitment([n; 32]), required: false })
+    };
     a.say(bind(1)).unwrap();
     assert_eq!(a.say(bind(1)), Err(Reject::Commitment));
     a.say(bind(2)).unwrap();
@@ -267,7 +269,7 @@ fn body(draw: (u8, u8, u8), site: &Site, other: &Site, studies: &[(StudyId, Open
             Body::BreakGlass(BreakGlass { owner, study, expires: START + DAY, reason })
         }
         11 => Body::Review(Review { break_glass: link, verdict: ReviewVerdict::Justified }),
-        _ => Body::PatientKey(PatientKey { study, commitment }),
+        _ => Body::PatientKey(PatientKey { study, commitment, required: false }),
     }
 }
 

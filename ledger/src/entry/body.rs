@@ -7,7 +7,7 @@ use super::terms::{
     Access, BreakGlassReason, Conditions, Purpose, ReviewVerdict, RevokeReason, TombstoneReason,
     Verdict,
 };
-use crate::id::{Commitment, Link, SiteId, StudyId};
+use crate::id::{Commitment, ConsentId, Link, SiteId, StudyId};
 use crate::keys::{Possession, SiteKeys, verify};
 use crate::opening::Sealed;
 
@@ -124,6 +124,8 @@ pub struct Grant {
     pub break_glass: Option<Link>,
     /// The opening of the version's commitment, for the grantee's eyes only.
     pub opening: Sealed,
+    /// What the patient signed, where it is given because of that. A kind of entry of its own.
+    pub consent: Option<ConsentId>,
 }
 
 /// See [`Body::Accept`].
@@ -210,6 +212,9 @@ pub struct PatientKey {
     /// To the patient's public key, with a blinding of its own: the same patient's studies cannot be
     /// told to belong together.
     pub commitment: Commitment,
+    /// From now on the study is granted with the patient's signature only, emergencies apart. A kind of
+    /// entry of its own; it is never taken back.
+    pub required: bool,
 }
 
 /// See [`Body::Tombstone`].

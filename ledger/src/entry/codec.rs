@@ -12,7 +12,7 @@ use super::terms::{
     Verdict, read_link, write_link,
 };
 use crate::Result;
-use crate::id::{Commitment, SiteId, StudyId};
+use crate::id::{Commitment, ConsentId, SiteId, StudyId};
 use crate::keys::{Possession, SiteKeys};
 use crate::limits::ORIGIN_BYTES_MAX;
 use crate::opening::Sealed;
@@ -50,6 +50,7 @@ impl Body {
             Self::Register(_) => 2,
             Self::Supersede(_) => 3,
             Self::Attest(_) => 4,
+            Self::Grant(grant) if grant.consent.is_some() => 15,
             Self::Grant(_) => 5,
             Self::Accept(_) => 6,
             Self::Revoke(_) => 7,
@@ -58,6 +59,7 @@ impl Body {
             Self::TransferIn(_) => 10,
             Self::BreakGlass(_) => 11,
             Self::Review(_) => 12,
+            Self::PatientKey(bound) if bound.required => 16,
             Self::PatientKey(_) => 13,
             Self::Tombstone(_) => 14,
         }
@@ -72,6 +74,7 @@ impl Body {
             Self::Register(_) => "register",
             Self::Supersede(_) => "supersede",
             Self::Attest(_) => "attest",
+            Self::Grant(grant) if grant.consent.is_some() => "consented-grant",
             Self::Grant(_) => "grant",
             Self::Accept(_) => "accept",
             Self::Revoke(_) => "revoke",
@@ -80,6 +83,7 @@ impl Body {
             Self::TransferIn(_) => "transfer-in",
             Self::BreakGlass(_) => "break-glass",
             Self::Review(_) => "review",
+            Self::PatientKey(bound) if bound.required => "required-patient-key",
             Self::PatientKey(_) => "patient-key",
             Self::Tombstone(_) => "tombstone",
         }
@@ -143,7 +147,7 @@ impl Body {
             2 => Self::Register(read_register(reader)?),
             3 => Self::Supersede(read_supersede(reader)?),
             4 => Self::Attest(read_attest(reader)?),
-            5 => Self::Grant(Box::new(read_grant(reader)?)),
+            5 => Self::Grant(Box::new(read_grant(reader, false)?)),
             6 => Self::Accept(read_accept(reader)?),
             7 => Self::Revoke(read_revoke(reader)?),
             8 => Self::Receipt(Box::new(read_receipt(reader)?)),
@@ -151,8 +155,10 @@ impl Body {
             10 => Self::TransferIn(read_transfer_in(reader)?),
             11 => Self::BreakGlass(read_break_glass(reader)?),
             12 => Self::Review(read_review(reader)?),
-            13 => Self::PatientKey(read_patient_key(reader)?),
+            13 => Self::PatientKey(read_patient_key(reader, false)?),
             14 => Self::Tombstone(read_tombstone(reader)?),
+            15 => Self::Grant(Box::new(read_grant(reader, true)?)),
+            16 => Self::PatientKey(read_patient_key(reader, true)?),
             _ => return Err(reader.fault("unknown kind of entry").into()),
         })
     }
@@ -199,7 +205,8 @@ fn read_attest(reader: &mut Reader<'_>) -> Result<Attest> {
 }
 
 fn write_grant(writer: &mut Writer, grant: &Grant) {
-    writer.array(9).bytes(&grant.study.0).uint(grant.version).bytes(&grant.grantee.0);
+    let fields = if grant.consent.is_some() { 10 } else { 9 };
+    writer.array(fields).bytes(&grant.study.0).uint(grant.version).bytes(&grant.grantee.0);
     writer.uint(grant.purpose.id()).uint(grant.not_before).uint(grant.expires);
     writer.uint(grant.conditions.bits());
     match &grant.break_glass {
@@ -209,10 +216,13 @@ fn write_grant(writer: &mut Writer, grant: &Grant) {
         }
     }
     grant.opening.write(writer);
+    if let Some(consent) = &grant.consent {
+        writer.bytes(&consent.0);
+    }
 }
 
-fn read_grant(reader: &mut Reader<'_>) -> Result<Grant> {
-    reader.array_of(9)?;
+fn read_grant(reader: &mut Reader<'_>, consented: bool) -> Result<Grant> {
+    reader.array_of(if consented { 10 } else { 9 })?;
     Ok(Grant {
         study: StudyId(reader.hash()?),
         version: reader.uint()?,
@@ -223,6 +233,7 @@ fn read_grant(reader: &mut Reader<'_>) -> Result<Grant> {
         conditions: Conditions::read(reader)?,
         break_glass: if reader.null() { None } else { Some(read_link(reader)?) },
         opening: Sealed::read(reader)?,
+        consent: if consented { Some(ConsentId(reader.hash()?)) } else { None },
     })
 }
 
@@ -271,9 +282,10 @@ fn read_review(reader: &mut Reader<'_>) -> Result<Review> {
     Ok(Review { break_glass: read_link(reader)?, verdict: ReviewVerdict::read(reader)? })
 }
 
-fn read_patient_key(reader: &mut Reader<'_>) -> Result<PatientKey> {
+fn read_patient_key(reader: &mut Reader<'_>, required: bool) -> Result<PatientKey> {
     reader.array_of(2)?;
-    Ok(PatientKey { study: StudyId(reader.hash()?), commitment: Commitment(reader.hash()?) })
+    let (study, commitment) = (StudyId(reader.hash()?), Commitment(reader.hash()?));
+    Ok(PatientKey { study, commitment, required })
 }
 
 fn read_tombstone(reader: &mut Reader<'_>) -> Result<Tombstone> {

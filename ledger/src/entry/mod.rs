@@ -85,7 +85,7 @@ impl Entry {
 }
 
 /// Reads a time in seconds since the epoch, small enough to be added to.
-fn read_time(reader: &mut Reader<'_>) -> Result<u64> {
+pub(crate) fn read_time(reader: &mut Reader<'_>) -> Result<u64> {
     let time = reader.uint()?;
     if time > TIME_MAX { Err(reader.fault("a time is out of range").into()) } else { Ok(time) }
 }

@@ -26,7 +26,7 @@ macro_rules! terms {
                 }
             }
 
-            pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self> {
+            pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self> {
                 let id = reader.uint()?;
                 match Self::ALL.iter().find(|term| term.id() == id) {
                     Some(term) => Ok(*term),
@@ -158,14 +158,14 @@ impl Conditions {
     const FROM_BUCKET: u64 = 2;
     const NO_RETENTION: u64 = 4;
 
-    pub(super) fn bits(self) -> u64 {
+    pub(crate) fn bits(self) -> u64 {
         let bit = |set: bool, bit: u64| if set { bit } else { 0 };
         bit(self.accept_first, Self::ACCEPT_FIRST)
             | bit(self.from_bucket, Self::FROM_BUCKET)
             | bit(self.no_retention, Self::NO_RETENTION)
     }
 
-    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self> {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self> {
         let bits = reader.uint()?;
         // A condition that is not understood cannot be kept: such a grant must not be used.
         if bits & !(Self::ACCEPT_FIRST | Self::FROM_BUCKET | Self::NO_RETENTION) != 0 {

@@ -14,9 +14,10 @@ pub use rules::Touch;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::entry::{
-    Body, BreakGlassReason, Conditions, Entry, Purpose, ReviewVerdict, SignedEntry, Verdict,
+    Body, BreakGlassReason, Conditions, Entry, PatientKey, Purpose, ReviewVerdict, SignedEntry,
+    Verdict,
 };
-use crate::id::{Commitment, LeafHash, Link, SiteId, StudyId};
+use crate::id::{Commitment, ConsentId, LeafHash, Link, SiteId, StudyId};
 use crate::keys::SiteKeys;
 
 /// Version of the rules: that of the entries which are judged by them. A change of what is accepted gets
@@ -64,8 +65,19 @@ pub struct Study {
     pub verdict: Option<Verdict>,
     /// Who has it.
     pub standing: Standing,
-    /// Commitment to the patient's key, if one is bound.
-    pub patient: Option<Commitment>,
+    /// The patient's key, if one is bound.
+    pub patient: Option<BoundKey>,
+}
+
+/// A patient's key as the log has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BoundKey {
+    /// Commitment to it.
+    pub commitment: Commitment,
+    /// The study is granted with the patient's signature only.
+    pub required: bool,
+    /// Where the entry stands.
+    pub sequence: u64,
 }
 
 /// Where a study stands in a log.
@@ -109,6 +121,8 @@ pub struct GrantRecord {
     pub conditions: Conditions,
     /// The break-glass entry that it answers.
     pub break_glass: Option<Link>,
+    /// What the patient signed, if it is given because of that.
+    pub consent: Option<ConsentId>,
     /// Since when it is revoked.
     pub revoked: Option<u64>,
     /// The entry that gave it.
@@ -300,7 +314,9 @@ impl SiteState {
                 self.change(attest.study, |study| study.verdict = Some(attest.verdict));
             }
             Body::PatientKey(bound) => {
-                self.change(bound.study, |study| study.patient = Some(bound.commitment));
+                let PatientKey { commitment, required, .. } = *bound;
+                let key = BoundKey { commitment, required, sequence };
+                self.change(bound.study, |study| study.patient = Some(key));
             }
             Body::Tombstone(stone) => {
                 self.change(stone.study, |study| study.standing = Standing::Ended);
@@ -320,6 +336,7 @@ impl SiteState {
                     expires: grant.expires,
                     conditions: grant.conditions,
                     break_glass: grant.break_glass,
+                    consent: grant.consent,
                     revoked: None,
                     leaf,
                 };

@@ -66,6 +66,9 @@ pub enum Reject {
     /// A grant that answers a break-glass entry is for emergencies only.
     #[error("an answer to a break-glass entry is for emergencies, of that site and within a day")]
     BreakGlass,
+    /// The study is granted with its patient's signature only, or no patient's key is bound to it.
+    #[error("the study is granted with its patient's signature only, or has no patient's key")]
+    Consent,
     /// The receipt is of an access between other sites.
     #[error("the receipt is of an access between other sites")]
     NotAParty(SiteId),

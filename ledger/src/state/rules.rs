@@ -2,8 +2,8 @@
 
 use super::{GrantRecord, Reject, SiteState, Standing, Study};
 use crate::entry::{
-    Attest, Body, BreakGlass, Entry, Grant, Header, Join, Purpose, Receipt, Register, Revoke,
-    SignedEntry, Supersede, TransferIn, TransferOut,
+    Attest, Body, BreakGlass, Entry, Grant, Header, Join, PatientKey, Purpose, Receipt, Register,
+    Revoke, SignedEntry, Supersede, TransferIn, TransferOut,
 };
 use crate::id::{Link, SiteId, StudyId};
 use crate::keys::SiteKeys;
@@ -74,10 +74,7 @@ impl SiteState {
                 require(of != site, Reject::Oneself)?;
                 require(!self.reviewed.contains_key(&(of, sequence)), Reject::Twice)
             }
-            Body::PatientKey(bound) => {
-                let study = self.owned(&bound.study)?;
-                require(study.patient != Some(bound.commitment), Reject::Commitment)
-            }
+            Body::PatientKey(bound) => self.check_patient_key(bound),
             Body::Tombstone(stone) => self.owned(&stone.study).map(drop),
         }
     }
@@ -143,8 +140,11 @@ impl SiteState {
 
     fn check_grant(&self, site: SiteId, header: &Header, grant: &Grant) -> Checked {
         // The opening in it is that of the last version: no other commitment is remembered.
-        self.owned_at(&grant.study, grant.version)?;
+        let study = self.owned_at(&grant.study, grant.version)?;
         require(grant.grantee != site, Reject::Oneself)?;
+        let asked = study.patient.is_some_and(|key| key.required) && grant.break_glass.is_none();
+        require(!asked || grant.consent.is_some(), Reject::Consent)?;
+        require(grant.consent.is_none() || study.patient.is_some(), Reject::Consent)?;
         let lasts = grant.expires.saturating_sub(grant.not_before);
         let ahead = grant.expires > header.time;
         require(ahead && lasts > 0 && lasts <= GRANT_SECONDS_MAX, Reject::Period)?;
@@ -152,6 +152,13 @@ impl SiteState {
         let soon = grant.expires - header.time <= BREAK_GLASS_SECONDS_MAX;
         let fits = grant.purpose == Purpose::Emergency && answered.site == grant.grantee;
         require(soon && fits, Reject::BreakGlass)
+    }
+
+    fn check_patient_key(&self, bound: &PatientKey) -> Checked {
+        let Some(known) = self.owned(&bound.study)?.patient else { return Ok(()) };
+        require(known.commitment != bound.commitment, Reject::Commitment)?;
+        // Or an owner that finds the patient's signature in its way would do away with it.
+        require(bound.required || !known.required, Reject::Consent)
     }
 
     fn check_revoke(&self, revoke: &Revoke) -> Checked {

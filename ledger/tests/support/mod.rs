@@ -93,6 +93,7 @@ impl Site {
             conditions: Conditions::default(),
             break_glass: None,
             opening: opening.seal(&place, &to.secret.public().seal).unwrap(),
+            consent: None,
         }
     }
 

@@ -5,7 +5,7 @@ use cairn_ledger::entry::{
     PatientKey, Purpose, Register, Review, ReviewVerdict, Revoke, RevokeReason, Rotate, Supersede,
     Tombstone, TombstoneReason, TransferIn, TransferOut, Verdict,
 };
-use cairn_ledger::id::{Commitment, LeafHash, Link, SiteId, StudyId};
+use cairn_ledger::id::{Commitment, ConsentId, LeafHash, Link, SiteId, StudyId};
 use cairn_ledger::keys::SiteSecret;
 use cairn_ledger::opening::Sealed;
 
@@ -33,7 +33,10 @@ pub fn all() -> Vec<Body> {
         conditions: Conditions { from_bucket: true, ..Conditions::default() },
         break_glass: None,
         opening: sealed.clone(),
+        consent: None,
     };
+    let consent = Some(ConsentId([0xc5; 32]));
+    let consented = Grant { purpose: Purpose::PatientRequest, consent, ..grant.clone() };
     let access = Access {
         owner: site.id,
         reader: reader.id,
@@ -62,8 +65,10 @@ pub fn all() -> Vec<Body> {
         Body::TransferIn(TransferIn { study, from: link, version: 1, commitment }),
         Body::BreakGlass(broken),
         Body::Review(Review { break_glass: link, verdict: ReviewVerdict::Justified }),
-        Body::PatientKey(PatientKey { study, commitment }),
+        Body::PatientKey(PatientKey { study, commitment, required: false }),
         Body::Tombstone(Tombstone { study, reason: TombstoneReason::RetentionEnded }),
+        Body::Grant(Box::new(consented)),
+        Body::PatientKey(PatientKey { study, commitment, required: true }),
     ]
 }
 
