@@ -84,7 +84,7 @@ impl<'a> Federation<'a> {
     }
 
     /// All sites that are known.
-    pub(crate) fn sites(&self) -> impl Iterator<Item = (&SiteId, &Member<'a>)> {
+    pub fn sites(&self) -> impl Iterator<Item = (&SiteId, &Member<'a>)> {
         self.members.iter()
     }
 

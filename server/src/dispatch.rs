@@ -11,7 +11,7 @@ use crate::dicomweb::{
 };
 use crate::http::limits::SETTLE_PATIENCE;
 use crate::http::{Answer, App, Ask, Problem, Route};
-use crate::{federated, fetch, health, home, peer};
+use crate::{federated, fetch, health, home, patient, peer};
 
 /// Lets the handler of a route answer, once what was acknowledged before can be read.
 pub(crate) async fn dispatch(app: &Arc<App>, route: Route, ask: Ask) -> Answer {
@@ -29,6 +29,7 @@ pub(crate) async fn dispatch(app: &Arc<App>, route: Route, ask: Ask) -> Answer {
         Route::Capabilities => Ok(capabilities::capabilities(&ask)),
         Route::Store { study } => stow::store(app, study, ask).await,
         Route::Delete(scope) => delete::delete(app, scope).await,
+        Route::Statement => patient::statement(app, ask).await,
         Route::Commit { transaction } => commitment::request(app, transaction, ask).await,
         Route::Commitment { transaction } => commitment::result(app, transaction, ask).await,
         Route::Search { level, scope } => qido::handle(app, level, scope, ask).await,

@@ -25,6 +25,7 @@ mod interrupt;
 mod logging;
 mod metrics;
 mod output;
+mod patient;
 mod peer;
 mod progress;
 mod reread;

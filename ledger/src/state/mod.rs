@@ -43,6 +43,8 @@ pub struct SiteState {
     reviewed: BTreeMap<(SiteId, u64), (LeafHash, ReviewVerdict)>,
     /// Number of the last receipt under a right.
     receipts: BTreeMap<(SiteId, u64), u64>,
+    /// Where the receipts of a study stand.
+    accessed: BTreeSet<(StudyId, u64)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -282,6 +284,11 @@ impl SiteState {
         self.receipts.get(&(right.site, right.sequence)).map_or(1, |last| last + 1)
     }
 
+    /// Where the receipts of a study stand in this log, in order.
+    pub fn receipts_of(&self, study: StudyId) -> impl Iterator<Item = u64> {
+        self.accessed.range((study, 0)..=(study, u64::MAX)).map(|(_, sequence)| *sequence)
+    }
+
     /// Takes in what was checked.
     fn note(&mut self, sequence: u64, time: u64, body: &Body, leaf: LeafHash) {
         match body {
@@ -355,6 +362,7 @@ impl SiteState {
             Body::Receipt(receipt) => {
                 let right = receipt.access.right;
                 self.receipts.insert((right.site, right.sequence), receipt.access.number);
+                self.accessed.insert((receipt.access.study, sequence));
             }
             Body::BreakGlass(broken) => {
                 let record = BreakGlassRecord {

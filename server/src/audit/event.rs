@@ -64,7 +64,7 @@ pub(crate) struct Event {
     /// Who: a name, an AE title, a site.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) who: String,
-    /// Whose word that is: `login`, `service`, `ae`, `site`; `nobody` showed nothing that counts,
+    /// Whose word that is: `login`, `service`, `ae`, `site`, `patient` (a key); `nobody` showed nothing that counts,
     /// `anybody` was not asked.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) kind: String,

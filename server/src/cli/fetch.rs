@@ -1,12 +1,13 @@
 //! `cairn fetch`: a study of another site.
 
 use std::cell::RefCell;
+use std::path::PathBuf;
 
 use clap::Args;
 
 use super::{Exit, Session};
 use crate::error::Result;
-use crate::fetch::{Finished, Progress as Progressed, Wish};
+use crate::fetch::{Consented, Finished, Progress as Progressed, Wish};
 use crate::output::{clean, counted, pairs, size};
 use crate::progress::Progress;
 use crate::sharing::PURPOSES;
@@ -31,17 +32,21 @@ Exit codes: 0 all of it is here and proven; 1 it is not; 2 wrong usage or settin
 Examples:
   cairn fetch 1.2.840.113619.2.5 --from a.example/cairn
   cairn fetch 8b1f…e2 --from 3f9a
+  cairn fetch --consent from-the-patient.txt
   cairn --json fetch 1.2.840.113619.2.5")]
 pub(crate) struct FetchArgs {
     /// Root, name on the ledger, or Study Instance UID
-    #[arg(value_name = "ROOT|STUDY")]
-    study: String,
+    #[arg(value_name = "ROOT|STUDY", required_unless_present = "consent")]
+    study: Option<String>,
     /// Whose study: name, or the beginning of the id [default: whoever has granted it]
     #[arg(long, value_name = "SITE")]
     from: Option<String>,
     /// What for [default: what it was granted for]
     #[arg(long, value_name = "CODE", value_parser = PURPOSES)]
     purpose: Option<String>,
+    /// What a patient signed: it is shown to the owner, who grants the study because of it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["study", "from", "purpose"])]
+    consent: Option<PathBuf>,
     /// Connections at once
     #[arg(long, value_name = "N", default_value = "6")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=32))]
@@ -53,14 +58,7 @@ pub(crate) struct FetchArgs {
 
 pub(super) fn run(session: &Session, args: &FetchArgs) -> Result<Exit> {
     let progress = RefCell::new(None);
-    let wish = Wish {
-        study: args.study.clone(),
-        from: args.from.clone(),
-        purpose: args.purpose.clone(),
-        lanes: usize::from(args.connections),
-        patience_seconds: args.patience,
-    };
-    let fetched: Finished = session.ask_told(Request::Fetch(wish), &mut |event| {
+    let fetched: Finished = session.ask_told(request(args)?, &mut |event| {
         let event: Progressed = event;
         if event.instances > 0 {
             let mut shown = progress.borrow_mut();
@@ -77,6 +75,18 @@ pub(super) fn run(session: &Session, args: &FetchArgs) -> Result<Exit> {
         session.output.text(&told(&fetched))?;
     }
     Ok(Exit::Good)
+}
+
+fn request(args: &FetchArgs) -> Result<Request> {
+    let (lanes, patience_seconds) = (usize::from(args.connections), args.patience);
+    if let Some(file) = &args.consent {
+        let statement = super::patient::text_of(file)?;
+        let wish = Consented { statement, lanes, patience_seconds };
+        return Ok(Request::FetchConsented(wish));
+    }
+    let study = args.study.clone().unwrap_or_default();
+    let (from, purpose) = (args.from.clone(), args.purpose.clone());
+    Ok(Request::Fetch(Wish { study, from, purpose, lanes, patience_seconds }))
 }
 
 pub(super) fn told(fetched: &Finished) -> String {

@@ -89,6 +89,13 @@ struct CheckArgs {
     /// The proof
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    #[command(flatten)]
+    keys: Keys,
+}
+
+/// Keys that a proof is checked with: given, or those of a ledger that is known here.
+#[derive(Debug, Args)]
+pub(super) struct Keys {
     /// Key of the ledger's checkpoints; with it, nothing is looked up here
     #[arg(long, value_name = "KEY")]
     log: Option<String>,
@@ -220,16 +227,7 @@ fn check(session: &Session, args: &CheckArgs) -> Result<Exit> {
     let text = proof_text(&args.file)?;
     let unreadable =
         |error: Error| Error::Proof { path: args.file.clone(), why: error.to_string() };
-    let origin = proof_origin(&text).map_err(unreadable)?;
-    let keys = match &args.log {
-        Some(log) => ProofKeys {
-            log: vec![log.clone()],
-            signers: args.signer.iter().cloned().collect(),
-            needed: args.needed.unwrap_or(args.witness.len()),
-            witnesses: args.witness.clone(),
-        },
-        None => session.ask(Request::ProofKeys { origin })?,
-    };
+    let keys = args.keys.find(session, &text).map_err(unreadable)?;
     let proof = check_proof(&text, &keys).map_err(unreadable)?;
     if session.output.json {
         session.output.object(&proof)?;
@@ -239,7 +237,23 @@ fn check(session: &Session, args: &CheckArgs) -> Result<Exit> {
     Ok(Exit::good_if(proof.valid))
 }
 
-fn proof_text(file: &Path) -> Result<String> {
+impl Keys {
+    /// Those for a proof.
+    pub(super) fn find(&self, session: &Session, proof: &str) -> Result<ProofKeys> {
+        let origin = proof_origin(proof)?;
+        match &self.log {
+            Some(log) => Ok(ProofKeys {
+                log: vec![log.clone()],
+                signers: self.signer.iter().cloned().collect(),
+                needed: self.needed.unwrap_or(self.witness.len()),
+                witnesses: self.witness.clone(),
+            }),
+            None => session.ask(Request::ProofKeys { origin }),
+        }
+    }
+}
+
+pub(super) fn proof_text(file: &Path) -> Result<String> {
     let opened = File::open(file).map_err(Error::io("read", file))?;
     let mut text = String::new();
     // One byte more than a proof may have, so that a longer one is seen to be one.

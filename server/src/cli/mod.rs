@@ -13,6 +13,7 @@ mod import;
 mod ledger;
 mod ls;
 mod passcode;
+mod patient;
 mod peers;
 mod probe;
 mod proof;
@@ -113,6 +114,7 @@ enum Command {
     Echo(echo::EchoArgs),
     Passcode(passcode::PasscodeArgs),
     Token(token::TokenArgs),
+    Patient(patient::PatientArgs),
     Audit(audit::AuditArgs),
     Send(send::SendArgs),
     Routes(routes::RoutesArgs),
@@ -192,6 +194,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Exit> {
         Command::Echo(args) => echo::run(&session, args),
         Command::Passcode(args) => passcode::run(&session, args),
         Command::Token(args) => token::run(&session, args),
+        Command::Patient(args) => patient::run(&session, args),
         Command::Audit(args) => audit::run(&session, args),
         Command::Send(args) => send::run(&session, args),
         Command::Routes(args) => routes::run(&session, args),

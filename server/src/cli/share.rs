@@ -73,7 +73,7 @@ pub(super) fn run(session: &Session, args: &ShareArgs) -> Result<Exit> {
     Ok(Exit::Good)
 }
 
-fn told(shared: &Shared) -> String {
+pub(super) fn told(shared: &Shared) -> String {
     let new = if shared.is_new_version { "registered now" } else { "registered before" };
     let delivered = if shared.is_delivered { "has it" } else { "does not have it yet" };
     pairs(&[

@@ -31,6 +31,18 @@ pub(crate) struct Wish {
     pub(crate) patience_seconds: u64,
 }
 
+/// What a patient wants fetched.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Consented {
+    /// What they signed, as text.
+    pub(crate) statement: String,
+    /// Connections at once.
+    pub(crate) lanes: usize,
+    /// It ends if nothing came for so many seconds.
+    pub(crate) patience_seconds: u64,
+}
+
 /// Finds the grant: of several, the one of the newest version.
 pub(super) fn choose(
     app: &App,

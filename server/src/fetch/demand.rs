@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cairn_ledger::entry::Purpose;
+use cairn_ledger::patient::SignedStatement;
 use cairn_store::catalog::Existence;
 use cairn_store::commit::Target;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::choose::{Wish, choose};
+use super::choose::{Consented, Wish, choose};
 use super::granted::Version;
 use super::{Error, Finished, Options, Order, Progress, Tenure, patiently, run};
 use crate::error::Result;
@@ -84,6 +85,31 @@ pub(crate) async fn on_wish(
         })
     });
     tell_until(fetching, told, teller).await
+}
+
+/// Shows a patient's consent to the owner of the study, and fetches what that grants.
+pub(crate) async fn by_consent(
+    app: &Arc<App>,
+    site: &Arc<Site>,
+    wish: Consented,
+    teller: &Teller,
+) -> Result<Finished> {
+    let signed = SignedStatement::from_text(&wish.statement)?;
+    let consent = signed.consent().ok_or(Fault::Consent("it is no consent"))?;
+    if consent.grantee != site.id() {
+        return Err(Fault::Consent("it is for another site").into());
+    }
+    let owner = signed.statement().by.owner.to_string();
+    let owner = site.find_peer(&owner)?.site;
+    let granted = site.client(&owner)?.consent(&signed).await?;
+    let wish = Wish {
+        study: granted.study,
+        from: Some(owner.to_string()),
+        purpose: Some(consent.purpose.code().to_owned()),
+        lanes: wish.lanes,
+        patience_seconds: wish.patience_seconds,
+    };
+    on_wish(app, site, wish, teller).await
 }
 
 /// Opens another site's study in an emergency: says so on the ledger, and fetches it.

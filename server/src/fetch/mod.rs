@@ -37,8 +37,10 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
 use self::borrow::Borrower;
-pub(crate) use self::choose::Wish;
-pub(crate) use self::demand::{Demands, in_an_emergency, keep_receipts, on_demand, on_wish};
+pub(crate) use self::choose::{Consented, Wish};
+pub(crate) use self::demand::{
+    Demands, by_consent, in_an_emergency, keep_receipts, on_demand, on_wish,
+};
 pub(crate) use self::error::Error;
 pub(crate) use self::granted::Granted;
 use self::plan::Plan;

@@ -38,12 +38,20 @@ pub(crate) struct Reply {
     pub(crate) content: Content,
     /// Studies that it is about beside those that the request named: for the audit log.
     pub(crate) studies: Vec<String>,
+    /// The patient's key that signed what was asked: for the audit log.
+    pub(crate) patient: Option<String>,
 }
 
 impl Reply {
     /// An empty reply.
     pub(crate) fn new(status: StatusCode) -> Self {
-        Self { status, headers: HeaderMap::new(), content: Content::Empty, studies: Vec::new() }
+        Self {
+            status,
+            headers: HeaderMap::new(),
+            content: Content::Empty,
+            studies: Vec::new(),
+            patient: None,
+        }
     }
 
     /// 200 with a body that is at hand.
@@ -69,6 +77,11 @@ impl Reply {
     /// Names studies that it is about.
     pub(crate) fn about(self, studies: Vec<String>) -> Self {
         Self { studies, ..self }
+    }
+
+    /// Names the patient's key that signed what was asked.
+    pub(crate) fn by_patient(self, key: String) -> Self {
+        Self { patient: Some(key), ..self }
     }
 
     /// Sets a header field.

@@ -102,6 +102,8 @@ pub(crate) enum Route {
     Commitment {
         transaction: String,
     },
+    /// Something that a patient signed: a consent, a withdrawal, an inquiry.
+    Statement,
     /// What another site asks, over a port of its own.
     Peer(PeerRoute),
     /// OPTIONS: the methods that the resource takes.
@@ -216,6 +218,7 @@ impl Route {
             Self::Frames { .. } => "frames",
             Self::Commit { .. } => "commit",
             Self::Commitment { .. } => "commitment",
+            Self::Statement => "patient_statement",
             Self::Peer(route) => route.label(),
             Self::Options { .. } => "options",
         }
@@ -252,6 +255,8 @@ enum Resource {
     Pixeldata(Scope),
     Frames(Scope, Vec<u32>),
     Commitment(String),
+    /// `/patient/v1/statements`.
+    Statements,
 }
 
 impl Resource {
@@ -262,6 +267,7 @@ impl Resource {
             "/healthz" => return Ok(Self::Health),
             "/readyz" => return Ok(Self::Ready),
             "/wado" => return Ok(Self::WadoUri),
+            "/patient/v1/statements" => return Ok(Self::Statements),
             _ => {}
         }
         let rest = path.strip_prefix("/dicom-web").ok_or_else(nowhere)?;
@@ -338,6 +344,7 @@ impl Resource {
                 "GET, HEAD, POST, DELETE, OPTIONS"
             }
             Self::Entity(_) => "GET, HEAD, DELETE, OPTIONS",
+            Self::Statements => "POST, OPTIONS",
             _ => "GET, HEAD, OPTIONS",
         }
     }
@@ -362,6 +369,7 @@ impl Resource {
             (Self::Bulkdata(scope, path), _) => Route::Bulkdata { scope, path },
             (Self::Pixeldata(scope), _) => Route::Pixeldata(scope),
             (Self::Frames(scope, frames), _) => Route::Frames { scope, frames },
+            (Self::Statements, _) => Route::Statement,
             (Self::Commitment(transaction), &Method::POST) => Route::Commit { transaction },
             (Self::Commitment(transaction), _) => Route::Commitment { transaction },
         }

@@ -50,5 +50,6 @@ pub(crate) const EXAMPLES: &[(&str, &str, &str)] = &[
     ("GET", "/dicom-web/studies/1.2/series/1.3/instances/1.4/frames/1/thumbnail", "thumbnail"),
     ("POST", "/dicom-web/commitment-requests/1.2", "commit"),
     ("GET", "/dicom-web/commitment-requests/1.2", "commitment"),
+    ("POST", "/patient/v1/statements", "patient_statement"),
     ("OPTIONS", "/dicom-web/studies", "options"),
 ];

@@ -54,6 +54,7 @@ fn place(route: &Route) -> usize {
         Route::Options { .. } => 18,
         Route::Peer(_) => 19,
         Route::Federated { .. } => 20,
+        Route::Statement => 21,
     }
 }
 
@@ -75,19 +76,20 @@ fn resource_place(resource: &Resource) -> usize {
         Resource::Pixeldata(_) => 12,
         Resource::Frames(..) => 13,
         Resource::Commitment(_) => 14,
+        Resource::Statements => 15,
     }
 }
 
 #[test]
 fn every_route_has_an_example() {
-    let (mut routes, mut resources) = ([false; 21], [false; 15]);
+    let (mut routes, mut resources) = ([false; 22], [false; 16]);
     for (method, path, _) in EXAMPLES {
         routes[place(&parse(method, path).unwrap())] = true;
         resources[resource_place(&resource(path))] = true;
     }
     // Those of other sites are parsed elsewhere, and have their own.
     routes[19] = true;
-    assert_eq!((routes, resources), ([true; 21], [true; 15]));
+    assert_eq!((routes, resources), ([true; 22], [true; 16]));
 }
 
 #[test]

@@ -148,7 +148,8 @@ impl Service {
         audited: &mut Option<Event>,
     ) -> Result<(Route, Query), Problem> {
         let app = &self.app;
-        let is_public = route.as_ref().is_ok_and(|route| need(route) == Need::Nothing);
+        let asks_nobody = |route| matches!(need(route), Need::Nothing | Need::Signature);
+        let is_public = route.as_ref().is_ok_and(asks_nobody);
         let known = match self.face {
             Face::Site(key) => Ok(Who::Site(key)),
             Face::Web if is_public => Ok(Who::Nobody),
@@ -191,6 +192,10 @@ impl Service {
         reply.status.as_str().clone_into(&mut event.status);
         event.ok = reply.status.is_success() || reply.status == StatusCode::NOT_MODIFIED;
         event.about(reply.studies.iter().map(String::as_str));
+        if let Some(patient) = &reply.patient {
+            "patient".clone_into(&mut event.kind);
+            patient.clone_into(&mut event.who);
+        }
         event.from = audited::origin(headers, app.trust.of(self.peer), self.peer.ip());
         id.clone_into(&mut event.request);
         app.audit.tell(event).map_err(|_| unaudited())

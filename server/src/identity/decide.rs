@@ -21,6 +21,8 @@ pub(crate) enum Need {
     Somebody,
     /// This.
     May(Permission),
+    /// What is sent has to be signed by a patient: whose study it is about, the handler finds out.
+    Signature,
     /// To be a site. What each site may is asked of the ledgers, study by study, in [`crate::peer`].
     Site,
 }
@@ -74,6 +76,7 @@ pub(crate) fn need(route: &Route) -> Need {
         | Route::Bulkdata { .. }
         | Route::Pixeldata(_)
         | Route::Frames { .. } => Need::May(Permission::Read),
+        Route::Statement => Need::Signature,
         Route::Peer(_) => Need::Site,
     }
 }
@@ -82,6 +85,7 @@ pub(crate) fn need(route: &Route) -> Need {
 pub(crate) fn decide(who: &Who, route: &Route, query: &Query) -> Result<(), Denied> {
     match (need(route), who) {
         (Need::Nothing, _)
+        | (Need::Signature, Who::Nobody | Who::Anybody | Who::Known(_))
         | (Need::Site, Who::Site(_))
         | (Need::Somebody | Need::May(_), Who::Anybody)
         | (Need::Somebody, Who::Known(_)) => Ok(()),

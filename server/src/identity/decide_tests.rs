@@ -32,7 +32,9 @@ fn ask(who: &Who, method: &str, target: &str) -> Result<(), Denied> {
 fn who_is_not_known_may_ask_for_nothing_that_tells_anything() {
     for (method, path, label) in EXAMPLES {
         let public = matches!(*label, "healthz" | "readyz" | "options");
-        let expected = if public { Ok(()) } else { Err(Denied::Unknown) };
+        // Its signature tells who it is.
+        let open = public || *label == "patient_statement";
+        let expected = if open { Ok(()) } else { Err(Denied::Unknown) };
         assert_eq!(ask(&Who::Nobody, method, path), expected, "{method} {path}");
         assert_eq!(ask(&Who::Anybody, method, path), Ok(()), "{method} {path}");
         let site = if public { Ok(()) } else { Err(Denied::Port) };
@@ -50,7 +52,7 @@ fn who_is_not_known_may_ask_for_nothing_that_tells_anything() {
 fn a_permission_opens_what_it_says_and_nothing_else() {
     for (method, path, label) in EXAMPLES {
         let needed = match *label {
-            "healthz" | "readyz" | "options" | "capabilities" => None,
+            "healthz" | "readyz" | "options" | "capabilities" | "patient_statement" => None,
             "metrics" => Some("metrics"),
             "store" => Some("store"),
             "commit" | "commitment" => Some("commit"),

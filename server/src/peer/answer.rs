@@ -13,7 +13,7 @@ use cairn_ledger::tiles::LogFile;
 use cairn_ledger::witness::{CosignRequest, Refusal};
 use hyper::StatusCode;
 
-use super::{PeerRoute, receipts, studies};
+use super::{PeerRoute, consents, receipts, studies};
 use crate::federated::{self, QUESTION_BYTES_MAX, Question};
 use crate::http::{Answer, App, Ask, Problem, Reply};
 use crate::sharing::Site;
@@ -42,6 +42,7 @@ pub(crate) async fn answer(app: &Arc<App>, route: PeerRoute, mut ask: Ask) -> An
             studies::loans(app, site, studies::Asked { key, study, version }, ask).await
         }
         PeerRoute::Receipt => receipts::sign(app, site, key, ask).await,
+        PeerRoute::Consent => consents::take(app, site, key, ask).await,
         PeerRoute::Search => {
             let reader = known(&site, &key)?;
             let body = ask.body.whole(QUESTION_BYTES_MAX as u64).await?;
@@ -77,7 +78,7 @@ pub(crate) async fn answer(app: &Arc<App>, route: PeerRoute, mut ask: Ask) -> An
 }
 
 /// The site whose key in force this is.
-fn known(site: &Site, key: &[u8; 32]) -> Result<SiteId, Problem> {
+pub(super) fn known(site: &Site, key: &[u8; 32]) -> Result<SiteId, Problem> {
     let unknown = || Problem::new(StatusCode::FORBIDDEN, "the key belongs to no known site");
     site.is_known_key(key).ok_or_else(unknown)
 }

@@ -6,6 +6,7 @@
 mod answer;
 pub(crate) mod client;
 mod connection;
+mod consents;
 mod error;
 mod keys;
 mod reading;

@@ -34,6 +34,8 @@ pub(crate) enum PeerRoute {
     Loans(StudyId, u64),
     /// An access has ended: sign for it. Under the grant that it names.
     Receipt,
+    /// A patient lets the asking site read a study: grant it. By the patient's signature.
+    Consent,
 }
 
 impl PeerRoute {
@@ -66,6 +68,7 @@ impl PeerRoute {
                 }
             }
             ["receipts"] => Self::Receipt,
+            ["consents"] => Self::Consent,
             _ => return Err(nowhere()),
         };
         match (route.posts(), method) {
@@ -83,6 +86,7 @@ impl PeerRoute {
                 | Self::Chunks(..)
                 | Self::Loans(..)
                 | Self::Receipt
+                | Self::Consent
                 | Self::Search
         )
     }
@@ -101,6 +105,7 @@ impl PeerRoute {
             Self::Chunks(..) => "peer_chunks",
             Self::Loans(..) => "peer_loans",
             Self::Receipt => "peer_receipt",
+            Self::Consent => "peer_consent",
         }
     }
 }
@@ -124,19 +129,20 @@ mod tests {
             PeerRoute::Receipt => 8,
             PeerRoute::Loans(..) => 9,
             PeerRoute::Search => 10,
+            PeerRoute::Consent => 11,
         }
     }
 
     #[test]
     fn every_route_has_an_example() {
-        let mut routes = [false; 11];
+        let mut routes = [false; 12];
         for (method, path, label) in crate::peer::PEER_EXAMPLES {
             let method = Method::from_bytes(method.as_bytes()).unwrap();
             let route = PeerRoute::parse(&method, path).unwrap();
             assert_eq!(route.label(), *label);
             routes[place(&route)] = true;
         }
-        assert_eq!(routes, [true; 11]);
+        assert_eq!(routes, [true; 12]);
     }
 
     #[test]

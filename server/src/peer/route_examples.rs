@@ -33,4 +33,5 @@ pub(crate) const PEER_EXAMPLES: &[(&str, &str, &str)] = &[
     ),
     ("POST", "/peer/v1/search", "peer_search"),
     ("POST", "/peer/v1/receipts", "peer_receipt"),
+    ("POST", "/peer/v1/consents", "peer_consent"),
 ];

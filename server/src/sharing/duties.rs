@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(crate) async fn run(app: Arc<App>, site: Arc<Site>) {
     while !app.is_draining() {
         // One that fails keeps no other from being done.
-        for duty in [end_deleted, give_back] {
+        for duty in [end_deleted, bind_arrived, give_back] {
             let (own, doing) = (Arc::clone(&app), Arc::clone(&site));
             if let Err(error) = super::round::blocking(move || duty(&own, &doing)).await {
                 tracing::warn!(%error, "what ledgers ask of this archive is not done yet");
@@ -35,6 +35,11 @@ pub(crate) async fn run(app: Arc<App>, site: Arc<Site>) {
 /// What was deleted here ends on the ledger.
 fn end_deleted(app: &App, site: &Site) -> Result<()> {
     site.end_deleted(app.store.catalog())
+}
+
+/// Patients' keys are bound to what arrived.
+fn bind_arrived(app: &App, site: &Site) -> Result<()> {
+    site.bind_arrived(&app.store)
 }
 
 /// What was entrusted and is not granted any more is deleted.

@@ -122,6 +122,7 @@ fn body(body: &Body) -> Value {
                 "from_bucket": from_bucket,
                 "no_retention": no_retention,
                 "break_glass": grant.break_glass.as_ref().map(link),
+                "consent": grant.consent.map(|consent| consent.to_string()),
             })
         }
         Body::Accept(accept) => json!({ "grant": link(&accept.grant) }),
@@ -156,6 +157,7 @@ fn body(body: &Body) -> Value {
         Body::PatientKey(bound) => json!({
             "study": bound.study.to_string(),
             "commitment": bound.commitment.to_string(),
+            "required": bound.required,
         }),
         Body::Tombstone(stone) => json!({
             "study": stone.study.to_string(),

@@ -111,6 +111,15 @@ pub(crate) enum Fault {
          some of it was deleted"
     )]
     OtherContent,
+    /// What a patient signed does not do what it is shown for.
+    #[error("the patient's signature does not count here: {0}")]
+    Consent(&'static str),
+    /// The key is bound to another patient's studies.
+    #[error("that card is another patient's here already")]
+    OtherPatient,
+    /// There is no study with a patient by that UID.
+    #[error("{0} is no study here, or says of no patient that it is")]
+    NoPatient(String),
     /// A request needs the archive, and there is none.
     #[error("there is no archive here")]
     NoArchive,

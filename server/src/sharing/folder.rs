@@ -9,6 +9,8 @@
 //! | `witness/` | the last checkpoint of each log that was cosigned |
 //! | `mirrors/<site id>/` | logs of others |
 //! | `peers/<site id>.toml` | who they are and where |
+//! | `patients/<key>.toml` | a patient's key, and what it is bound to |
+//! | `consents/<id>` | what patients signed that grants were given for |
 //! | `fetching/<study>-<version>/` | what came of studies that are not whole yet |
 //! | `behind` | others have seen more of the own log than is here |
 
@@ -16,7 +18,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use cairn_ledger::checkpoint::SignedCheckpoint;
-use cairn_ledger::id::{SiteId, StudyId};
+use cairn_ledger::id::{ConsentId, SiteId, StudyId};
 use cairn_ledger::keys::SiteSecret;
 use cairn_ledger::tiles::HEAD;
 use cairn_store::disk::{Disk, OsDisk, create_directories};
@@ -40,6 +42,8 @@ impl Folder {
         }
         make_private(&self.0)?;
         make_private(&self.0.join("peers"))?;
+        make_private(&self.0.join("patients"))?;
+        make_private(&self.0.join("consents"))?;
         make_private(&self.0.join("mirrors"))
     }
 
@@ -69,6 +73,29 @@ impl Folder {
 
     pub(super) fn stage(&self, study: &StudyId, version: u64) -> PathBuf {
         self.0.join("fetching").join(format!("{study}-{version}"))
+    }
+
+    pub(super) fn patient(&self, key: &[u8; 32]) -> PathBuf {
+        self.0.join("patients").join(format!("{}.toml", StudyId(*key)))
+    }
+
+    pub(super) fn consent(&self, id: &ConsentId) -> PathBuf {
+        self.0.join("consents").join(id.to_string())
+    }
+
+    /// Records of patients' keys, in no order.
+    pub(super) fn patients(&self) -> Result<Vec<PathBuf>> {
+        let path = self.0.join("patients");
+        let entries = std::fs::read_dir(&path).map_err(Error::io("read", &path))?;
+        let mut records = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(Error::io("read", &path))?.path();
+            // Others are what a crash leaves.
+            if path.extension().is_some_and(|extension| extension == "toml") {
+                records.push(path);
+            }
+        }
+        Ok(records)
     }
 
     pub(super) fn behind(&self) -> PathBuf {

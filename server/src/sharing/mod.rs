@@ -25,6 +25,7 @@ mod grants;
 mod handover;
 mod introduce;
 mod keys;
+pub(crate) mod patients;
 mod peering;
 mod proof;
 mod publish;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use cairn_ledger::entry::{Body, Conditions, Grant, Purpose};
-use cairn_ledger::id::{SiteId, StudyId};
+use cairn_ledger::id::{ConsentId, SiteId, StudyId};
 use cairn_ledger::opening::SealedFor;
 use cairn_store::Store;
+use cairn_store::catalog::editions::Edition;
 use serde::{Deserialize, Serialize};
 
 use super::editions::opening_of;
@@ -72,51 +73,74 @@ pub(crate) struct Shared {
     pub(crate) is_delivered: bool,
 }
 
+/// What a grant says beside what of and to whom.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    pub(super) purpose: Purpose,
+    /// In seconds since the epoch.
+    pub(super) not_before: u64,
+    /// In seconds since the epoch.
+    pub(super) expires: u64,
+    pub(super) conditions: Conditions,
+    /// What the patient signed, if it is given because of that.
+    pub(super) consent: Option<ConsentId>,
+}
+
 impl Site {
     /// Grants a study as it is now, without telling anybody yet. Blocks on the disk.
     pub(super) fn grant(&self, store: &Store, share: &Share) -> Result<(Shared, SiteId)> {
         let purpose: Purpose = words::purpose(&share.purpose)?;
-        let (peer, seal) = self.reader_to_seal_for(&share.to)?;
+        // Who cannot be granted anything has nothing registered for.
+        self.reader_to_seal_for(&share.to)?;
         let (edition, is_new_version) = self.register(store, &share.study_uid)?;
+        let not_before = now();
+        let conditions = Conditions {
+            accept_first: share.accept_first,
+            from_bucket: share.from_bucket,
+            no_retention: share.no_retention,
+        };
+        let expires = not_before.saturating_add(share.seconds);
+        let terms = Terms { purpose, not_before, expires, conditions, consent: None };
+        self.grant_edition(edition, is_new_version, &share.to, terms)
+    }
+
+    /// Grants a registered version.
+    pub(super) fn grant_edition(
+        &self,
+        edition: Edition,
+        is_new_version: bool,
+        to: &str,
+        terms: Terms,
+    ) -> Result<(Shared, SiteId)> {
+        let (peer, seal) = self.reader_to_seal_for(to)?;
         let (study, version) = (StudyId(edition.study), edition.version);
         let whom = SealedFor { from: self.id(), to: peer.site, study, version };
-        let not_before = now();
-        let expires = not_before.saturating_add(share.seconds);
         let grant = Grant {
             study,
             version,
             grantee: peer.site,
-            purpose,
-            not_before,
-            expires,
-            conditions: Conditions {
-                accept_first: share.accept_first,
-                from_bucket: share.from_bucket,
-                no_retention: share.no_retention,
-            },
+            purpose: terms.purpose,
+            not_before: terms.not_before,
+            expires: terms.expires,
+            conditions: terms.conditions,
             break_glass: None,
             opening: opening_of(&edition).seal(&whom, &seal)?,
+            consent: terms.consent,
         };
         let logged = self.append(Body::Grant(Box::new(grant)))?;
-        let shared = Shared {
-            grant: logged.link.sequence,
-            study_uid: edition.study_uid,
-            study: study.to_string(),
-            version,
-            root: edition.root.to_string(),
-            is_new_version,
-            instances: edition.instances,
-            bytes: edition.bytes,
-            to: peer.site.to_string(),
-            to_name: peer.name,
-            purpose: purpose.code().to_owned(),
-            not_before,
-            expires,
-            cosigned: 0,
-            witnesses: 0,
-            is_delivered: false,
-        };
-        Ok((shared, peer.site))
+        Ok((shared(logged.link.sequence, edition, is_new_version, &peer, &terms), peer.site))
+    }
+
+    /// What was shared by a grant that there is already.
+    pub(super) fn granted_before(
+        &self,
+        grant: u64,
+        edition: Edition,
+        to: &str,
+        terms: &Terms,
+    ) -> Result<(Shared, SiteId)> {
+        let peer = self.find_peer(to)?;
+        Ok((shared(grant, edition, false, &peer, terms), peer.site))
     }
 
     /// A peer that somebody named, and the key that an opening is sealed to for it.
@@ -137,6 +161,27 @@ impl Site {
         (shared.cosigned, shared.is_delivered) = self.spread(Some(to)).await;
         shared.witnesses = self.peers().len();
         shared
+    }
+}
+
+fn shared(grant: u64, edition: Edition, is_new_version: bool, to: &Peer, terms: &Terms) -> Shared {
+    Shared {
+        grant,
+        study_uid: edition.study_uid,
+        study: StudyId(edition.study).to_string(),
+        version: edition.version,
+        root: edition.root.to_string(),
+        is_new_version,
+        instances: edition.instances,
+        bytes: edition.bytes,
+        to: to.site.to_string(),
+        to_name: to.name.clone(),
+        purpose: terms.purpose.code().to_owned(),
+        not_before: terms.not_before,
+        expires: terms.expires,
+        cosigned: 0,
+        witnesses: 0,
+        is_delivered: false,
     }
 }
 

@@ -23,6 +23,7 @@ use url::Url;
 
 use super::folder::{Folder, remove, replace};
 use super::keys::{Keys, Succession, open_log};
+use super::patients::Patients;
 use super::peering::Peering;
 use super::publish::Collected;
 use super::record::Record;
@@ -48,6 +49,10 @@ pub(crate) struct Site {
     trouble: Mutex<Option<String>>,
     /// Held while a study is registered, so that it is registered once.
     pub(super) registering: Mutex<()>,
+    /// The patients' keys that are known.
+    pub(super) patients: Patients,
+    /// Held while what is written down of a patient's key changes.
+    pub(super) binding: Mutex<()>,
     /// Held from a rotation's beginning to its end.
     pub(super) rotating: tokio::sync::Mutex<()>,
     /// There are more peers, or fewer.
@@ -108,6 +113,8 @@ impl Site {
             collected: Mutex::new(collected),
             trouble: Mutex::new(trouble),
             registering: Mutex::new(()),
+            patients: Patients::open(&folder)?,
+            binding: Mutex::new(()),
             rotating: tokio::sync::Mutex::new(()),
             peers_changed: Notify::new(),
             news: Notify::new(),

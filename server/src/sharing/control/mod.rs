@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use cairn_ledger::patient::SignedStatement;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::mpsc::Sender;
@@ -21,6 +22,7 @@ pub(crate) use call::call;
 pub(crate) use listen::listen;
 pub(crate) use request::{Need, Request};
 
+use super::patients::{bind_patient, grant_by_consent};
 use super::round::blocking;
 use super::site::Site;
 use super::{Fault, Fingerprint, Settings, settle_editions};
@@ -109,7 +111,7 @@ impl Host {
 }
 
 /// Names the content of studies that changed: what is shared then has a record of its own as well.
-fn record(app: &App, study_uid: &str) -> Result<()> {
+pub(in super::super) fn record(app: &App, study_uid: &str) -> Result<()> {
     // What was acknowledged of it is shared too. Without a way in nothing is spooled.
     if let Ok(ingest) = app.ingest()
         && !ingest.settle(Some(study_uid), SETTLE_PATIENCE)
@@ -150,6 +152,25 @@ pub(crate) async fn answer(host: &Arc<Host>, request: Request, teller: &Teller) 
             });
             let (shared, to) = granted.await?;
             value(site.deliver(shared, &to).await)
+        }
+        Request::BindPatient(wish) => {
+            let (site, app) = (host.site()?, host.app()?);
+            value(bind_patient(&app, &site, wish).await?)
+        }
+        Request::Patients => {
+            for line in host.site()?.patient_lines() {
+                teller.tell(line).await;
+            }
+            Ok(Value::Null)
+        }
+        Request::Consent { statement } => {
+            let (site, app) = (host.site()?, host.app()?);
+            let signed = SignedStatement::from_text(&statement)?;
+            value(grant_by_consent(&app, &site, &Arc::new(signed)).await?)
+        }
+        Request::FetchConsented(wish) => {
+            let (site, app) = (host.site()?, host.app()?);
+            value(fetch::by_consent(&app, &site, wish, teller).await?)
         }
         Request::Fetch(wish) => {
             let (site, app) = (host.site()?, host.app()?);

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::super::glass::Break;
 use super::super::grants::Revoke;
+use super::super::patients::BindPatient;
 use super::super::share::Share;
-use crate::fetch::{TakeOver, Wish};
+use crate::fetch::{Consented, TakeOver, Wish};
 
 /// A request. Whoever adds one says what it needs, and how it is answered in [`super::answer`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -19,6 +20,14 @@ pub(crate) enum Request {
     Share(Share),
     /// Fetch a study of another site; how far it is, is an event.
     Fetch(Wish),
+    /// Bind a patient's key to their studies.
+    BindPatient(BindPatient),
+    /// List the patients whose keys are known; each is an event.
+    Patients,
+    /// Grant what a patient signed, as text.
+    Consent { statement: String },
+    /// Show what a patient signed to the owner of the study, and fetch it; how far it is, is an event.
+    FetchConsented(Consented),
     /// End grants.
     Revoke(Revoke),
     /// Open another site's study in an emergency, and fetch it; how far it is, is an event.
@@ -79,6 +88,9 @@ impl Request {
             | Self::Fetch(_)
             | Self::BreakGlass(_)
             | Self::HandOver { .. }
+            | Self::BindPatient(_)
+            | Self::Consent { .. }
+            | Self::FetchConsented(_)
             | Self::TakeOver(_) => Need::Archive,
             Self::Grants | Self::Revoke(_) | Self::Broken => Need::ArchiveIfThere,
             _ => Need::Ledger,
@@ -93,6 +105,9 @@ impl Request {
                 | Self::Fetch(_)
                 | Self::BreakGlass(_)
                 | Self::HandOver { .. }
+                | Self::BindPatient(_)
+                | Self::Consent { .. }
+                | Self::FetchConsented(_)
                 | Self::TakeOver(_)
                 | Self::Review { .. }
                 | Self::Revoke(_)
