@@ -162,6 +162,19 @@ impl Federation<'_> {
         }
     }
 
+    /// When a grant, or broken glass, ends by itself, in seconds since the epoch; `None`: it is not known
+    /// here.
+    #[must_use]
+    pub fn expires(&self, right: &Link) -> Option<u64> {
+        let state = self.member(&right.site)?.state;
+        let grant = state.grant(right.sequence).filter(|grant| grant.leaf == right.leaf);
+        grant.map(|grant| grant.expires).or_else(|| {
+            let mut broken = state.broken();
+            let meant = broken.find(|(at, it)| *at == right.sequence && it.leaf == right.leaf);
+            meant.map(|(_, broken)| broken.expires)
+        })
+    }
+
     /// Is there a grant of this study to `reader` that has not ended, whoever owns the study and
     /// whatever the grant says?
     #[must_use]

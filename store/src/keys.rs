@@ -344,6 +344,9 @@ fn read_private_with(path: &Path, credentials: Option<&Path>) -> Result<Zeroizin
 /// Creates a file of secrets with mode 0600, and the folders above it, whole or not at all, and makes
 /// it durable. Fails if it is there.
 pub fn write_private(path: &Path, text: &str) -> Result<()> {
+    // A bare file name has no folder before it, and is in one all the same.
+    let absolute = std::path::absolute(path).map_err(Error::io("find", path))?;
+    let path = absolute.as_path();
     if let Some(parent) = path.parent() {
         create_directories(&OsDisk, parent).map_err(Error::io("create", parent))?;
     }

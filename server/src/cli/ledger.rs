@@ -180,6 +180,7 @@ fn tell_status(session: &Session, status: &Status) -> Result<Exit> {
         ("published", cosigned),
         ("checkpoint key", status.log_key.clone()),
         ("witness key", status.witness_key.clone()),
+        ("signer key", status.signer_key.clone()),
     ];
     if status.findings > 0 {
         let caught = counted(status.findings as u64, "ledger");

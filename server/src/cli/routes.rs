@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::{Exit, Session};
-use crate::dimse::meaning;
+use crate::dimse::{Referral, meaning};
 use crate::error::Result;
 use crate::output::{Align, Table, count, counted, time};
 
@@ -19,10 +19,15 @@ use crate::output::{Align, Table, count, counted, time};
 Rules stand in [[routes]] of cairn.toml:
   name                 what it is called
   when                 { source, calling, called, modality, body_part, study_description, \
-series_description }: each a pattern with * and ?, or a list of them; all that are given have to \
-match. source: dimse, stow, import
+series_description, referring_physician, institution }: each a pattern with * and ?, or a list of \
+them; all that are given have to match. source: dimse, stow, import
   to                   AE titles, known from [dimse] peers
-  quiet_seconds        send when nothing came for the study for so long; 0: at once [0]
+  refer                other sites (`cairn peers`) that the study is granted to
+  refer_days           for how many days [30]
+  refer_purpose        what for: TREAT, ETREAT, HRESCH, PATRQT [TREAT]
+  refer_no_retention   they must not keep a copy once the grant has ended [false]
+  refer_from_bucket    bytes may come straight from the bucket [false]
+  quiet_seconds        send when nothing came for the study for so long; 0: at once [0; 10 with refer]
   priority             higher goes first [0]
   tries                how often an object that is refused is tried [5]
   retry_seconds        the pause after the first refusal; it doubles with each [30]
@@ -121,7 +126,9 @@ pub(super) fn run(session: &Session, args: &RoutesArgs) -> Result<Exit> {
             let routes = config.dimse_settings(std::time::Duration::ZERO)?.routes;
             let pairs = routes.iter().flat_map(|rule| {
                 let from = rule.priors.iter().flat_map(|priors| &priors.from);
-                rule.to.iter().chain(from).map(|peer| (rule.name.clone(), peer.clone()))
+                let sites = rule.referral.iter().flat_map(Referral::owed_to);
+                let all = rule.to.iter().chain(from).cloned().chain(sites);
+                all.map(|peer| (rule.name.clone(), peer))
             });
             return list(session, outbox, pairs);
         }

@@ -235,7 +235,8 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
         session.output.note(&format!("cairn: DIMSE as {} on {bound}", settings.title));
         tracing::info!(address = %bound, ae = settings.title, "listening for DIMSE");
     }
-    let associations = (plain.is_some() || tls.is_some()).then(|| {
+    let speaks = plain.is_some() || tls.is_some() || !settings.routes.is_empty();
+    let associations = speaks.then(|| {
         let [plain, tls] = [plain, tls].map(|port| port.map(|(listener, _)| listener));
         let dimse = Dimse::new(Arc::clone(&app), settings);
         runtime.spawn(dimse::serve(dimse, Ports { plain, tls }, signalled()))
@@ -289,6 +290,7 @@ fn share(
             handle.spawn(sharing::keep_in_touch(Arc::clone(&site), Arc::clone(&metrics)));
             handle.spawn(fetch::keep_receipts(Arc::clone(&app)));
             handle.spawn(sharing::do_duties(Arc::clone(&app), Arc::clone(&site)));
+            handle.spawn(fetch::prefetch(Arc::clone(&app), Arc::clone(&site)));
             let listener = port.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(listener) = listener {
                 let door = Door::Sites(site);

@@ -6,8 +6,9 @@ use std::time::Duration;
 use cairn_store::commit::Source;
 use serde::{Deserialize, Serialize};
 
-use crate::dimse::{Peer, Priors, Route, When, Words};
+use crate::dimse::{Peer, Priors, Referral, Route, When, Words};
 use crate::error::{Error, Result};
+use crate::sharing::{PURPOSES, days};
 
 /// Rules: a dozen is much, and each is held against everything that comes in.
 const ROUTES_MAX: usize = 200;
@@ -15,6 +16,12 @@ const ROUTES_MAX: usize = 200;
 const NAME_BYTES_MAX: usize = 64;
 /// Longest time that a study may have to be quiet: what waits longer belongs to another tool.
 const QUIET_SECONDS_MAX: u64 = 3600;
+/// How long a study that is granted has to be quiet, if nothing is said: a modality pauses between series.
+const REFER_QUIET_SECONDS: u64 = 10;
+/// Longest time that a rule may grant for: who needs more is granted it by a person.
+const REFER_DAYS_MAX: u64 = 366;
+/// Longest name of a site: that of its ledger (C2SP tlog-cosignature).
+const SITE_BYTES_MAX: usize = 255;
 
 /// One rule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,9 +35,25 @@ pub(crate) struct RouteSection {
     /// AE titles of `[dimse] peers`.
     #[serde(default)]
     pub(crate) to: Vec<String>,
-    /// Wait until nothing came for the study for so long; 0: send at once.
+    /// Other sites that the study is granted to: names, or beginnings of ids.
     #[serde(default)]
-    pub(crate) quiet_seconds: u64,
+    pub(crate) refer: Vec<String>,
+    /// For how many days.
+    #[serde(default = "refer_days")]
+    pub(crate) refer_days: u64,
+    /// What for: HL7 v3 code.
+    #[serde(default = "refer_purpose")]
+    pub(crate) refer_purpose: String,
+    /// They must not keep a copy once the grant has ended.
+    #[serde(default)]
+    pub(crate) refer_no_retention: bool,
+    /// Bytes may come straight from the bucket.
+    #[serde(default)]
+    pub(crate) refer_from_bucket: bool,
+    /// Wait until nothing came for the study for so long; 0: at once. Without it, 10 seconds where a study
+    /// is granted, as each grant is of the study as it is, and 0 otherwise.
+    #[serde(default)]
+    pub(crate) quiet_seconds: Option<u64>,
     /// Higher goes first.
     #[serde(default)]
     pub(crate) priority: i64,
@@ -65,6 +88,8 @@ pub(crate) struct WhenSection {
     pub(crate) body_part: Several<String>,
     pub(crate) study_description: Several<String>,
     pub(crate) series_description: Several<String>,
+    pub(crate) referring_physician: Several<String>,
+    pub(crate) institution: Several<String>,
 }
 
 /// One value, or a list.
@@ -114,6 +139,14 @@ pub(crate) enum SameWord {
     BodyPart,
 }
 
+fn refer_days() -> u64 {
+    30
+}
+
+fn refer_purpose() -> String {
+    "TREAT".into()
+}
+
 fn tries() -> u32 {
     5
 }
@@ -149,8 +182,11 @@ impl RouteSection {
         }
         let place = format!("routes.{}", self.name);
         let fault = |why: String| fault(&place, why);
+        let quiet = if self.refer.is_empty() { 0 } else { REFER_QUIET_SECONDS };
+        let quiet_seconds = self.quiet_seconds.unwrap_or(quiet);
         let bounds = [
-            ("quiet_seconds", self.quiet_seconds, 0, QUIET_SECONDS_MAX),
+            ("quiet_seconds", quiet_seconds, 0, QUIET_SECONDS_MAX),
+            ("refer_days", self.refer_days, 1, REFER_DAYS_MAX),
             ("tries", self.tries.into(), 1, 1000),
             ("retry_seconds", self.retry_seconds, 1, 3600),
             ("priors_max", self.priors_max as u64, 1, 100),
@@ -170,9 +206,10 @@ impl RouteSection {
         if self.prefetch.is_none() && (from.is_some() || !self.priors_same.is_empty()) {
             return Err(fault("priors_… means nothing without prefetch = \"priors\"".into()));
         }
-        if to.is_empty() && from.is_none() {
+        if to.is_empty() && from.is_none() && self.refer.is_empty() {
             return Err(fault("it says nobody to send to".into()));
         }
+        let referral = self.referral().map_err(|why| fault(why))?;
         if from.as_ref().is_some_and(|from| to.contains(from)) {
             return Err(fault("priors would go back to where they come from".into()));
         }
@@ -187,12 +224,39 @@ impl RouteSection {
             name: self.name.clone(),
             when,
             to,
-            quiet: Duration::from_secs(self.quiet_seconds),
+            referral,
+            quiet: Duration::from_secs(quiet_seconds),
             priority: self.priority,
             tries: self.tries,
             retry: Duration::from_secs(self.retry_seconds),
             priors,
         })
+    }
+}
+
+impl RouteSection {
+    fn referral(&self) -> std::result::Result<Option<Referral>, String> {
+        if self.refer.is_empty() {
+            return Ok(None);
+        }
+        if self.prefetch.is_some() {
+            return Err("refer grants the study itself, and prefetch sends others".into());
+        }
+        if !PURPOSES.contains(&self.refer_purpose.as_str()) {
+            let known = PURPOSES.join(", ");
+            return Err(format!("refer_purpose: {} is none of {known}", self.refer_purpose));
+        }
+        let named = |site: &String| !site.is_empty() && site.len() <= SITE_BYTES_MAX;
+        if !self.refer.iter().all(named) {
+            return Err("refer: that is no name of a site".into());
+        }
+        Ok(Some(Referral {
+            to: self.refer.clone(),
+            purpose: self.refer_purpose.clone(),
+            seconds: days(self.refer_days),
+            no_retention: self.refer_no_retention,
+            from_bucket: self.refer_from_bucket,
+        }))
     }
 }
 
@@ -213,6 +277,8 @@ impl WhenSection {
             body_part: words(&self.body_part)?,
             study_description: words(&self.study_description)?,
             series_description: words(&self.series_description)?,
+            referring_physician: words(&self.referring_physician)?,
+            institution: words(&self.institution)?,
         })
     }
 }
@@ -280,9 +346,18 @@ mod tests {
             "name = \"a\"\nto = [\"WS\"]\nwhen = { source = \"fax\" }",
             "name = \"a\"\nto = [\"WS\"]\n[[routes]]\nname = \"a\"\nto = [\"WS\"]",
             "to = [\"WS\"]",
+            "name = \"a\"\nrefer = [\"\"]",
+            "name = \"a\"\nrefer = [\"b\"]\nrefer_days = 400",
+            "name = \"a\"\nrefer = [\"b\"]\nrefer_purpose = \"FUN\"",
+            "name = \"a\"\nto = [\"WS\"]\nrefer = [\"b\"]\nprefetch = \"priors\"",
         ] {
             assert!(parsed(&format!("[[routes]]\n{wrong}\n")).is_err(), "{wrong}");
         }
         assert!(parsed("[[routes]]\nname = \"a\"\nto = [\"WS\"]\n").is_ok());
+        let referral = "when.calling = \"REF*\"\nrefer = [\"b.example/cairn\"]";
+        let rules = parsed(&format!("[[routes]]\nname = \"a\"\n{referral}\n")).unwrap();
+        assert_eq!(rules[0].quiet, Duration::from_secs(10));
+        let referral = rules[0].referral.as_ref().unwrap();
+        assert_eq!((referral.seconds, referral.purpose.as_str()), (30 * 86_400, "TREAT"));
     }
 }

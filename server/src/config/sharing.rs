@@ -29,6 +29,8 @@ pub(crate) struct SharingSection {
     pub(crate) stale_seconds: u64,
     /// Buckets of other sites that chunks may be read from, by how their URLs begin.
     pub(crate) buckets: Vec<String>,
+    /// Sites whose studies are fetched as soon as they are granted; `*`: all that are known.
+    pub(crate) prefetch: Vec<String>,
     /// Cosignatures that make a checkpoint of another site count.
     pub(crate) witnesses: u64,
 }
@@ -42,6 +44,7 @@ impl Default for SharingSection {
             sync_seconds: 30,
             stale_seconds: 900,
             buckets: Vec::new(),
+            prefetch: Vec::new(),
             witnesses: 1,
         }
     }
@@ -109,6 +112,7 @@ impl SharingSection {
             sync: Duration::from_secs(self.sync_seconds),
             stale_seconds: self.stale_seconds,
             buckets: self.bucket_urls()?,
+            prefetch: self.prefetch.clone(),
             witnesses: self.witnesses as usize,
         })
     }

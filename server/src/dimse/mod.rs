@@ -60,7 +60,7 @@ pub(crate) use identity::{Demand, Identities, NotHashed, Sources, TokenSource, l
 pub(crate) use listen::{Ports, serve};
 pub(crate) use migrate::{By, Migration, Slice, Summary, Way, migrate};
 pub(crate) use pull::{PullError, Pulled, pull};
-pub(crate) use routes::{Priors, Route, When, Words, meaning, register};
+pub(crate) use routes::{Priors, Referral, Route, When, Words, meaning, register};
 pub(crate) use rules::{Rule, Services, capitals};
 pub(crate) use send::{Sent, send};
 pub(crate) use settings::{Callers, Peer, Settings};

@@ -94,19 +94,24 @@ fn means(
     grant: &ReceivedGrant,
     study: &str,
 ) -> Result<Option<Order>, Error> {
+    let order = order(site, grant)?;
+    let is_meant = if let Some(id) = StudyId::from_hex(study) {
+        grant.record.study == id || order.opening.root == StudyRoot(id.0)
+    } else {
+        study_uid(app, site, &order, grant.status.is_ok())?.is_some_and(|uid| uid == study)
+    };
+    Ok(is_meant.then_some(order))
+}
+
+/// What is to be fetched under a grant.
+pub(super) fn order(site: &Site, grant: &ReceivedGrant) -> Result<Order, Error> {
     let opening = site.open_grant(grant).map_err(|error| Error::NoGrant(error.to_string()))?;
     let record = &grant.record;
     let subject = Subject { study: record.study, version: record.version, purpose: record.purpose };
     let from_bucket = record.conditions.from_bucket;
     let tenure = if record.conditions.no_retention { Tenure::Entrusted } else { Tenure::Kept };
     let (owner, right) = (grant.owner, grant.link);
-    let order = Order { owner, subject, right, opening, tenure, from_bucket };
-    let is_meant = if let Some(id) = StudyId::from_hex(study) {
-        record.study == id || order.opening.root == StudyRoot(id.0)
-    } else {
-        study_uid(app, site, &order, grant.status.is_ok())?.is_some_and(|uid| uid == study)
-    };
-    Ok(is_meant.then_some(order))
+    Ok(Order { owner, subject, right, opening, tenure, from_bucket })
 }
 
 /// The Study Instance UID of what was granted. No ledger has it: it is remembered, or its owner is asked.

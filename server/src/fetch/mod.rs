@@ -17,6 +17,7 @@ mod granted;
 mod lane;
 mod lineage;
 mod plan;
+mod prefetch;
 mod receipt;
 mod retention;
 mod stage;
@@ -44,7 +45,8 @@ pub(crate) use self::demand::{
 pub(crate) use self::error::Error;
 pub(crate) use self::granted::Granted;
 use self::plan::Plan;
-pub(crate) use self::retention::give_back;
+pub(crate) use self::prefetch::prefetch;
+pub(crate) use self::retention::{give_back, next_end};
 use self::stage::Stage;
 pub(crate) use self::takeover::{TakeOver, TakenOver, take_over};
 use crate::http::App;

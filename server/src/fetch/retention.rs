@@ -54,6 +54,21 @@ pub(crate) fn give_back(app: &App, site: &Site) -> crate::error::Result<u64> {
     Ok(gone)
 }
 
+/// In how many seconds the next right ends by itself under which something is entrusted; `None`: nothing is.
+pub(crate) fn next_end(app: &App, site: &Site) -> crate::error::Result<Option<u64>> {
+    let (catalog, at) = (app.store.catalog(), now());
+    let mut next = None;
+    for study_uid in catalog.entrusted().entrusted_studies()? {
+        let rows = catalog.editions().all_fetched(Some(&study_uid))?;
+        let ends = site.with_federation(|federation| {
+            let ends = rows.iter().filter_map(|row| federation.expires(&right(row)));
+            ends.filter(|end| *end > at).min()
+        });
+        next = next.into_iter().chain(ends).min();
+    }
+    Ok(next.map(|end| end - at))
+}
+
 /// Have all rights ended under which it came, and is there no other?
 fn is_over(site: &Site, rows: &[Fetched]) -> bool {
     let (own, at) = (site.id(), now());

@@ -15,6 +15,8 @@ pub(crate) struct SharingMetrics {
     suspended: IntGaugeVec,
     failures: IntCounterVec,
     given_back: IntCounter,
+    referred: IntCounter,
+    prefetched: IntCounter,
 }
 
 impl SharingMetrics {
@@ -53,12 +55,30 @@ impl SharingMetrics {
                 "cairn_sharing_given_back_instances_total",
                 "Instances deleted because a grant ended that lets nobody keep a copy.",
             )?,
+            referred: add.counter(
+                "cairn_sharing_referred_studies_total",
+                "Studies that were granted to another site because a rule says so.",
+            )?,
+            prefetched: add.counter(
+                "cairn_sharing_prefetched_studies_total",
+                "Studies of other sites that were fetched before anybody asked for them.",
+            )?,
         })
     }
 
     /// So many instances were deleted, as the grants that they came by have ended.
     pub(crate) fn gave_back(&self, instances: u64) {
         self.given_back.inc_by(instances);
+    }
+
+    /// A rule has granted a study.
+    pub(crate) fn referred(&self) {
+        self.referred.inc();
+    }
+
+    /// A study came before anybody asked for it.
+    pub(crate) fn prefetched(&self) {
+        self.prefetched.inc();
     }
 
     /// What is so at this moment.

@@ -25,9 +25,13 @@ pub(crate) async fn run(app: Arc<App>, site: Arc<Site>) {
             }
         }
         tokio::time::sleep(PAUSE).await;
+        let (own, looking) = (Arc::clone(&app), Arc::clone(&site));
+        let ends = super::round::blocking(move || fetch::next_end(&own, &looking)).await;
+        // A grant that ends between two looks ends then, and not at the next look.
+        let wait = ends.ok().flatten().map_or(site.settings.sync, Duration::from_secs);
         tokio::select! {
             () = site.news.notified() => {}
-            () = tokio::time::sleep(site.settings.sync) => {}
+            () = tokio::time::sleep(wait.min(site.settings.sync)) => {}
         }
     }
 }

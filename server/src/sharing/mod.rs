@@ -57,7 +57,7 @@ pub(crate) use grants::{GrantLine, ReceivedGrant, Revocation, Revoke};
 pub(crate) use handover::{HandOver, Handed, HandedOver};
 pub(crate) use introduce::Introduction;
 pub(crate) use proof::{Keys as ProofKeys, Proof, check as check_proof, origin_of as proof_origin};
-pub(crate) use share::{Share, Shared, days};
+pub(crate) use share::{Share, Shared, days, refer};
 pub(crate) use site::{Peer, Site};
 pub(crate) use sync::run as keep_in_touch;
 pub(crate) use told::{Figures, PeerLine, Status, Synced};
@@ -77,6 +77,8 @@ pub(crate) struct Settings {
     pub(crate) sync: Duration,
     /// For how long what is known of another log counts as its latest.
     pub(crate) stale_seconds: u64,
+    /// Sites whose studies are fetched as soon as they are granted: names, or beginnings of ids; `*`: all.
+    pub(crate) prefetch: Vec<String>,
     /// How URLs begin at which chunks of others may be read straight from their buckets.
     pub(crate) buckets: Vec<Url>,
     /// Cosignatures that make a checkpoint of another count.

@@ -238,6 +238,7 @@ impl Site {
         self.refresh(peering, mirror)?;
         if mirror.state().next() > known {
             self.news.notify_one();
+            self.grown.notify_one();
         }
         self.tell_of_broken_glass(before);
         Ok(updated?)

@@ -9,10 +9,13 @@ use cairn_store::Store;
 use cairn_store::catalog::editions::Edition;
 use serde::{Deserialize, Serialize};
 
+use super::control::record;
 use super::editions::opening_of;
+use super::round::blocking;
 use super::site::{Peer, Site};
 use super::{Fault, now, words};
 use crate::error::Result;
+use crate::http::App;
 
 /// Seconds in a day.
 const DAY: u64 = 86_400;
@@ -73,6 +76,29 @@ pub(crate) struct Shared {
     pub(crate) is_delivered: bool,
 }
 
+/// Grants a study because a rule says so, and tells the others: once for each version, and not again
+/// where somebody has taken it back. `None`: there was nothing to do.
+pub(crate) async fn refer(
+    app: &Arc<App>,
+    site: &Arc<Site>,
+    share: Share,
+) -> Result<Option<Shared>> {
+    let (own, here) = (Arc::clone(site), Arc::clone(app));
+    let granted = blocking(move || {
+        record(&here, &share.study_uid)?;
+        let to = own.find_peer(&share.to)?.site;
+        let (edition, _) = own.register(&here.store, &share.study_uid)?;
+        if own.has_decided(&edition, &to) {
+            return Ok(None);
+        }
+        own.grant(&here.store, &share).map(Some)
+    });
+    match granted.await? {
+        Some((shared, to)) => Ok(Some(site.deliver(shared, &to).await)),
+        None => Ok(None),
+    }
+}
+
 /// What a grant says beside what of and to whom.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
@@ -102,6 +128,16 @@ impl Site {
         let expires = not_before.saturating_add(share.seconds);
         let terms = Terms { purpose, not_before, expires, conditions, consent: None };
         self.grant_edition(edition, is_new_version, &share.to, terms)
+    }
+
+    /// Was this version granted to that site before, whatever became of it, or did a person end an earlier
+    /// grant of the study to it? A rule has no say in either.
+    fn has_decided(&self, edition: &Edition, to: &SiteId) -> bool {
+        let study = StudyId(edition.study);
+        self.with_state(|state| {
+            let mut grants = state.grants_of(study).filter(|(_, grant)| grant.grantee == *to);
+            grants.any(|(_, grant)| grant.version == edition.version || grant.revoked.is_some())
+        })
     }
 
     /// Grants a registered version.

@@ -57,8 +57,10 @@ pub(crate) struct Site {
     pub(super) rotating: tokio::sync::Mutex<()>,
     /// There are more peers, or fewer.
     pub(super) peers_changed: Notify,
-    /// More is known of some log than before.
+    /// More is known of some log than before: for duties,
     pub(super) news: Notify,
+    /// and for what is fetched because of it.
+    pub(super) grown: Notify,
 }
 
 /// Another site, for whoever lists them.
@@ -118,6 +120,7 @@ impl Site {
             rotating: tokio::sync::Mutex::new(()),
             peers_changed: Notify::new(),
             news: Notify::new(),
+            grown: Notify::new(),
             settings: settings.clone(),
             folder,
         };
@@ -264,6 +267,26 @@ impl Site {
     pub(crate) fn client(&self, site: &SiteId) -> Result<peer::Client> {
         let record = self.peering(site)?.record();
         Ok(peer::Client::new(&self.identity()?, &record.url, Some(record.tls_key))?)
+    }
+
+    /// Is anything fetched before anybody asks for it?
+    pub(crate) fn prefetches_any(&self) -> bool {
+        !self.settings.prefetch.is_empty()
+    }
+
+    /// Are studies of this site fetched as soon as it grants them?
+    pub(crate) fn prefetches(&self, owner: &SiteId) -> bool {
+        self.settings.prefetch.iter().any(|named| {
+            named == "*" || self.find_peer(named).is_ok_and(|peer| peer.site == *owner)
+        })
+    }
+
+    /// Comes back when more is known of some log, or after a while.
+    pub(crate) async fn something_new(&self) {
+        tokio::select! {
+            () = self.grown.notified() => {}
+            () = tokio::time::sleep(self.settings.sync) => {}
+        }
     }
 
     /// How URLs begin at which chunks of others may be read straight from their buckets.

@@ -63,6 +63,8 @@ pub(crate) struct Status {
     pub(crate) log_key: String,
     /// The key that cosigns those of others, likewise.
     pub(crate) witness_key: String,
+    /// The key that signs its entries, in hexadecimal digits.
+    pub(crate) signer_key: String,
     /// Peers.
     pub(crate) peers: usize,
     /// Peers whose logs were caught at something.
@@ -169,6 +171,7 @@ impl Site {
             root: super::record::digits(&head.checkpoint().root),
             log_key: VerifierKey::of_log(&self.name(), keys.log)?.to_string(),
             witness_key: VerifierKey::of_witness(&self.name(), keys.witness)?.to_string(),
+            signer_key: super::record::digits(&keys.sign),
             findings: peers.iter().filter(|peering| is_caught(&peering.site)).count(),
             peers: peers.len(),
             trouble: self.trouble(),

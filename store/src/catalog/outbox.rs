@@ -119,6 +119,10 @@ pub struct Subject {
     pub patient_issuer: String,
     /// Study Date (YYYYMMDD).
     pub study_date: String,
+    /// Referring Physician's Name.
+    pub referring_physician: String,
+    /// Institution Name.
+    pub institution: String,
     /// Modality of the series.
     pub modality: String,
     /// Body Part Examined of the series.

@@ -355,6 +355,8 @@ impl Outbox for SqliteCatalog {
 
     fn subject(&self, study: &str, series: &str) -> Result<Option<Subject>> {
         const ISSUER: u32 = 0x0010_0021;
+        const REFERRING_PHYSICIAN: u32 = 0x0008_0090;
+        const INSTITUTION: u32 = 0x0008_0080;
         let sql = "SELECT study.description, patient_id, study.date, modality, body_part,
                 series.description, study.attributes
              FROM study JOIN series ON series.study = study.no
@@ -367,6 +369,8 @@ impl Outbox for SqliteCatalog {
                     patient_id: row.get(1)?,
                     patient_issuer: String::new(),
                     study_date: row.get(2)?,
+                    referring_physician: String::new(),
+                    institution: String::new(),
                     modality: row.get(3)?,
                     body_part: row.get(4)?,
                     series_description: row.get(5)?,
@@ -377,7 +381,13 @@ impl Outbox for SqliteCatalog {
         let Some((mut subject, packed)) = found else { return Ok(None) };
         let mut attributes = cairn_dicom::attributes::Attributes::default();
         unpack_values(&packed, &mut attributes)?;
-        attributes.get(ISSUER).unwrap_or_default().clone_into(&mut subject.patient_issuer);
+        for (tag, field) in [
+            (ISSUER, &mut subject.patient_issuer),
+            (REFERRING_PHYSICIAN, &mut subject.referring_physician),
+            (INSTITUTION, &mut subject.institution),
+        ] {
+            attributes.get(tag).unwrap_or_default().clone_into(field);
+        }
         Ok(Some(subject))
     }
 }

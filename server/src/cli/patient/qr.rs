@@ -34,5 +34,6 @@ pub(super) fn draw(text: &str, file: &Path, is_secret: bool) -> Result<()> {
         let there = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
         return Err(Error::io("write", file)(there));
     }
-    OsDisk.write_file(file, drawn.as_bytes()).map_err(Error::io("write", file))
+    let file = std::path::absolute(file).map_err(Error::io("find", file))?;
+    OsDisk.write_file(&file, drawn.as_bytes()).map_err(Error::io("write", &file))
 }

@@ -65,6 +65,7 @@ pub(super) fn read(file: &Path) -> Result<Sheet> {
 pub(super) fn write(file: &Path, sheet: &Sheet) -> Result<()> {
     let fault = |error: serde_json::Error| Fault::Request(error.to_string());
     let text = serde_json::to_string_pretty(sheet).map_err(fault)? + "\n";
+    let file = std::path::absolute(file).map_err(Error::io("find", file))?;
     let new = file.with_extension("new");
     match std::fs::remove_file(&new) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -73,7 +74,7 @@ pub(super) fn write(file: &Path, sheet: &Sheet) -> Result<()> {
         _ => {}
     }
     cairn_store::keys::write_private(&new, &text)?;
-    OsDisk.rename(&new, file).map_err(Error::io("rename", &new))
+    OsDisk.rename(&new, &file).map_err(Error::io("rename", &new))
 }
 
 /// For people.

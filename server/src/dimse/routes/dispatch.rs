@@ -5,9 +5,10 @@ use std::collections::{HashMap, HashSet};
 use cairn_store::Result;
 use cairn_store::catalog::outbox::{Arrival, Parcel, Subject};
 use cairn_store::catalog::{Outbox, Seqs};
+use cairn_store::commit::Source;
 
 use super::now_ms;
-use super::route::Route;
+use super::route::{Referral, Route};
 use crate::dimse::Dimse;
 
 /// Arrivals that are looked at in one transaction.
@@ -87,7 +88,12 @@ fn asked_for(rule: &Route, since: u64, arrival: &Arrival, subject: &Subject) -> 
         let due = now.max(arrival.received_ms + rule.quiet.as_millis() as u64);
         // Nothing goes back to whom it came from.
         let to = rule.to.iter().filter(|title| !title.eq_ignore_ascii_case(&arrival.calling));
-        return to.map(|title| parcel(title, &arrival.series_uid, seqs.clone(), due)).collect();
+        // What came from another site is that site's to grant.
+        let is_ours = !matches!(arrival.source, Source::Peer | Source::Entrusted);
+        let referral = rule.referral.iter().filter(|_| is_ours);
+        let sites: Vec<String> = referral.flat_map(Referral::owed_to).collect();
+        let all = to.chain(&sites);
+        return all.map(|title| parcel(title, &arrival.series_uid, seqs.clone(), due)).collect();
     };
     // Without a series: priors are to be looked for. Those of another archive first.
     let whom = priors.from.as_ref().map_or(&rule.to[..], std::slice::from_ref);

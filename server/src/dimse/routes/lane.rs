@@ -10,7 +10,7 @@ use cairn_store::catalog::{Outbox, Seqs, VersionRow};
 
 use super::backoff::pause;
 use super::route::Route;
-use super::{LOOK_EVERY, now_ms, priors};
+use super::{LOOK_EVERY, now_ms, priors, refer};
 use crate::dimse::settings::Peer;
 use crate::dimse::ship::{Fate, Shipment};
 use crate::dimse::{Dimse, status};
@@ -26,22 +26,23 @@ const CALL_FIRST: Duration = Duration::from_secs(1);
 /// and never later than after this, whatever the number of tries.
 const CALL_MAX: Duration = Duration::from_secs(60);
 /// An object that is refused is sent again no later than after this.
-const RETRY_MAX: Duration = Duration::from_secs(3600);
+pub(super) const RETRY_MAX: Duration = Duration::from_secs(3600);
 /// The same for parcels of rules that the settings have no more.
-const RETRY_WITHOUT_RULE: Duration = Duration::from_secs(30);
-const TRIES_WITHOUT_RULE: u32 = 5;
+pub(super) const RETRY_WITHOUT_RULE: Duration = Duration::from_secs(30);
+pub(super) const TRIES_WITHOUT_RULE: u32 = 5;
 /// Of an instance with more versions than this only a loop of senders that change what they forward
 /// brings another.
 const VERSIONS_MAX: usize = 16;
 
 /// What stands for a status where the receiver gave none: from the range of errors of C-STORE (PS3.4
 /// table B.2-1), which nobody sends with these last digits.
-mod code {
+pub(super) mod code {
     /// SOP class not supported (PS3.7 annex C.5.6): no context was accepted.
     pub(super) const NOT_ACCEPTED: u16 = 0x0122;
     pub(super) const UNREADABLE: u16 = 0xCFF0;
     pub(super) const BROKE: u16 = 0xCFF1;
     pub(super) const LOOP: u16 = 0xCFF2;
+    pub(in super::super) const NOT_GRANTED: u16 = 0xCFF3;
 }
 
 /// What a status in the list of undelivered objects means to whoever reads it.
@@ -51,6 +52,7 @@ pub(crate) fn meaning(status: u16) -> &'static str {
         code::UNREADABLE => "it cannot be read or converted here",
         code::BROKE => "the receiver breaks off over it",
         code::LOOP => "it goes round in a loop",
+        code::NOT_GRANTED => "the study cannot be granted to that site",
         0xA700..=0xA7FF => "the receiver is out of resources",
         0xA900..=0xA9FF => "the receiver says that data set and class disagree",
         0xC000..=0xCFFF => "the receiver cannot understand it",
@@ -66,6 +68,12 @@ impl Lanes {
     /// Begins the lane of a peer, unless there is one.
     pub(super) fn see_to(&mut self, dimse: &Arc<Dimse>, title: &str) {
         if self.0.contains_key(title) {
+            return;
+        }
+        if let Some(site) = refer::site_of(title) {
+            if refer::begin(dimse, title, site) {
+                self.0.insert(title.to_owned(), true);
+            }
             return;
         }
         let Some(peer) = dimse.settings.peer(title).cloned() else {

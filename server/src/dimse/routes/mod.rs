@@ -18,6 +18,7 @@ mod backoff;
 mod dispatch;
 mod lane;
 mod priors;
+mod refer;
 pub(crate) mod route;
 
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cairn_store::catalog::Catalog;
 pub(crate) use lane::meaning;
-pub(crate) use route::{Priors, Route, When, Words};
+pub(crate) use route::{Priors, Referral, Route, When, Words};
 
 use super::Dimse;
 
@@ -91,6 +92,7 @@ fn count(dimse: &Arc<Dimse>, lanes: &mut lane::Lanes) {
     let rules = dimse.settings.routes.iter();
     let named =
         rules.flat_map(|rule| rule.to.iter().chain(rule.priors.iter().flat_map(|p| &p.from)));
+    // Sites have lanes once they are owed something.
     for title in named.chain(depths.iter().filter(|d| d.parcels > 0).map(|d| &d.peer)) {
         lanes.see_to(dimse, title);
     }

@@ -15,6 +15,8 @@ pub(crate) struct Route {
     pub(crate) when: When,
     /// AE titles of whom it sends to.
     pub(crate) to: Vec<String>,
+    /// Other sites that may read the study from then on.
+    pub(crate) referral: Option<Referral>,
     /// Nothing is sent before the study has been quiet for so long.
     pub(crate) quiet: Duration,
     /// Higher goes first.
@@ -25,6 +27,28 @@ pub(crate) struct Route {
     pub(crate) retry: Duration,
     /// Not the study itself is sent, but earlier ones of its patient.
     pub(crate) priors: Option<Priors>,
+}
+
+/// To which sites a study is granted because of a rule, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Referral {
+    /// Names of sites, or beginnings of their ids.
+    pub(crate) to: Vec<String>,
+    /// HL7 v3 code.
+    pub(crate) purpose: String,
+    /// For how long, in seconds.
+    pub(crate) seconds: u64,
+    /// The site must not keep its copy once the grant has ended.
+    pub(crate) no_retention: bool,
+    /// Bytes may come straight from the bucket.
+    pub(crate) from_bucket: bool,
+}
+
+impl Referral {
+    /// The names under which its sites are owed something in the queue.
+    pub(crate) fn owed_to(&self) -> impl Iterator<Item = String> + use<'_> {
+        self.to.iter().map(|site| super::refer::owed_to(site))
+    }
 }
 
 /// Which earlier studies.
@@ -50,6 +74,8 @@ pub(crate) struct When {
     pub(crate) body_part: Words,
     pub(crate) study_description: Words,
     pub(crate) series_description: Words,
+    pub(crate) referring_physician: Words,
+    pub(crate) institution: Words,
 }
 
 /// Patterns of which one has to match, without case; none: anything does.
@@ -84,6 +110,8 @@ impl When {
             (&self.body_part, &subject.body_part),
             (&self.study_description, &subject.study_description),
             (&self.series_description, &subject.series_description),
+            (&self.referring_physician, &subject.referring_physician),
+            (&self.institution, &subject.institution),
         ];
         (self.sources.is_empty() || self.sources.contains(&arrival.source))
             && pairs.into_iter().all(|(words, value)| words.match_any(value))

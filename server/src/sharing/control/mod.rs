@@ -111,7 +111,7 @@ impl Host {
 }
 
 /// Names the content of studies that changed: what is shared then has a record of its own as well.
-pub(in super::super) fn record(app: &App, study_uid: &str) -> Result<()> {
+pub(super) fn record(app: &App, study_uid: &str) -> Result<()> {
     // What was acknowledged of it is shared too. Without a way in nothing is spooled.
     if let Ok(ingest) = app.ingest()
         && !ingest.settle(Some(study_uid), SETTLE_PATIENCE)
