@@ -35,7 +35,7 @@ done
 longest() {
     case $1 in
     cutter) echo 4096 ;;
-    commit | ledger_entry) echo 8192 ;;
+    commit | ledger_entry | patient_statement) echo 8192 ;;
     *) echo 65536 ;;
     esac
 }

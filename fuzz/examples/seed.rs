@@ -20,6 +20,12 @@ use cairn_dicom::syntax::EXPLICIT_LE;
 use cairn_dicom::{Object, PROBE_BYTES, Splitter, probe};
 use cairn_fuzz::packs::pack_of;
 use cairn_fuzz::{frames, input};
+use cairn_ledger::entry::{Conditions, Purpose};
+use cairn_ledger::id::{SiteId, StudyId};
+use cairn_ledger::opening::Blinding;
+use cairn_ledger::patient::{
+    Consent, Inquiry, PatientSecret, SignedStatement, StatementBody, Withdrawal,
+};
 use cairn_store::commit::{
     Commit, DeletionEntry, Entry, InstanceEntry, Outcome, Source, StudyEntry, Target,
 };
@@ -42,6 +48,7 @@ fn main() -> io::Result<()> {
     seeds.cutting()?;
     seeds.dimse()?;
     seeds.ledger()?;
+    seeds.patients()?;
     println!("seeds from {} files", files.len());
     Ok(())
 }
@@ -109,6 +116,33 @@ impl Seeds {
             self.put("ledger_checkpoint", &[&bytes])?;
         }
         Ok(())
+    }
+
+    /// A statement of each kind, in bytes and as text, and the card of who signed them.
+    fn patients(&self) -> io::Result<()> {
+        let secret = PatientSecret::from_seed([7; 32]);
+        let (owner, study) = (SiteId([1; 32]), StudyId([2; 32]));
+        let consent = Consent {
+            study,
+            blinding: Blinding([3; 32]),
+            grantee: SiteId([4; 32]),
+            purpose: Purpose::PatientRequest,
+            not_before: 1_800_000_000,
+            expires: 1_800_086_400,
+            conditions: Conditions::default(),
+        };
+        for body in [
+            StatementBody::Consent(consent),
+            StatementBody::Withdrawal(Withdrawal { study, grant: Some(300) }),
+            StatementBody::Withdrawal(Withdrawal { study, grant: None }),
+            StatementBody::Inquiry(Inquiry { nonce: [5; 32] }),
+        ] {
+            let signed = SignedStatement::sign(&secret, owner, 1_800_000_000, body);
+            let signed = signed.map_err(io::Error::other)?;
+            self.put("patient_statement", &[signed.bytes()])?;
+            self.put("patient_statement", &[signed.to_text().as_bytes()])?;
+        }
+        self.put("patient_statement", &[secret.card().to_string().as_bytes()])
     }
 
     fn object(&self, bytes: &[u8]) -> io::Result<()> {
