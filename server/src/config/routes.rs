@@ -209,7 +209,7 @@ impl RouteSection {
         if to.is_empty() && from.is_none() && self.refer.is_empty() {
             return Err(fault("it says nobody to send to".into()));
         }
-        let referral = self.referral().map_err(|why| fault(why))?;
+        let referral = self.referral().map_err(&fault)?;
         if from.as_ref().is_some_and(|from| to.contains(from)) {
             return Err(fault("priors would go back to where they come from".into()));
         }

@@ -180,6 +180,15 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     OsDisk.rename(&new, path).map_err(Error::io("rename", &new))
 }
 
+/// Reads a file of a person's making, or one that a person may have touched.
+pub(super) fn read_text(path: &Path, bytes_max: u64) -> Result<String> {
+    let length = std::fs::metadata(path).map_err(Error::io("read", path))?.len();
+    if length > bytes_max {
+        return Err(unreadable(path, &"it is too long"));
+    }
+    std::fs::read_to_string(path).map_err(Error::io("read", path))
+}
+
 /// Removes a file that may be gone already.
 pub(super) fn remove(path: &Path) -> Result<()> {
     match OsDisk.remove(path) {

@@ -10,8 +10,8 @@ use cairn_ledger::keys::SiteKeys;
 use cairn_ledger::note::VerifierKey;
 use serde::{Deserialize, Serialize};
 
-use super::folder::{Folder, replace, unreadable};
-use crate::error::{Error, Result};
+use super::folder::{Folder, read_text, replace, unreadable};
+use crate::error::Result;
 
 /// Longest file that is read.
 const FILE_BYTES_MAX: u64 = 64 << 10;
@@ -91,11 +91,7 @@ impl Record {
     }
 
     pub(super) fn load(path: &Path) -> Result<Self> {
-        let length = std::fs::metadata(path).map_err(Error::io("read", path))?.len();
-        if length > FILE_BYTES_MAX {
-            return Err(unreadable(path, &"it is too long"));
-        }
-        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        let text = read_text(path, FILE_BYTES_MAX)?;
         let file: File = toml::from_str(&text).map_err(|error| unreadable(path, &error))?;
         let log_keys = file.log_keys.iter().map(|key| bytes(key)).collect::<Option<Vec<_>>>();
         let keys = (bytes(&file.tls_key), bytes(&file.witness_key), log_keys);

@@ -1,5 +1,6 @@
 //! The sheet that a patient takes home: read, written, and shown.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use cairn_ledger::id::{SiteId, StudyId};
@@ -85,11 +86,12 @@ pub(super) fn told(sheet: &Sheet) -> String {
         let what = [&study.date, &study.modalities, &study.description].map(|part| clean(part));
         let what: Vec<String> = what.into_iter().filter(|part| !part.is_empty()).collect();
         let what = if what.is_empty() { "not here any more".to_owned() } else { what.join(" ") };
-        text += &format!("{}  {what}{asked}\n", &study.study[..study.study.len().min(16)]);
+        let name: String = clean(&study.study).chars().take(16).collect();
+        let _ = writeln!(text, "{name}  {what}{asked}");
         text += &grants(study);
         for seen in &study.seen {
             let (who, when) = (clean(&seen.site_name), time(seen.began * 1000));
-            text += &format!("  read by {who}, {when}: {}\n", clean(&seen.how));
+            let _ = writeln!(text, "  read by {who}, {when}: {}", clean(&seen.how));
         }
         text.push('\n');
     }

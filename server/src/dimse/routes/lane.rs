@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cairn_store::Result;
 use cairn_store::catalog::outbox::Parcel;
@@ -10,7 +10,7 @@ use cairn_store::catalog::{Outbox, Seqs, VersionRow};
 
 use super::backoff::pause;
 use super::route::Route;
-use super::{LOOK_EVERY, now_ms, priors, refer};
+use super::{Next, now_ms, priors, refer, run_lane};
 use crate::dimse::settings::Peer;
 use crate::dimse::ship::{Fate, Shipment};
 use crate::dimse::{Dimse, status};
@@ -84,7 +84,7 @@ impl Lanes {
         let (dimse, owed_to) = (Arc::clone(dimse), title.to_owned());
         let begun = std::thread::Builder::new()
             .name("cairn-dimse-lane".into())
-            .spawn(move || Lane { dimse, owed_to, peer, calls: 0, until: None }.run());
+            .spawn(move || Lane { dimse, owed_to, peer, calls: 0 }.run());
         match begun {
             Ok(_) => {
                 self.0.insert(title.to_owned(), true);
@@ -101,32 +101,21 @@ struct Lane {
     peer: Peer,
     /// How often the peer was out of reach, one after the other.
     calls: u32,
-    until: Option<Instant>,
 }
 
 impl Lane {
     fn run(mut self) {
-        while !self.dimse.is_stopping() {
-            let waits = self.until.is_some_and(|until| Instant::now() < until);
-            let worked = if waits { Ok(false) } else { self.work() };
-            let worked = worked.unwrap_or_else(|error| {
-                tracing::warn!(%error, "what is owed to others cannot be read or noted");
-                self.until = Some(Instant::now() + CALL_MAX);
-                false
-            });
-            if !worked {
-                std::thread::sleep(LOOK_EVERY);
-            }
-        }
+        let dimse = Arc::clone(&self.dimse);
+        run_lane(&dimse, || self.work());
     }
 
-    /// Sends what is due; false if there is nothing.
-    fn work(&mut self) -> Result<bool> {
+    /// Sends what is due.
+    fn work(&mut self) -> Result<Next> {
         let dimse = Arc::clone(&self.dimse);
         let outbox = dimse.app.store.catalog().outbox();
         let due = outbox.due(&self.owed_to, now_ms(), PARCELS_MAX)?;
         if due.is_empty() {
-            return Ok(false);
+            return Ok(Next::Idle);
         }
         let mut parcels = Vec::new();
         let mut versions = Vec::new();
@@ -152,8 +141,7 @@ impl Lane {
                 .collect();
             self.note(&parcel, &pairs)?;
         }
-        self.was_reached(reached);
-        Ok(true)
+        Ok(self.was_reached(reached))
     }
 
     /// What becomes of each; loops are not sent at all.
@@ -181,21 +169,20 @@ impl Lane {
         Ok(fates)
     }
 
-    fn was_reached(&mut self, reached: bool) {
+    fn was_reached(&mut self, reached: bool) -> Next {
         if reached {
             self.calls = 0;
-            self.until = None;
-            return;
+            return Next::Again;
         }
         let pause = pause(CALL_FIRST, CALL_MAX, self.calls);
         self.calls = self.calls.saturating_add(1);
-        self.until = Some(Instant::now() + pause);
         tracing::info!(
             to = self.peer.title,
             tries = self.calls,
             seconds = pause.as_secs(),
             "a peer is out of reach; it is called again"
         );
+        Next::Pause(pause)
     }
 
     /// Notes what became of a parcel.

@@ -32,6 +32,8 @@ use super::Dimse;
 
 /// How often the thread looks for arrivals, and lanes for what is due.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How long a lane waits after the catalog failed it.
+const FAILED_PAUSE: Duration = Duration::from_secs(60);
 /// How often the figures are brought up to date.
 const COUNT_EVERY: Duration = Duration::from_secs(2);
 /// How often arrivals are forgotten where there are no rules.
@@ -107,6 +109,35 @@ fn count(dimse: &Arc<Dimse>, lanes: &mut lane::Lanes) {
             of().map(|depth| depth.undelivered).sum(),
             oldest.map_or(0.0, |oldest| now.saturating_sub(oldest) as f64 / 1000.0),
         );
+    }
+}
+
+/// What a lane does next.
+enum Next {
+    /// There may be more.
+    Again,
+    /// Nothing is due.
+    Idle,
+    /// Whoever it works for is out of reach.
+    Pause(Duration),
+}
+
+/// Works on one lane until the server ends; on a thread of its own.
+fn run_lane(dimse: &Dimse, mut work: impl FnMut() -> cairn_store::Result<Next>) {
+    let mut until: Option<Instant> = None;
+    while !dimse.is_stopping() {
+        if until.is_none_or(|until| Instant::now() >= until) {
+            let next = work().unwrap_or_else(|error| {
+                tracing::warn!(%error, "what is owed to others cannot be read or noted");
+                Next::Pause(FAILED_PAUSE)
+            });
+            until = match next {
+                Next::Again => continue,
+                Next::Idle => None,
+                Next::Pause(pause) => Some(Instant::now() + pause),
+            };
+        }
+        std::thread::sleep(LOOK_EVERY);
     }
 }
 

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use cairn_store::Result;
 use cairn_store::catalog::outbox::Parcel;
@@ -15,7 +14,7 @@ use cairn_store::catalog::{Outbox, Seqs};
 use super::backoff::pause;
 use super::lane::{RETRY_MAX, RETRY_WITHOUT_RULE, TRIES_WITHOUT_RULE, code};
 use super::route::{Referral, Route};
-use super::{LOOK_EVERY, now_ms};
+use super::{Next, now_ms, run_lane};
 use crate::dimse::Dimse;
 use crate::sharing::{Fault, Share, refer};
 
@@ -23,8 +22,6 @@ use crate::sharing::{Fault, Share, refer};
 const PREFIX: &str = "referral to site ";
 /// Parcels that are looked at once.
 const PARCELS_MAX: usize = 256;
-/// Pause after the catalog could not be read.
-const FAILED_PAUSE: Duration = Duration::from_secs(60);
 
 /// Under which name a site is owed something.
 pub(super) fn owed_to(site: &str) -> String {
@@ -39,9 +36,10 @@ pub(super) fn site_of(title: &str) -> Option<&str> {
 /// Begins the lane of a site; false if there is no thread for it.
 pub(super) fn begin(dimse: &Arc<Dimse>, title: &str, site: &str) -> bool {
     let (owed_to, site) = (title.to_owned(), site.to_owned());
-    let lane = Lane { dimse: Arc::clone(dimse), owed_to, site, until: None };
-    let begun =
-        std::thread::Builder::new().name("cairn-referral-lane".into()).spawn(move || lane.run());
+    let lane = Lane { dimse: Arc::clone(dimse), owed_to, site };
+    let begun = std::thread::Builder::new()
+        .name("cairn-referral-lane".into())
+        .spawn(move || run_lane(&lane.dimse, || lane.work()));
     if let Err(error) = &begun {
         tracing::warn!(%error, "there is no thread to refer with");
     }
@@ -52,34 +50,20 @@ struct Lane {
     dimse: Arc<Dimse>,
     owed_to: String,
     site: String,
-    until: Option<Instant>,
 }
 
 impl Lane {
-    fn run(mut self) {
-        while !self.dimse.is_stopping() {
-            let waits = self.until.is_some_and(|until| Instant::now() < until);
-            let worked = if waits { Ok(false) } else { self.work() };
-            let worked = worked.unwrap_or_else(|error| {
-                tracing::warn!(%error, "what is to be referred cannot be read or noted");
-                self.until = Some(Instant::now() + FAILED_PAUSE);
-                false
-            });
-            if !worked {
-                std::thread::sleep(LOOK_EVERY);
-            }
-        }
-    }
-
-    /// Grants what is due; false if there is nothing.
-    fn work(&self) -> Result<bool> {
+    /// Grants what is due.
+    fn work(&self) -> Result<Next> {
         let due = self.outbox().due(&self.owed_to, now_ms(), PARCELS_MAX)?;
         let mut studies: BTreeMap<(String, String), Vec<Parcel>> = BTreeMap::new();
         for parcel in due {
             let which = (parcel.route.clone(), parcel.study_uid.clone());
             studies.entry(which).or_default().push(parcel);
         }
-        let any = !studies.is_empty();
+        if studies.is_empty() {
+            return Ok(Next::Idle);
+        }
         for ((route, study), parcels) in studies {
             let rule = self.dimse.settings.routes.iter().find(|rule| rule.name == route);
             // A rule that was taken out of the settings grants nothing any more.
@@ -89,7 +73,7 @@ impl Lane {
                 self.note(rule, &parcel, &done)?;
             }
         }
-        Ok(any)
+        Ok(Next::Again)
     }
 
     fn grant(&self, study: &str, referral: &Referral) -> crate::error::Result<()> {

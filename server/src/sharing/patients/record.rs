@@ -6,10 +6,10 @@ use cairn_ledger::id::StudyId;
 use cairn_ledger::opening::Blinding;
 use serde::{Deserialize, Serialize};
 
-use super::super::folder::{Folder, replace, unreadable};
+use super::super::folder::{Folder, read_text, replace, unreadable};
 use super::super::record::digits;
 use super::PatientId;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Longest file that is read: some 100,000 studies.
 const FILE_BYTES_MAX: u64 = 32 << 20;
@@ -79,11 +79,7 @@ impl Record {
     }
 
     pub(super) fn load(path: &Path) -> Result<Self> {
-        let length = std::fs::metadata(path).map_err(Error::io("read", path))?.len();
-        if length > FILE_BYTES_MAX {
-            return Err(unreadable(path, &"it is too long"));
-        }
-        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        let text = read_text(path, FILE_BYTES_MAX)?;
         // The parser's words would quote a line, and a line may be a patient's.
         let file: File =
             toml::from_str(&text).map_err(|_| unreadable(path, &"it is no patient's record"))?;
@@ -153,7 +149,7 @@ mod tests {
         assert_eq!(record.bindings.len(), 2);
         record.save(&folder).unwrap();
         let path = folder.patient(&record.key);
-        assert_eq!(folder.patients().unwrap(), [path.clone()]);
+        assert_eq!(folder.patients().unwrap(), std::slice::from_ref(&path));
         assert_eq!(Record::load(&path).unwrap(), record);
         std::fs::write(&path, "patient_id = \"DOE^JANE").unwrap();
         assert!(!Record::load(&path).unwrap_err().to_string().contains("DOE"));
