@@ -37,6 +37,7 @@ mod site;
 mod sync;
 mod told;
 mod tombstones;
+mod usage;
 mod verify;
 mod view;
 mod words;
@@ -60,6 +61,7 @@ pub(crate) use share::{Share, Shared, days};
 pub(crate) use site::{Peer, Site};
 pub(crate) use sync::run as keep_in_touch;
 pub(crate) use told::{Figures, PeerLine, Status, Synced};
+pub(crate) use usage::{LedgerRow, Month, PairRow, Period, SiteRow, UsageRow};
 pub(crate) use verify::Verified;
 pub(crate) use words::{GLASS_REASONS, PURPOSES, REASONS, REVIEWS};
 

@@ -267,6 +267,14 @@ pub(crate) async fn answer(host: &Arc<Host>, request: Request, teller: &Teller) 
             }
             Ok(Value::Null)
         }
+        Request::Usage(period) => {
+            let (site, app) = (host.site()?, host.app.clone());
+            let count = move || site.usage(app.as_ref().map(|app| app.store.catalog()), period);
+            for row in blocking(count).await? {
+                teller.tell(row).await;
+            }
+            Ok(Value::Null)
+        }
         Request::Entries { of, from, most } => {
             let site = host.site()?;
             let entries = move || site.entries(of.as_deref(), from, most.min(ENTRIES_MAX));

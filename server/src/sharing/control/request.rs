@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::super::glass::Break;
 use super::super::grants::Revoke;
 use super::super::share::Share;
+use super::super::usage::Period;
 use crate::fetch::{TakeOver, Wish};
 
 /// A request. Whoever adds one says what it needs, and how it is answered in [`super::answer`].
@@ -50,6 +51,8 @@ pub(crate) enum Request {
     Sync { site: Option<String> },
     /// Audit all logs on disk; each is an event.
     Verify,
+    /// Count who registered, granted and retrieved how much; each row is an event.
+    Usage(Period),
     /// Entries of a log, as a list.
     Entries { of: Option<String>, from: u64, most: u64 },
     /// The proof of an entry, as text.
@@ -80,7 +83,7 @@ impl Request {
             | Self::BreakGlass(_)
             | Self::HandOver { .. }
             | Self::TakeOver(_) => Need::Archive,
-            Self::Grants | Self::Revoke(_) | Self::Broken => Need::ArchiveIfThere,
+            Self::Grants | Self::Revoke(_) | Self::Broken | Self::Usage(_) => Need::ArchiveIfThere,
             _ => Need::Ledger,
         }
     }
