@@ -31,6 +31,9 @@ pub(crate) struct SharingSection {
     pub(crate) buckets: Vec<String>,
     /// Cosignatures that make a checkpoint of another site count.
     pub(crate) witnesses: u64,
+    /// For how long an emergency access of this site may wait for its review before its group opens no
+    /// other.
+    pub(crate) glass_review_seconds: u64,
 }
 
 impl Default for SharingSection {
@@ -43,6 +46,7 @@ impl Default for SharingSection {
             stale_seconds: 900,
             buckets: Vec::new(),
             witnesses: 1,
+            glass_review_seconds: 72 * 3600,
         }
     }
 }
@@ -54,6 +58,7 @@ impl SharingSection {
             ("sharing.sync_seconds", self.sync_seconds, 1, 3600),
             ("sharing.stale_seconds", self.stale_seconds, 2, 30 * 86_400),
             ("sharing.witnesses", self.witnesses, 0, WITNESSES_MAX),
+            ("sharing.glass_review_seconds", self.glass_review_seconds, 1, 366 * 86_400),
         ];
         for (key, value, least, most) in bounds {
             if !(least..=most).contains(&value) {
@@ -110,6 +115,7 @@ impl SharingSection {
             stale_seconds: self.stale_seconds,
             buckets: self.bucket_urls()?,
             witnesses: self.witnesses as usize,
+            glass_review_seconds: self.glass_review_seconds,
         })
     }
 }

@@ -12,6 +12,7 @@ mod assemble;
 mod borrow;
 mod choose;
 mod demand;
+mod emergency;
 mod error;
 mod granted;
 mod lane;
@@ -38,7 +39,8 @@ use tokio::runtime::Handle;
 
 use self::borrow::Borrower;
 pub(crate) use self::choose::Wish;
-pub(crate) use self::demand::{Demands, in_an_emergency, keep_receipts, on_demand, on_wish};
+pub(crate) use self::demand::{Demands, keep_receipts, on_demand, on_wish};
+pub(crate) use self::emergency::{in_an_emergency, open_glass};
 pub(crate) use self::error::Error;
 pub(crate) use self::granted::Granted;
 use self::plan::Plan;

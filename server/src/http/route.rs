@@ -102,6 +102,12 @@ pub(crate) enum Route {
     Commitment {
         transaction: String,
     },
+    /// Open another site's study in an emergency.
+    BreakGlass,
+    /// Who did, here and elsewhere.
+    GlassList,
+    /// What somebody found of it.
+    GlassReview,
     /// What another site asks, over a port of its own.
     Peer(PeerRoute),
     /// OPTIONS: the methods that the resource takes.
@@ -216,6 +222,9 @@ impl Route {
             Self::Frames { .. } => "frames",
             Self::Commit { .. } => "commit",
             Self::Commitment { .. } => "commitment",
+            Self::BreakGlass => "break_glass",
+            Self::GlassList => "glass_list",
+            Self::GlassReview => "glass_review",
             Self::Peer(route) => route.label(),
             Self::Options { .. } => "options",
         }
@@ -239,6 +248,9 @@ enum Resource {
     Ready,
     WadoUri,
     Root,
+    /// `/break-glass`
+    Glass,
+    GlassReviews,
     /// `/studies`, `/series`, `/instances`, at the root or below a study or series.
     List {
         level: Level,
@@ -262,6 +274,8 @@ impl Resource {
             "/healthz" => return Ok(Self::Health),
             "/readyz" => return Ok(Self::Ready),
             "/wado" => return Ok(Self::WadoUri),
+            "/break-glass" => return Ok(Self::Glass),
+            "/break-glass/reviews" => return Ok(Self::GlassReviews),
             _ => {}
         }
         let rest = path.strip_prefix("/dicom-web").ok_or_else(nowhere)?;
@@ -331,9 +345,10 @@ impl Resource {
     /// The methods that it takes, as an Allow field has them.
     fn allow(&self) -> &'static str {
         match self {
-            Self::List { level: Level::Study, .. } | Self::Commitment(_) => {
+            Self::List { level: Level::Study, .. } | Self::Commitment(_) | Self::Glass => {
                 "GET, HEAD, POST, OPTIONS"
             }
+            Self::GlassReviews => "POST, OPTIONS",
             Self::Entity(scope) if scope.level() == Some(Level::Study) => {
                 "GET, HEAD, POST, DELETE, OPTIONS"
             }
@@ -351,6 +366,9 @@ impl Resource {
             (Self::Ready, _) => Route::Ready,
             (Self::WadoUri, _) => Route::WadoUri,
             (Self::Root, _) => Route::Capabilities,
+            (Self::Glass, &Method::POST) => Route::BreakGlass,
+            (Self::Glass, _) => Route::GlassList,
+            (Self::GlassReviews, _) => Route::GlassReview,
             (Self::List { .. }, &Method::POST) => Route::Store { study: None },
             (Self::List { level, scope }, _) => Route::Search { level, scope },
             (Self::Entity(scope), &Method::POST) => Route::Store { study: scope.study },

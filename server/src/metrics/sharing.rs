@@ -15,6 +15,8 @@ pub(crate) struct SharingMetrics {
     suspended: IntGaugeVec,
     failures: IntCounterVec,
     given_back: IntCounter,
+    glass: IntGaugeVec,
+    glass_blocking: IntGauge,
 }
 
 impl SharingMetrics {
@@ -53,6 +55,16 @@ impl SharingMetrics {
                 "cairn_sharing_given_back_instances_total",
                 "Instances deleted because a grant ended that lets nobody keep a copy.",
             )?,
+            glass: add.gauges(
+                "cairn_glass_unreviewed",
+                "Emergency accesses that nobody has reviewed: by others to this site's studies, by this \
+                 site to theirs.",
+                &["by"],
+            )?,
+            glass_blocking: add.gauge(
+                "cairn_glass_blocking",
+                "Of those by this site the ones that keep a group from opening another.",
+            )?,
         })
     }
 
@@ -66,6 +78,9 @@ impl SharingMetrics {
         self.entries.set(signed(figures.entries));
         self.published.set(signed(figures.published));
         self.stopped.set(figures.is_stopped.into());
+        self.glass.with_label_values(&["others"]).set(signed(figures.glass.suffered));
+        self.glass.with_label_values(&["this_site"]).set(signed(figures.glass.broken));
+        self.glass_blocking.set(signed(figures.glass.blocking));
         // Sites that are peers no more leave their figures.
         self.mirrored.reset();
         self.age.reset();

@@ -52,7 +52,7 @@ pub(crate) use duties::run as do_duties;
 pub(crate) use editions::settle_editions;
 pub(crate) use fault::Fault;
 pub(crate) use fingerprint::Fingerprint;
-pub(crate) use glass::{Break, Broken};
+pub(crate) use glass::{Break, Breaker, Broken, COMMANDS, GlassFigures, Opened};
 pub(crate) use grants::{GrantLine, ReceivedGrant, Revocation, Revoke};
 pub(crate) use handover::{HandOver, Handed, HandedOver};
 pub(crate) use introduce::Introduction;
@@ -82,6 +82,8 @@ pub(crate) struct Settings {
     pub(crate) buckets: Vec<Url>,
     /// Cosignatures that make a checkpoint of another count.
     pub(crate) witnesses: usize,
+    /// For how long an emergency access may wait for its review before its group opens no other.
+    pub(crate) glass_review_seconds: u64,
 }
 
 /// Now, in seconds since the epoch.

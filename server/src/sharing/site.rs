@@ -22,6 +22,7 @@ use tokio::sync::Notify;
 use url::Url;
 
 use super::folder::{Folder, remove, replace};
+use super::glass::Journal;
 use super::keys::{Keys, Succession, open_log};
 use super::peering::Peering;
 use super::publish::Collected;
@@ -48,6 +49,8 @@ pub(crate) struct Site {
     trouble: Mutex<Option<String>>,
     /// Held while a study is registered, so that it is registered once.
     pub(super) registering: Mutex<()>,
+    /// Who opened what in an emergency.
+    pub(super) glass: Journal,
     /// Held from a rotation's beginning to its end.
     pub(super) rotating: tokio::sync::Mutex<()>,
     /// There are more peers, or fewer.
@@ -108,6 +111,7 @@ impl Site {
             collected: Mutex::new(collected),
             trouble: Mutex::new(trouble),
             registering: Mutex::new(()),
+            glass: Journal::open(&folder.glass())?,
             rotating: tokio::sync::Mutex::new(()),
             peers_changed: Notify::new(),
             news: Notify::new(),

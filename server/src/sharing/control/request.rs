@@ -7,6 +7,7 @@ use super::super::grants::Revoke;
 use super::super::share::Share;
 use super::super::usage::Period;
 use crate::fetch::{TakeOver, Wish};
+use crate::identity::tokens::Wish as TokenWish;
 
 /// A request. Whoever adds one says what it needs, and how it is answered in [`super::answer`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -24,8 +25,9 @@ pub(crate) enum Request {
     Revoke(Revoke),
     /// Open another site's study in an emergency, and fetch it; how far it is, is an event.
     BreakGlass(Break),
-    /// List emergency accesses to this site's studies that wait for a review; each is an event.
-    Broken,
+    /// List emergency accesses, to this site's studies and of this site, that wait for a review, or all;
+    /// each is an event.
+    Broken { all: bool },
     /// Review one.
     Review { site: String, entry: u64, verdict: String },
     /// Hand a study over to another site.
@@ -61,6 +63,10 @@ pub(crate) enum Request {
     ProofKeys { origin: String },
     /// Replace the site's keys.
     Rotate,
+    /// Make a service token; the answer has its text.
+    MakeToken(TokenWish),
+    /// Take one away.
+    RevokeToken { which: String },
 }
 
 /// Does a request need the archive?
@@ -83,7 +89,9 @@ impl Request {
             | Self::BreakGlass(_)
             | Self::HandOver { .. }
             | Self::TakeOver(_) => Need::Archive,
-            Self::Grants | Self::Revoke(_) | Self::Broken | Self::Usage(_) => Need::ArchiveIfThere,
+            Self::Grants | Self::Revoke(_) | Self::Broken { .. } | Self::Usage(_) => {
+                Need::ArchiveIfThere
+            }
             _ => Need::Ledger,
         }
     }
