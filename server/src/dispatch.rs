@@ -11,7 +11,7 @@ use crate::dicomweb::{
 };
 use crate::http::limits::SETTLE_PATIENCE;
 use crate::http::{Answer, App, Ask, Problem, Route};
-use crate::{federated, fetch, health, home, patient, peer};
+use crate::{emergency, federated, fetch, health, home, patient, peer};
 
 /// Lets the handler of a route answer, once what was acknowledged before can be read.
 pub(crate) async fn dispatch(app: &Arc<App>, route: Route, ask: Ask) -> Answer {
@@ -42,6 +42,9 @@ pub(crate) async fn dispatch(app: &Arc<App>, route: Route, ask: Ask) -> Answer {
         Route::Rendered { scope, frames } => rendered::rendered(app, scope, frames, ask).await,
         Route::Thumbnail { scope, frames } => thumbnail::thumbnail(app, scope, frames, ask).await,
         Route::WadoUri => wado_uri::wado_uri(app, ask).await,
+        Route::BreakGlass => emergency::open(app, ask).await,
+        Route::GlassList => emergency::list(app, &ask).await,
+        Route::GlassReview => emergency::review(app, ask).await,
         Route::Peer(route) => peer::answer(app, route, ask).await,
         // Answered before, for every resource alike.
         Route::Options { .. } => Err(Problem::internal("OPTIONS came through")),
@@ -64,6 +67,9 @@ async fn settle(app: &Arc<App>, route: &Route, ask: &Ask) -> Result<(), Problem>
         | Route::Store { .. }
         | Route::Commit { .. }
         | Route::Commitment { .. }
+        | Route::BreakGlass
+        | Route::GlassList
+        | Route::GlassReview
         | Route::Peer(_)
         | Route::Options { .. } => return Ok(()),
         Route::Search { .. } | Route::Federated { .. } => (app.search_wait, false),

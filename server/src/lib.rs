@@ -14,6 +14,7 @@ mod config;
 mod dicomweb;
 mod dimse;
 mod dispatch;
+mod emergency;
 mod error;
 mod federated;
 mod fetch;

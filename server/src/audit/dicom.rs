@@ -69,7 +69,7 @@ fn identification(out: &mut String, line: &Line, meaning: &Meaning) {
 
 /// The operation, its answer, and why it was refused.
 pub(super) fn description(event: &Event) -> String {
-    let words = [event.op.as_str(), &event.status, &event.why];
+    let words = [event.op.as_str(), &event.target, &event.status, &event.why];
     words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 

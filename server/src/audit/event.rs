@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) const STUDIES_MAX: usize = 64;
 /// Longest text that is taken from outside into one field.
 const TEXT_BYTES_MAX: usize = 128;
+/// Longest explanation.
+pub(crate) const NOTE_BYTES_MAX: usize = 1000;
 
 /// Over what somebody came.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +30,8 @@ pub(crate) enum Face {
     Dimse,
     /// Other sites.
     Peer,
+    /// People at this machine, by a command.
+    Command,
 }
 
 impl Face {
@@ -38,6 +42,7 @@ impl Face {
             Self::Http => "http",
             Self::Dimse => "dimse",
             Self::Peer => "peer",
+            Self::Command => "command",
         }
     }
 }
@@ -64,8 +69,8 @@ pub(crate) struct Event {
     /// Who: a name, an AE title, a site.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) who: String,
-    /// Whose word that is: `login`, `service`, `ae`, `site`, `patient` (a key); `nobody` showed nothing that counts,
-    /// `anybody` was not asked.
+    /// Whose word that is: `login`, `service`, `ae`, `site`, `local` (this machine's), `patient` (a key),
+    /// `rule` (of the settings); `nobody` showed nothing that counts, `anybody` was not asked.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) kind: String,
     /// Of an AE title: the user whose identity was checked.
@@ -89,6 +94,16 @@ pub(crate) struct Event {
     /// The study's name on the ledger, where another site asks for it by that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ledger_study: Option<String>,
+    /// Of a command: the number of the user who gave it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) uid: Option<u32>,
+    /// Of a command: the site, the entry or the token that it is about.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) target: String,
+    /// Why somebody opened a study in an emergency, in their words. Stands in this log and nowhere else:
+    /// it is in no message to others.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) note: String,
     /// The request's id, as in the access log.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) request: String,
@@ -98,6 +113,23 @@ pub(crate) struct Event {
 }
 
 impl Event {
+    /// What a rule of the settings has done, nobody asking for it.
+    pub(crate) fn by_rule(rule: &str, op: &'static str, target: &str, study_uid: &str) -> Self {
+        let mut event = Self {
+            face: Face::Command,
+            op: op.into(),
+            act: "change".into(),
+            status: "0".into(),
+            ok: true,
+            who: clean(rule),
+            kind: "rule".into(),
+            target: clean(target),
+            ..Self::default()
+        };
+        event.about([study_uid]);
+        event
+    }
+
     /// Names studies, each once, as far as there is room.
     pub(crate) fn about<'a>(&mut self, studies: impl IntoIterator<Item = &'a str>) {
         let mut count = self.studies.len() as u64;
@@ -119,9 +151,18 @@ impl Event {
 
 /// Text from outside: without what steers a terminal or a reader of lines, and not without end.
 pub(crate) fn clean(text: &str) -> String {
+    cleaned(text, TEXT_BYTES_MAX)
+}
+
+/// The same of what somebody explains at length.
+pub(crate) fn clean_note(text: &str) -> String {
+    cleaned(text, NOTE_BYTES_MAX)
+}
+
+fn cleaned(text: &str, bytes_max: usize) -> String {
     let mut out = String::new();
     for c in text.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }) {
-        if out.len() + c.len_utf8() > TEXT_BYTES_MAX {
+        if out.len() + c.len_utf8() > bytes_max {
             break;
         }
         out.push(c);

@@ -7,12 +7,12 @@
 //! request. A write that fails is tried again with the next line, as a full disk may be made room on; a
 //! sync that fails never is, since the system may have dropped what was written.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::chain::{self, Head};
 use super::event::{Event, Face, Line};
@@ -23,6 +23,9 @@ use crate::error::{Error, Result};
 /// How long what was written waits for company on its way to the disk. Each sync holds up those of
 /// objects that are being stored.
 const SYNC_PAUSE: Duration = Duration::from_millis(200);
+/// How long whoever wants to write waits for who does: a command writes one line.
+const HOLD_PATIENCE: Duration = Duration::from_secs(5);
+const HOLD_LOOK: Duration = Duration::from_millis(10);
 /// Bytes that may be written and not on the disk.
 const UNSYNCED_BYTES_MAX: u64 = 8 << 20;
 
@@ -34,6 +37,8 @@ pub(crate) struct NotWritten;
 /// A log that is being written. Closed or dropped, all of it is on the disk.
 pub(crate) struct Log {
     shared: Arc<Shared>,
+    /// Locked as long as nobody else may write.
+    _held: File,
     syncing: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
@@ -64,11 +69,8 @@ impl Log {
     /// # Errors
     /// Of the disk. A log that was tampered with is told of, and gone on with.
     pub(crate) fn open(folder: &Path, file_bytes_max: u64) -> Result<Self> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(Error::io("make", folder))?;
+        make(folder)?;
+        let held = hold(folder)?;
         let (file, bytes, head) = go_on(folder)?;
         let state = State {
             file: Arc::new(file),
@@ -90,10 +92,29 @@ impl Log {
             .name("cairn-audit".into())
             .spawn(move || theirs.sync())
             .map_err(Error::io("start a thread for", folder))?;
-        let log = Self { shared, syncing: Mutex::new(Some(syncing)) };
+        let log = Self { shared, _held: held, syncing: Mutex::new(Some(syncing)) };
         let _ = log.tell(of_itself("open"));
         tracing::info!(head = %log.head(), "the audit log goes on");
         Ok(log)
+    }
+
+    /// Writes one line into a log that nobody has open, and brings it to the disk.
+    pub(crate) fn append(folder: &Path, event: Event) -> Result<()> {
+        make(folder)?;
+        let _held = hold(folder)?;
+        let (file, bytes, head) = go_on(folder)?;
+        let written = || {
+            let line = Line { n: head.lines, at: jiff::Timestamp::now().to_string(), event };
+            let (line, _) = chain::write(head, &line)?;
+            let mut file = file;
+            if let Err(error) = file.write_all(&line) {
+                // Half a line is no line. If it cannot be cut off, the next opening does.
+                let _ = file.set_len(bytes);
+                return Err(error);
+            }
+            file.sync_data()
+        };
+        written().map_err(Error::io("write into", folder))
     }
 
     /// Writes a line.
@@ -202,6 +223,28 @@ impl Shared {
                 tracing::error!(%error, "the audit log cannot be synced; requests are refused");
                 return;
             }
+        }
+    }
+}
+
+fn make(folder: &Path) -> Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(Error::io("make", folder))
+}
+
+/// Keeps everybody else from writing until it is dropped: two writers would break the chain.
+fn hold(folder: &Path) -> Result<File> {
+    let path = folder.join("lock");
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let file = file.map_err(Error::io("open", &path))?;
+    let patience = Instant::now() + HOLD_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < patience => {
+                std::thread::sleep(HOLD_LOOK);
+            }
+            Err(error) => return Err(Error::io("lock", &path)(error.into())),
         }
     }
 }

@@ -124,14 +124,36 @@ fn a_line_that_was_not_finished_is_no_tampering() {
         let (after, seen) = found(folder.path());
         assert_eq!((after.torn_bytes, after.faults.len()), (0, 0));
         assert_eq!(seen[4..], ["open", "close"]);
-        // It is kept beside.
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+        // It is kept beside the log and its lock.
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
     }
     // A file that got its name and not its first line.
     let folder = written(&["a"], 1 << 20);
     std::fs::write(folder.path().join("000000000009.jsonl"), b"{\"n\":").unwrap();
     drop(Log::open(folder.path(), 1 << 20).unwrap());
     assert_eq!(found(folder.path()).0.faults, []);
+}
+
+#[test]
+fn commands_and_servers_make_one_chain_in_turn() {
+    let folder = tempfile::tempdir().unwrap();
+    Log::append(folder.path(), event("a")).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let folder = folder.path();
+            scope.spawn(move || Log::append(folder, event(&thread.to_string())).unwrap());
+        }
+    });
+    let log = Log::open(folder.path(), 1 << 20).unwrap();
+    log.tell(event("b")).unwrap();
+    // As long as one has it open nobody else writes.
+    let held = folder.path().join("lock");
+    assert!(std::fs::File::open(held).unwrap().try_lock().is_err());
+    drop(log);
+    Log::append(folder.path(), event("c")).unwrap();
+    let (found, seen) = found(folder.path());
+    assert_eq!(found.faults, []);
+    assert_eq!(seen.iter().filter(|line| line.starts_with("frames")).count(), 7);
 }
 
 #[test]

@@ -14,6 +14,12 @@ const QUERY: Code = ("110112", "Query");
 const SECURITY_ALERT: Code = ("110113", "Security Alert");
 const USER_AUTHENTICATION: Code = ("110114", "User Authentication");
 
+const OVERRIDE_STARTED: Code = ("110127", "Emergency Override Started");
+const OVERRIDE_STOPPED: Code = ("110138", "Emergency Override Stopped");
+const SECURITY_CONFIGURATION: Code = ("110129", "Security Configuration");
+const OBJECT_SECURITY: Code = ("110135", "Object Security Attributes Changed");
+const USER_SECURITY: Code = ("110137", "User Security Attributes Changed");
+
 const START: Code = ("110120", "Application Start");
 const STOP: Code = ("110121", "Application Stop");
 const LOGIN: Code = ("110122", "Login");
@@ -39,14 +45,30 @@ pub(super) fn meaning(event: &Event) -> Option<Meaning> {
     let of = |code, action| Some(Meaning { event: code, kind: None, action, outcome });
     let alert =
         |code, kind| Some(Meaning { event: code, kind: Some(kind), action: 'E', outcome: "8" });
+    let change =
+        |kind| Some(Meaning { event: SECURITY_ALERT, kind: Some(kind), action: 'E', outcome });
     match (event.face, event.op.as_str(), event.why.as_str(), event.act.as_str()) {
+        (_, "emergency_override", "", _) => change(OVERRIDE_STARTED),
+        (_, "emergency_override", ..) => alert(SECURITY_ALERT, RESTRICTED_FUNCTION),
+        // Found justified, the access goes on until it ends by itself.
+        (_, "emergency_review", ..) if event.status == "unjustified" => change(OVERRIDE_STOPPED),
+        (_, "emergency_review", ..) => change(OBJECT_SECURITY),
+        (Face::Command, op, ..) => match op {
+            "share" | "revoke" | "accept" | "hand_over" | "take_over" => change(OBJECT_SECURITY),
+            "join" | "rotate" | "add_peer" | "remove_peer" => change(SECURITY_CONFIGURATION),
+            "token_new" | "token_revoke" => change(USER_SECURITY),
+            "fetch" => of(INSTANCES_TRANSFERRED, 'C'),
+            _ => None,
+        },
         (Face::Log, "open" | "close", ..) => {
             let kind = Some(if event.op == "open" { START } else { STOP });
             Some(Meaning { event: APPLICATION_ACTIVITY, kind, action: 'E', outcome })
         }
         (Face::Log, ..) => None,
         (Face::Dimse, "associate", ..) => alert(SECURITY_ALERT, NODE_AUTHENTICATION),
-        (_, _, "permission" | "study" | "port", _) => alert(SECURITY_ALERT, RESTRICTED_FUNCTION),
+        (_, _, "permission" | "study" | "nameless" | "port", _) => {
+            alert(SECURITY_ALERT, RESTRICTED_FUNCTION)
+        }
         (_, _, why, _) if !why.is_empty() => alert(USER_AUTHENTICATION, LOGIN),
         (.., "store") => of(INSTANCES_TRANSFERRED, 'C'),
         (Face::Http, "delete_study", ..) => of(STUDY_DELETED, 'D'),
@@ -54,7 +76,9 @@ pub(super) fn meaning(event: &Event) -> Option<Meaning> {
         (Face::Dimse, .., "read") => of(INSTANCES_TRANSFERRED, 'R'),
         (.., "read") => of(INSTANCES_ACCESSED, 'R'),
         (Face::Peer, ..) if event.ledger_study.is_some() => of(INSTANCES_TRANSFERRED, 'R'),
-        (Face::Peer, "peer_search", ..) | (.., "search" | "commit") => of(QUERY, 'E'),
+        (Face::Peer, "peer_search" | "peer_emergency", ..) | (.., "search" | "commit") => {
+            of(QUERY, 'E')
+        }
         _ => None,
     }
 }

@@ -26,7 +26,7 @@ pub(crate) mod syslog;
 use std::path::{Path, PathBuf};
 
 pub(crate) use chain::Head;
-pub(crate) use event::{Event, Face, Line, clean};
+pub(crate) use event::{Event, Face, Line, NOTE_BYTES_MAX, clean, clean_note};
 pub(crate) use log::{Log, NotWritten};
 pub(crate) use reading::{Found, walk};
 
@@ -35,31 +35,46 @@ pub(crate) fn folder(data: &Path) -> PathBuf {
     data.join("audit")
 }
 
-/// The log of a server, if it keeps one. A command that runs beside does not.
+/// Where lines go.
 #[derive(Default)]
-pub(crate) struct Audit(Option<Log>);
+pub(crate) enum Audit {
+    /// Nowhere: none are kept.
+    #[default]
+    Nowhere,
+    /// Into the log of a server.
+    Log(Log),
+    /// Into the log in this folder, which no server has open: one line of a command at a time.
+    Apart(PathBuf),
+}
 
 impl Audit {
     /// Into this log.
     pub(crate) fn into(log: Log) -> Self {
-        Self(Some(log))
+        Self::Log(log)
     }
 
     /// Writes a line.
     pub(crate) fn tell(&self, event: Event) -> Result<(), NotWritten> {
-        self.0.as_ref().map_or(Ok(()), |log| log.tell(event))
+        match self {
+            Self::Nowhere => Ok(()),
+            Self::Log(log) => log.tell(event),
+            Self::Apart(folder) => Log::append(folder, event).map_err(|error| {
+                tracing::error!(%error, "the audit log cannot be written");
+                NotWritten
+            }),
+        }
     }
 
     /// Brings all of it to the disk: no more requests are answered.
     pub(crate) fn close(&self) {
-        if let Some(log) = &self.0 {
+        if let Self::Log(log) = self {
             log.close();
         }
     }
 
     /// Would a line be written? One that was not is tried again first.
     pub(crate) fn is_well(&self) -> bool {
-        let Some(log) = &self.0 else { return true };
+        let Self::Log(log) = self else { return true };
         log.try_again();
         log.is_well()
     }

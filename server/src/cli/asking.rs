@@ -9,11 +9,12 @@ use serde_json::Value;
 
 use super::serve::{end, parts};
 use super::{Session, require_archive, require_bucket};
+use crate::audit::{Audit, folder};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::http::App;
 use crate::metrics::Metrics;
-use crate::sharing::control::{self, Host, Need, Request, Teller};
+use crate::sharing::control::{self, Act, Caller, Host, Need, Request, Teller};
 use crate::sharing::{Fault, Settings, Site, settle_editions};
 
 /// Events that wait for the terminal.
@@ -64,7 +65,8 @@ impl Session {
         // Only `ledger join` and `serve` begin a ledger.
         let settings = Settings { name: None, ..config.sharing.settings()? };
         let app = self.app_for(&config, request.needs())?;
-        let done = self.answer_from(&settings, app.clone(), request, on_event);
+        let audit = self.audit_apart(&config, &request);
+        let done = self.answer_from(&settings, app.clone(), audit, request, on_event);
         let ended = app.map_or(Ok(()), |app| end(app.close_ingest()));
         let result = done?;
         ended?;
@@ -75,6 +77,7 @@ impl Session {
         &self,
         settings: &Settings,
         app: Option<Arc<App>>,
+        audit: Audit,
         request: Request,
         on_event: &mut dyn FnMut(Value) -> Result<()>,
     ) -> Result<Value> {
@@ -95,16 +98,28 @@ impl Session {
             // Is this the ledger that others have seen? And have they new keys, or revoked something?
             runtime.block_on(site.sync_all());
         }
-        let host = Arc::new(Host::new(&self.data, settings, app, site, |_| ()));
+        let host = Arc::new(Host::new(&self.data, settings, app, audit, site, |_| ()));
         let (events, mut told) = tokio::sync::mpsc::channel(EVENTS_MAX);
-        let answered = runtime
-            .spawn(async move { control::answer(&host, request, &Teller::new(events)).await });
+        let caller = Caller::here();
+        let answered = runtime.spawn(async move {
+            control::answer(&host, request, &caller, &Teller::new(events)).await
+        });
         while let Some(event) = told.blocking_recv() {
             on_event(event)?;
         }
         runtime
             .block_on(answered)
             .unwrap_or_else(|_| Err(Fault::Control("a job panicked".into()).into()))
+    }
+
+    /// Where a command that answers itself writes what it did. What only looks is not written down
+    /// then: whoever may read the files needs no command for it.
+    fn audit_apart(&self, config: &Config, request: &Request) -> Audit {
+        if config.audit.enabled && control::act(request) == Act::Change {
+            Audit::Apart(folder(&self.data))
+        } else {
+            Audit::Nowhere
+        }
     }
 
     /// The archive, as far as a request needs it.

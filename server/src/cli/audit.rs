@@ -13,8 +13,9 @@ use crate::output::{Align, Table, clean, counted};
 /// Show or check the log of every access to the archive
 #[derive(Debug, Args)]
 #[command(after_help = "\
-`cairn serve` writes a line for each access over HTTP and DIMSE and by other sites, also for those that \
-it refused, into audit/ of the data directory. Each line holds a hash of itself and of what came before.
+`cairn serve` writes a line for each access over HTTP and DIMSE, by other sites and by commands, also for \
+those that it refused, into audit/ of the data directory. A command that changes something where no server \
+runs writes its own. Each line holds a hash of itself and of what came before.
 
 verify finds a line that was changed, taken out, put in or moved. That the end was cut off, or the rest \
 written anew, shows against a head that was noted before: verify prints it, and a server logs it when it \
@@ -40,7 +41,7 @@ enum What {
         /// Only those that name this study, or stored into it
         #[arg(long, value_name = "UID")]
         study: Option<String>,
-        /// Only those of this name: a person, a service token, an AE title, a site
+        /// Only those of this name: a person, a service token, an AE title, a site, a user of this machine
         #[arg(long, value_name = "NAME")]
         who: Option<String>,
         /// Only those since then: a time as 2026-11-26T08:00:00Z

@@ -28,6 +28,7 @@ mod show;
 mod stats;
 mod take_over;
 mod token;
+mod usage;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -127,6 +128,7 @@ enum Command {
     Grants(grants::GrantsArgs),
     Peers(peers::PeersArgs),
     Ledger(ledger::LedgerArgs),
+    Usage(usage::UsageArgs),
     Probe(probe::ProbeArgs),
     Demo(demo::DemoArgs),
 }
@@ -207,6 +209,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Exit> {
         Command::Grants(args) => grants::run(&session, args),
         Command::Peers(args) => peers::run(&session, args),
         Command::Ledger(args) => ledger::run(&session, args),
+        Command::Usage(args) => usage::run(&session, args),
         Command::Probe(args) => probe::run(&session, args),
         Command::Demo(args) => demo::run(&session, args),
     };

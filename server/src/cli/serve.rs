@@ -41,7 +41,7 @@ const LET_GO: Duration = Duration::from_secs(5);
 /// Serve the archive: DICOMweb, health and metrics over HTTP, and DIMSE
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The archive is made if it is not there. DICOMweb is at /dicom-web, WADO-URI at /wado, figures at \
+The archive is made if it is not there. DICOMweb is at /dicom-web, emergency access at /break-glass, WADO-URI at /wado, figures at \
 /metrics, probes at /healthz and /readyz. HTTP/1.1 and HTTP/2 without TLS share the port.
 
 DIMSE has a port of its own, and another one with TLS if tls_listen names it.
@@ -82,8 +82,10 @@ always, never (a proxy in front asks) [auto]
   name_claim, roles_claim, scopes_claim   claims with name, roles and scopes; a.b for deeper ones \
 [sub, roles, scope]
   studies_claim        claim with the only studies that a token is for [none]
+  groups_claim         claim with the groups that answer together for emergency accesses [the roles here \
+that allow break-glass]
   [identity.roles.NAME]  what a role allows, and whose it is; each with claims, scopes, allow (search, read, \
-store, delete, commit, metrics, all)
+store, delete, commit, metrics, break-glass, privacy, all)
 
 Settings in [audit], or as CAIRN_AUDIT__KEY; `cairn audit` shows and checks the log:
   enabled              keep a log of every access [true]
@@ -129,6 +131,8 @@ Settings in [sharing], or as CAIRN_SHARING__KEY; other sites are added by `cairn
   sync_seconds         how often other sites are asked for news [30]
   stale_seconds        what is known of a site's ledger is not used when it is older than this [900]
   witnesses            sites that have to vouch for a ledger's latest state; 0 for none [1]
+  glass_review_seconds  an emergency access of this site that waits longer for its review keeps its group \
+from opening another [259200]
   buckets              buckets of other sites that chunks may be read straight from where a grant says \
 so, by how URLs of their objects begin: ['https://s3.example/hospital-a/'] [none]
 
@@ -309,7 +313,8 @@ fn share(
         }
         None => {}
     }
-    let host = Host::new(&session.data, settings, Some(Arc::clone(app)), site, begun);
+    let host =
+        Host::new(&session.data, settings, Some(Arc::clone(app)), Audit::default(), site, begun);
     let guard = runtime.enter();
     let listening = sharing::control::listen(Arc::new(host), &session.data)?;
     drop(guard);

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::identity::STUDIES_MAX;
 use crate::identity::tokens::{self, NAME_BYTES_MAX, Token, Wish};
 use crate::output::{Align, Table, clean, time};
+use crate::sharing::control::Request;
 
 const DAY_SECONDS: u64 = 86_400;
 
@@ -18,8 +19,8 @@ A token is for a system that has no login provider: a scraper of figures, a scri
 sent as `Authorization: Bearer TOKEN`. It is printed once, when it is made, and only its hash is kept, in \
 identity/tokens.json of the data directory. A running server takes changes up at once.
 
-Roles: reader (search, read), writer (store, commit), monitor (metrics), admin (all), and those of \
-[identity.roles] in the settings.
+Roles: reader (search, read), writer (store, commit), monitor (metrics), clinician (search, read, \
+break-glass), privacy-officer (privacy), admin (all), and those of [identity.roles] in the settings.
 
 Exit codes: 0 it was made, listed or revoked; 1 there is no such token or archive; 2 wrong usage or \
 settings.
@@ -72,7 +73,7 @@ pub(super) fn run(session: &Session, args: &TokenArgs) -> Result<Exit> {
         }
         What::Ls => list(session),
         What::Revoke { token } => {
-            let gone = tokens::revoke(&session.data, token)?;
+            let gone: Token = session.ask(Request::RevokeToken { which: token.clone() })?;
             if session.output.json {
                 session.output.object(&json!({ "id": gone.id, "name": gone.name }))?;
             } else {
@@ -98,7 +99,7 @@ fn new(session: &Session, wish: Wish) -> Result<Exit> {
         let why = format!("there is no such role; there are {}", names.join(", "));
         return Err(Error::Config { place: format!("--role {}", clean(role)), why });
     }
-    let (token, text) = tokens::add(&session.data, wish)?;
+    let (token, text): (Token, String) = session.ask(Request::MakeToken(wish))?;
     if session.output.json {
         let mut object = shown(&token);
         object["token"] = json!(text);

@@ -48,6 +48,9 @@ pub(crate) struct IdentitySection {
     pub(crate) scopes_claim: String,
     /// The claim with the only studies that a token is for; empty: there is none.
     pub(crate) studies_claim: String,
+    /// The claim with the groups that answer together for emergency accesses; empty: the roles here that
+    /// allow them.
+    pub(crate) groups_claim: String,
     /// Roles by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) roles: BTreeMap<String, RoleSection>,
@@ -61,7 +64,8 @@ pub(crate) struct RoleSection {
     pub(crate) claims: String,
     /// Scopes that give it.
     pub(crate) scopes: String,
-    /// What it allows: `search`, `read`, `store`, `delete`, `commit`, `metrics`, `all`.
+    /// What it allows: `search`, `read`, `store`, `delete`, `commit`, `metrics`,
+    /// `break-glass`, `privacy`, `all`.
     pub(crate) allow: String,
 }
 
@@ -91,6 +95,7 @@ impl Default for IdentitySection {
             roles_claim: "roles".into(),
             scopes_claim: "scope".into(),
             studies_claim: String::new(),
+            groups_claim: String::new(),
             roles: BTreeMap::new(),
         }
     }
@@ -228,6 +233,7 @@ impl IdentitySection {
             roles: self.roles_claim.clone(),
             scopes: self.scopes_claim.clone(),
             studies: self.studies_claim.clone(),
+            groups: self.groups_claim.clone(),
         };
         Ok((provider, claims))
     }

@@ -33,6 +33,9 @@ pub(crate) struct SharingSection {
     pub(crate) prefetch: Vec<String>,
     /// Cosignatures that make a checkpoint of another site count.
     pub(crate) witnesses: u64,
+    /// For how long an emergency access of this site may wait for its review before its group opens no
+    /// other.
+    pub(crate) glass_review_seconds: u64,
 }
 
 impl Default for SharingSection {
@@ -46,6 +49,7 @@ impl Default for SharingSection {
             buckets: Vec::new(),
             prefetch: Vec::new(),
             witnesses: 1,
+            glass_review_seconds: 72 * 3600,
         }
     }
 }
@@ -57,6 +61,7 @@ impl SharingSection {
             ("sharing.sync_seconds", self.sync_seconds, 1, 3600),
             ("sharing.stale_seconds", self.stale_seconds, 2, 30 * 86_400),
             ("sharing.witnesses", self.witnesses, 0, WITNESSES_MAX),
+            ("sharing.glass_review_seconds", self.glass_review_seconds, 1, 366 * 86_400),
         ];
         for (key, value, least, most) in bounds {
             if !(least..=most).contains(&value) {
@@ -114,6 +119,7 @@ impl SharingSection {
             buckets: self.bucket_urls()?,
             prefetch: self.prefetch.clone(),
             witnesses: self.witnesses as usize,
+            glass_review_seconds: self.glass_review_seconds,
         })
     }
 }

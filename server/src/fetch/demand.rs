@@ -9,18 +9,16 @@ use cairn_ledger::entry::Purpose;
 use cairn_ledger::patient::SignedStatement;
 use cairn_store::catalog::Existence;
 use cairn_store::commit::Target;
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::choose::{Consented, Wish, choose};
 use super::granted::Version;
-use super::{Error, Finished, Options, Order, Progress, Tenure, patiently, run};
+use super::{Error, Finished, Options, Progress, patiently, run};
 use crate::error::Result;
 use crate::http::App;
-use crate::peer::Subject;
 use crate::sharing::control::Teller;
-use crate::sharing::{Break, Fault, Site};
+use crate::sharing::{Fault, Site};
 
 /// How often a person is told how far it is.
 const TELL_EVERY: Duration = Duration::from_millis(250);
@@ -110,47 +108,6 @@ pub(crate) async fn by_consent(
         patience_seconds: wish.patience_seconds,
     };
     on_wish(app, site, wish, teller).await
-}
-
-/// Opens another site's study in an emergency: says so on the ledger, and fetches it.
-pub(crate) async fn in_an_emergency(
-    app: &Arc<App>,
-    site: &Arc<Site>,
-    request: Break,
-    teller: &Teller,
-) -> Result<Finished> {
-    let owner = site.find_peer(&request.from)?.site;
-    // Which version is the newest, as far as can be known now?
-    drop(site.sync_peer(&owner).await);
-    let breaking = Arc::clone(site);
-    let opened = tokio::task::spawn_blocking(move || breaking.break_glass(&request)).await;
-    let opened = match opened {
-        Ok(opened) => opened?,
-        Err(_) => return Err(Fault::Control("a job panicked".into()).into()),
-    };
-    // The owner answers for it as soon as it has seen the entry.
-    site.spread(Some(&owner)).await;
-    let subject =
-        Subject { study: opened.study, version: opened.version, purpose: Purpose::Emergency };
-    let (tell, told) = watch::channel(Progress::default());
-    let (own, sharing) = (Arc::clone(app), Arc::clone(site));
-    let fetching = tokio::task::spawn_blocking(move || {
-        let client =
-            sharing.client(&opened.owner).map_err(|error| Error::NoGrant(error.to_string()))?;
-        let options = Options::default();
-        let sealed =
-            patiently(&options, || Ok(Handle::current().block_on(client.opening(&subject))?))?;
-        let version = (opened.study, opened.version);
-        let opening = sharing.unseal(&opened.owner, &sealed, version);
-        let opening = opening.map_err(|_| Error::Lie("its opening is not of its commitment"))?;
-        let (owner, right) = (opened.owner, opened.right);
-        let (from_bucket, tenure) = (false, Tenure::Emergency);
-        let order = Order { owner, subject, right, opening, tenure, from_bucket };
-        run(&own, &sharing, &order, &options, &|progress| {
-            tell.send_replace(progress);
-        })
-    });
-    tell_until(fetching, told, teller).await
 }
 
 /// Tells how far a fetch is until it is over.

@@ -12,6 +12,7 @@ mod assemble;
 mod borrow;
 mod choose;
 mod demand;
+mod emergency;
 mod error;
 mod granted;
 mod lane;
@@ -39,9 +40,8 @@ use tokio::runtime::Handle;
 
 use self::borrow::Borrower;
 pub(crate) use self::choose::{Consented, Wish};
-pub(crate) use self::demand::{
-    Demands, by_consent, in_an_emergency, keep_receipts, on_demand, on_wish,
-};
+pub(crate) use self::demand::{Demands, by_consent, keep_receipts, on_demand, on_wish};
+pub(crate) use self::emergency::{in_an_emergency, open_glass};
 pub(crate) use self::error::Error;
 pub(crate) use self::granted::Granted;
 use self::plan::Plan;

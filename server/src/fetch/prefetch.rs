@@ -13,6 +13,7 @@ use cairn_store::catalog::editions::FetchState;
 use super::choose::order;
 use super::granted::Version;
 use super::{Error, Options, Tenure, run};
+use crate::audit::Event;
 use crate::http::App;
 use crate::peer::right::now;
 use crate::sharing::{ReceivedGrant, Site};
@@ -101,7 +102,13 @@ fn one(app: &Arc<App>, site: &Arc<Site>, grant: &ReceivedGrant) -> Result<bool, 
     let mut order = order(site, grant)?;
     order.tenure = Tenure::Entrusted;
     match run(app, site, &order, &Options::default(), &|_| ()) {
-        Ok(_) => Ok(true),
+        Ok(fetched) => {
+            let line = Event::by_rule("prefetch", "fetch", &owner.to_string(), &fetched.study_uid);
+            if app.audit.tell(line).is_err() {
+                tracing::error!("a study was prefetched, and it is not in the audit log");
+            }
+            Ok(true)
+        }
         // Somebody asked for it just now.
         Err(Error::UnderWay) => Ok(false),
         Err(error) => Err(error),

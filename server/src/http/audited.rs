@@ -22,7 +22,7 @@ pub(super) fn event(who: &Who, route: Option<&Route>, query: Option<&Query>) -> 
         return None;
     }
     let act = match need {
-        Some(Need::May(permission)) => permission.word(),
+        Some(Need::May(permission) | Need::Named(permission)) => permission.word(),
         _ => "",
     };
     let mut event = Event {
@@ -87,6 +87,11 @@ pub(super) fn name(event: &mut Event, who: &Who, site: Option<&Site>) {
     };
     kind.clone_into(&mut event.kind);
     event.who = name;
+}
+
+/// Names who asks on a port for people and programs.
+pub(crate) fn name_asker(event: &mut Event, who: &Who) {
+    name(event, who, None);
 }
 
 /// Where a request comes from: as a proxy that is trusted says, else where the connection does. Of

@@ -34,6 +34,7 @@ mod service;
 pub(crate) mod stream;
 
 pub(crate) use app::App;
+pub(crate) use audited::name_asker;
 pub(crate) use listen::{Door, serve};
 pub(crate) use problem::Problem;
 pub(crate) use query::Query;

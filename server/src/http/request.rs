@@ -1,15 +1,24 @@
 //! A request as a handler sees it.
 
+use std::sync::Arc;
+
 use hyper::header::{HeaderMap, HeaderName};
 
 use super::body::RequestBody;
 use super::forwarded::BaseUrl;
 use super::query::Query;
+use crate::identity::Who;
 
 /// What is asked, of which the route is known already.
 pub(crate) struct Ask {
     /// The TLS key that the asking site showed; `None` on the ports for people and programs.
     pub(crate) site_key: Option<[u8; 32]>,
+    /// Who asks.
+    pub(crate) who: Who,
+    /// The address that the request comes from.
+    pub(crate) from: String,
+    /// The request's id.
+    pub(crate) id: Arc<str>,
     /// The header fields.
     pub(crate) headers: HeaderMap,
     /// The parameters.

@@ -104,6 +104,12 @@ pub(crate) enum Route {
     },
     /// Something that a patient signed: a consent, a withdrawal, an inquiry.
     Statement,
+    /// Open another site's study in an emergency.
+    BreakGlass,
+    /// Who did, here and elsewhere.
+    GlassList,
+    /// What somebody found of it.
+    GlassReview,
     /// What another site asks, over a port of its own.
     Peer(PeerRoute),
     /// OPTIONS: the methods that the resource takes.
@@ -219,6 +225,9 @@ impl Route {
             Self::Commit { .. } => "commit",
             Self::Commitment { .. } => "commitment",
             Self::Statement => "patient_statement",
+            Self::BreakGlass => "break_glass",
+            Self::GlassList => "glass_list",
+            Self::GlassReview => "glass_review",
             Self::Peer(route) => route.label(),
             Self::Options { .. } => "options",
         }
@@ -242,6 +251,9 @@ enum Resource {
     Ready,
     WadoUri,
     Root,
+    /// `/break-glass`
+    Glass,
+    GlassReviews,
     /// `/studies`, `/series`, `/instances`, at the root or below a study or series.
     List {
         level: Level,
@@ -268,6 +280,8 @@ impl Resource {
             "/readyz" => return Ok(Self::Ready),
             "/wado" => return Ok(Self::WadoUri),
             "/patient/v1/statements" => return Ok(Self::Statements),
+            "/break-glass" => return Ok(Self::Glass),
+            "/break-glass/reviews" => return Ok(Self::GlassReviews),
             _ => {}
         }
         let rest = path.strip_prefix("/dicom-web").ok_or_else(nowhere)?;
@@ -337,14 +351,14 @@ impl Resource {
     /// The methods that it takes, as an Allow field has them.
     fn allow(&self) -> &'static str {
         match self {
-            Self::List { level: Level::Study, .. } | Self::Commitment(_) => {
+            Self::List { level: Level::Study, .. } | Self::Commitment(_) | Self::Glass => {
                 "GET, HEAD, POST, OPTIONS"
             }
             Self::Entity(scope) if scope.level() == Some(Level::Study) => {
                 "GET, HEAD, POST, DELETE, OPTIONS"
             }
             Self::Entity(_) => "GET, HEAD, DELETE, OPTIONS",
-            Self::Statements => "POST, OPTIONS",
+            Self::Statements | Self::GlassReviews => "POST, OPTIONS",
             _ => "GET, HEAD, OPTIONS",
         }
     }
@@ -358,6 +372,9 @@ impl Resource {
             (Self::Ready, _) => Route::Ready,
             (Self::WadoUri, _) => Route::WadoUri,
             (Self::Root, _) => Route::Capabilities,
+            (Self::Glass, &Method::POST) => Route::BreakGlass,
+            (Self::Glass, _) => Route::GlassList,
+            (Self::GlassReviews, _) => Route::GlassReview,
             (Self::List { .. }, &Method::POST) => Route::Store { study: None },
             (Self::List { level, scope }, _) => Route::Search { level, scope },
             (Self::Entity(scope), &Method::POST) => Route::Store { study: scope.study },

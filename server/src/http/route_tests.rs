@@ -54,7 +54,10 @@ fn place(route: &Route) -> usize {
         Route::Options { .. } => 18,
         Route::Peer(_) => 19,
         Route::Federated { .. } => 20,
-        Route::Statement => 21,
+        Route::BreakGlass => 21,
+        Route::GlassList => 22,
+        Route::GlassReview => 23,
+        Route::Statement => 24,
     }
 }
 
@@ -76,20 +79,22 @@ fn resource_place(resource: &Resource) -> usize {
         Resource::Pixeldata(_) => 12,
         Resource::Frames(..) => 13,
         Resource::Commitment(_) => 14,
-        Resource::Statements => 15,
+        Resource::Glass => 15,
+        Resource::GlassReviews => 16,
+        Resource::Statements => 17,
     }
 }
 
 #[test]
 fn every_route_has_an_example() {
-    let (mut routes, mut resources) = ([false; 22], [false; 16]);
+    let (mut routes, mut resources) = ([false; 25], [false; 18]);
     for (method, path, _) in EXAMPLES {
         routes[place(&parse(method, path).unwrap())] = true;
         resources[resource_place(&resource(path))] = true;
     }
     // Those of other sites are parsed elsewhere, and have their own.
     routes[19] = true;
-    assert_eq!((routes, resources), ([true; 22], [true; 16]));
+    assert_eq!((routes, resources), ([true; 25], [true; 18]));
 }
 
 #[test]
@@ -101,7 +106,9 @@ fn all_sites_are_searched_and_none_is_written_to() {
             assert_eq!(refused.status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
         }
     }
-    for path in ["", "/", "/dicom-web", "/metrics", "/wado", "/federated/dicom-web/studies"] {
+    for path in
+        ["", "/", "/dicom-web", "/metrics", "/wado", "/break-glass", "/federated/dicom-web/studies"]
+    {
         let refused = parse("GET", &format!("/federated{path}")).unwrap_err();
         assert_eq!(refused.status, StatusCode::NOT_FOUND, "{path}");
     }

@@ -99,6 +99,7 @@ impl Service {
             route => route,
         });
         let headers = head.headers.clone();
+        let from = audited::origin(&headers, app.trust.of(self.peer), self.peer.ip());
         let mut audited = None;
         let admitted =
             self.admit(route, Query::parse(head.uri.query()), &headers, &mut audited).await;
@@ -107,15 +108,15 @@ impl Service {
                 body.linger();
                 Err(problem)
             }
-            Ok((Route::Options { allow }, _)) => Ok(options(allow, preflight)),
-            Ok((route, query)) => {
-                let headers = head.headers;
-                let ask = Ask { site_key, headers, query, base, body };
+            Ok((Route::Options { allow }, ..)) => Ok(options(allow, preflight)),
+            Ok((route, query, who)) => {
+                let (headers, from, id) = (head.headers, from.clone(), Arc::clone(&id));
+                let ask = Ask { site_key, who, from, id, headers, query, base, body };
                 crate::dispatch::dispatch(app, route, ask).await
             }
         };
         let reply = answer.unwrap_or_else(|problem| self.refuse(problem, &id));
-        let reply = match self.audit(audited, &reply, &headers, &id) {
+        let reply = match self.audit(audited, &reply, from, &id) {
             Ok(()) => reply,
             Err(problem) => self.refuse(problem, &id),
         };
@@ -146,7 +147,7 @@ impl Service {
         query: Result<Query, Problem>,
         headers: &HeaderMap,
         audited: &mut Option<Event>,
-    ) -> Result<(Route, Query), Problem> {
+    ) -> Result<(Route, Query, Who), Problem> {
         let app = &self.app;
         let asks_nobody = |route| matches!(need(route), Need::Nothing | Need::Signature);
         let is_public = route.as_ref().is_ok_and(asks_nobody);
@@ -176,7 +177,7 @@ impl Service {
         }
         let (route, query) = (route?, query?);
         decide(&who, &route, &query).map_err(|why| refuse(Refusal::Denied(why)))?;
-        Ok((route, query))
+        Ok((route, query, who))
     }
 
     /// Writes the line for a request into the audit log, before it is answered.
@@ -184,7 +185,7 @@ impl Service {
         &self,
         event: Option<Event>,
         reply: &Reply,
-        headers: &HeaderMap,
+        from: String,
         id: &str,
     ) -> Result<(), Problem> {
         let Some(mut event) = event else { return Ok(()) };
@@ -196,7 +197,7 @@ impl Service {
             "patient".clone_into(&mut event.kind);
             patient.clone_into(&mut event.who);
         }
-        event.from = audited::origin(headers, app.trust.of(self.peer), self.peer.ip());
+        event.from = from;
         id.clone_into(&mut event.request);
         app.audit.tell(event).map_err(|_| unaudited())
     }

@@ -23,6 +23,8 @@ pub(crate) enum Need {
     May(Permission),
     /// What is sent has to be signed by a patient: whose study it is about, the handler finds out.
     Signature,
+    /// This, and a name that somebody answers for: also where nobody is asked who they are.
+    Named(Permission),
     /// To be a site. What each site may is asked of the ledgers, study by study, in [`crate::peer`].
     Site,
 }
@@ -39,6 +41,12 @@ pub(crate) enum Denied {
     /// 403: they may do that with some studies, of which this is none.
     #[error("your token is for some studies only, and this is not about one of them")]
     Study,
+    /// 403: nobody is asked here who they are, and this has to be somebody's.
+    #[error(
+        "this takes somebody's name, and this server asks nobody who they are; issuer or required in \
+         [identity] changes that"
+    )]
+    Nameless,
     /// 403: this is not the port for it.
     #[error("this is asked at another port")]
     Port,
@@ -51,6 +59,7 @@ impl Denied {
             Self::Unknown => "unknown",
             Self::Permission(_) => "permission",
             Self::Study => "study",
+            Self::Nameless => "nameless",
             Self::Port => "port",
         }
     }
@@ -77,6 +86,9 @@ pub(crate) fn need(route: &Route) -> Need {
         | Route::Pixeldata(_)
         | Route::Frames { .. } => Need::May(Permission::Read),
         Route::Statement => Need::Signature,
+        Route::BreakGlass => Need::Named(Permission::BreakGlass),
+        Route::GlassReview => Need::Named(Permission::Privacy),
+        Route::GlassList => Need::May(Permission::Privacy),
         Route::Peer(_) => Need::Site,
     }
 }
@@ -91,7 +103,8 @@ pub(crate) fn decide(who: &Who, route: &Route, query: &Query) -> Result<(), Deni
         | (Need::Somebody, Who::Known(_)) => Ok(()),
         (Need::Site, _) | (_, Who::Site(_)) => Err(Denied::Port),
         (_, Who::Nobody) => Err(Denied::Unknown),
-        (Need::May(permission), Who::Known(known)) => {
+        (Need::Named(_), Who::Anybody) => Err(Denied::Nameless),
+        (Need::May(permission) | Need::Named(permission), Who::Known(known)) => {
             if !known.allow.has(permission) {
                 return Err(Denied::Permission(permission));
             }

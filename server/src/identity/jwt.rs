@@ -170,4 +170,4 @@ fn wrong(kind: &jsonwebtoken::errors::ErrorKind) -> Wrong {
 
 #[cfg(test)]
 #[path = "jwt_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -42,7 +42,8 @@ impl Issuer {
     }
 }
 
-fn claims(change: &Value) -> Value {
+/// What a good token says, changed.
+pub(crate) fn claims(change: &Value) -> Value {
     let mut claims = json!({
         "iss": "https://login", "aud": ["other", "cairn"], "sub": "alice",
         "exp": get_current_timestamp() + 300,

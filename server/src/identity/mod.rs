@@ -28,6 +28,7 @@ use bearer::Shown;
 pub(crate) use decide::{Denied, Need, decide, need};
 use jwt::Wrong;
 pub(crate) use provider::{NotGood, Provider, Source, is_safe};
+use roles::Permission;
 pub(crate) use roles::{Permissions, Role, Roles};
 use tokens::ServiceTokens;
 
@@ -56,6 +57,8 @@ pub(crate) struct Principal {
     pub(crate) allow: Permissions,
     /// With which studies; `None`: with all.
     pub(crate) studies: Option<Vec<String>>,
+    /// The groups that answer together for what they open in an emergency.
+    pub(crate) groups: Vec<String>,
 }
 
 /// Who asks.
@@ -82,6 +85,8 @@ pub(crate) struct Claims {
     pub(crate) scopes: String,
     /// The only studies that the token is for; empty: there is no such claim.
     pub(crate) studies: String,
+    /// The groups that answer together for emergency accesses; empty: the roles here that allow them do.
+    pub(crate) groups: String,
 }
 
 /// See the [module](self).
@@ -135,6 +140,7 @@ impl Identity {
         Ok(Principal {
             kind: Kind::Service,
             allow: self.roles.of_names(&token.roles),
+            groups: self.roles.that_allow(&token.roles, Permission::BreakGlass),
             name: token.name,
             studies: token.studies,
         })
@@ -148,11 +154,18 @@ impl Identity {
             return Err(Wrong::Claims);
         }
         let scopes = roles::words(claims, &names.scopes);
-        let allow = self.roles.of_claims(&roles::words(claims, &names.roles), &scopes);
+        let roles = self.roles.of_claims(&roles::words(claims, &names.roles), &scopes);
+        let groups = if names.groups.is_empty() {
+            self.roles.that_allow(&roles, Permission::BreakGlass)
+        } else {
+            let groups = roles::words(claims, &names.groups);
+            groups.into_iter().map(crate::audit::clean).collect()
+        };
         Ok(Principal {
             kind: Kind::Login,
             name: name.to_owned(),
-            allow,
+            allow: self.roles.of_names(&roles),
+            groups,
             studies: studies(claims, &names.studies)?,
         })
     }

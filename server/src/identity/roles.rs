@@ -19,11 +19,23 @@ pub(crate) enum Permission {
     Commit,
     /// Read the figures.
     Metrics,
+    /// Open another site's study in an emergency, without a grant.
+    BreakGlass,
+    /// See who did, and review it.
+    Privacy,
 }
 
 impl Permission {
-    const ALL: [Self; 6] =
-        [Self::Search, Self::Read, Self::Store, Self::Delete, Self::Commit, Self::Metrics];
+    const ALL: [Self; 8] = [
+        Self::Search,
+        Self::Read,
+        Self::Store,
+        Self::Delete,
+        Self::Commit,
+        Self::Metrics,
+        Self::BreakGlass,
+        Self::Privacy,
+    ];
 
     /// Its name in settings, answers and the audit log.
     pub(crate) fn word(self) -> &'static str {
@@ -34,23 +46,25 @@ impl Permission {
             Self::Delete => "delete",
             Self::Commit => "commit",
             Self::Metrics => "metrics",
+            Self::BreakGlass => "break-glass",
+            Self::Privacy => "privacy",
         }
     }
 
-    fn bit(self) -> u8 {
-        1 << self as u8
+    fn bit(self) -> u16 {
+        1 << self as u16
     }
 }
 
 /// Some of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Permissions(u8);
+pub(crate) struct Permissions(u16);
 
 impl Permissions {
     /// None of them.
     pub(crate) const NONE: Self = Self(0);
     /// All of them.
-    pub(crate) const ALL: Self = Self(u8::MAX);
+    pub(crate) const ALL: Self = Self(u16::MAX);
 
     /// Those of a word in the settings: one, or `all`.
     pub(crate) fn named(word: &str) -> Option<Self> {
@@ -91,7 +105,7 @@ impl Roles {
     /// Those of the settings beside the built-in ones, which no token of an issuer has unless a role of
     /// their name in the settings says so: another system's `admin` is not ours.
     pub(crate) fn new(configured: BTreeMap<String, Role>) -> Self {
-        use Permission::{Commit, Metrics, Read, Search, Store};
+        use Permission::{BreakGlass, Commit, Metrics, Privacy, Read, Search, Store};
         let of = |permissions: &[Permission]| {
             let allow = permissions
                 .iter()
@@ -102,6 +116,8 @@ impl Roles {
             ("reader", of(&[Search, Read])),
             ("writer", of(&[Store, Commit])),
             ("monitor", of(&[Metrics])),
+            ("clinician", of(&[Search, Read, BreakGlass])),
+            ("privacy-officer", of(&[Privacy])),
             ("admin", Role { allow: Permissions::ALL, ..Role::default() }),
         ];
         let mut roles: BTreeMap<String, Role> =
@@ -126,17 +142,22 @@ impl Roles {
         allowed.fold(Permissions::NONE, Permissions::and)
     }
 
-    /// What somebody may do whom an issuer gives these roles and scopes.
-    pub(crate) fn of_claims(&self, roles: &[&str], scopes: &[&str]) -> Permissions {
-        let given = |role: &&Role| {
+    /// Names of the roles that somebody has whom an issuer gives these roles and scopes.
+    pub(crate) fn of_claims(&self, roles: &[&str], scopes: &[&str]) -> Vec<String> {
+        let given = |role: &Role| {
             role.claims.iter().any(|claim| roles.contains(&claim.as_str()))
                 || role.scopes.iter().any(|scope| scopes.contains(&scope.as_str()))
         };
-        self.0
-            .values()
-            .filter(given)
-            .map(|role| role.allow)
-            .fold(Permissions::NONE, Permissions::and)
+        let given = self.0.iter().filter(|(_, role)| given(role));
+        given.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Those of these roles that allow it.
+    pub(crate) fn that_allow(&self, names: &[String], permission: Permission) -> Vec<String> {
+        let allows = |name: &&String| {
+            self.0.get(name.as_str()).is_some_and(|role| role.allow.has(permission))
+        };
+        names.iter().filter(allows).cloned().collect()
     }
 }
 
@@ -176,12 +197,16 @@ mod tests {
         };
         configured.insert("radiologist".to_owned(), radiologist);
         let roles = Roles::new(configured);
-        assert_eq!(roles.of_claims(&["admin", "reader"], &["openid"]), Permissions::NONE);
-        assert!(roles.of_claims(&["radiology"], &[]).has(Permission::Read));
-        let scoped = roles.of_claims(&[], &["imaging.read"]);
+        assert!(roles.of_claims(&["admin", "reader"], &["openid"]).is_empty());
+        let of =
+            |claims: &[&str], scopes: &[&str]| roles.of_names(&roles.of_claims(claims, scopes));
+        assert!(of(&["radiology"], &[]).has(Permission::Read));
+        let scoped = of(&[], &["imaging.read"]);
         assert!(scoped.has(Permission::Read) && !scoped.has(Permission::Delete));
         assert_eq!(roles.of_names(&["gone".into()]), Permissions::NONE);
-        assert!(roles.of_names(&["monitor".into(), "writer".into()]).has(Permission::Store));
+        let names = ["monitor".into(), "writer".into(), "clinician".into()];
+        assert!(roles.of_names(&names).has(Permission::Store));
+        assert_eq!(roles.that_allow(&names, Permission::BreakGlass), ["clinician"]);
     }
 
     #[test]

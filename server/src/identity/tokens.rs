@@ -55,7 +55,8 @@ pub(crate) struct Token {
 }
 
 /// What a new token is to be.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Wish {
     /// What it is for.
     pub(crate) name: String,

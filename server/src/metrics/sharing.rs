@@ -17,6 +17,8 @@ pub(crate) struct SharingMetrics {
     given_back: IntCounter,
     referred: IntCounter,
     prefetched: IntCounter,
+    glass: IntGaugeVec,
+    glass_blocking: IntGauge,
 }
 
 impl SharingMetrics {
@@ -63,6 +65,16 @@ impl SharingMetrics {
                 "cairn_sharing_prefetched_studies_total",
                 "Studies of other sites that were fetched before anybody asked for them.",
             )?,
+            glass: add.gauges(
+                "cairn_glass_unreviewed",
+                "Emergency accesses that nobody has reviewed: by others to this site's studies, by this \
+                 site to theirs.",
+                &["by"],
+            )?,
+            glass_blocking: add.gauge(
+                "cairn_glass_blocking",
+                "Of those by this site the ones that keep a group from opening another.",
+            )?,
         })
     }
 
@@ -86,6 +98,9 @@ impl SharingMetrics {
         self.entries.set(signed(figures.entries));
         self.published.set(signed(figures.published));
         self.stopped.set(figures.is_stopped.into());
+        self.glass.with_label_values(&["others"]).set(signed(figures.glass.suffered));
+        self.glass.with_label_values(&["this_site"]).set(signed(figures.glass.broken));
+        self.glass_blocking.set(signed(figures.glass.blocking));
         // Sites that are peers no more leave their figures.
         self.mirrored.reset();
         self.age.reset();

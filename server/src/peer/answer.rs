@@ -14,6 +14,7 @@ use cairn_ledger::witness::{CosignRequest, Refusal};
 use hyper::StatusCode;
 
 use super::{PeerRoute, consents, receipts, studies};
+use crate::emergency::{self, UID_BYTES_MAX};
 use crate::federated::{self, QUESTION_BYTES_MAX, Question};
 use crate::http::{Answer, App, Ask, Problem, Reply};
 use crate::sharing::Site;
@@ -53,6 +54,13 @@ pub(crate) async fn answer(app: &Arc<App>, route: PeerRoute, mut ask: Ask) -> An
             let found = serde_json::to_vec(&found);
             let found = found.map_err(|error| Problem::internal(error.to_string()))?;
             Ok(Reply::ok("application/json", found))
+        }
+        PeerRoute::Emergency => {
+            known(&site, &key)?;
+            let body = ask.body.whole(UID_BYTES_MAX as u64).await?;
+            let uid = std::str::from_utf8(&body).map_err(|_| Problem::bad("that is no UID"))?;
+            let uid = uid.to_owned();
+            app.blocking(move |app| emergency::answer(app, &site, &uid)).await
         }
         PeerRoute::Log(path) => {
             known(&site, &key)?;

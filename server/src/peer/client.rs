@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cairn_ledger::checkpoint::SignedCheckpoint;
 use cairn_ledger::entry::{Body, SignedEntry};
-use cairn_ledger::id::SiteId;
+use cairn_ledger::id::{SiteId, StudyId};
 use cairn_ledger::limits::{ENTRY_BYTES_MAX, NOTE_BYTES_MAX};
 use cairn_ledger::note::NoteSignature;
 use cairn_ledger::state::SiteState;
@@ -164,6 +164,18 @@ impl Client {
                 other => Err(other),
             },
         }
+    }
+
+    /// What a study with this UID is called on its ledger, if it has one: for who is about to break the
+    /// glass.
+    pub(crate) async fn name_of(&self, study_uid: &str) -> Result<Option<StudyId>, Error> {
+        let answer = self.post("/emergency", study_uid.as_bytes().to_vec()).await?;
+        if answer.status() == 404 {
+            return Ok(None);
+        }
+        let bytes = answer.good().await?.whole(2 * size_of::<StudyId>()).await?;
+        let name = std::str::from_utf8(&bytes).ok().and_then(StudyId::from_hex);
+        name.map(Some).ok_or_else(|| self.connection.wrong("its answer is no study's name"))
     }
 
     /// Tells it that this site's log has grown, so that it looks now and not at its next turn.

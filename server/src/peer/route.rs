@@ -24,6 +24,9 @@ pub(crate) enum PeerRoute {
     Nudge,
     /// What of a search's question is here that the asking site was granted.
     Search,
+    /// What a study whose UID is told is called on this site's ledger: for who is about to break the
+    /// glass. For sites that are known here.
+    Emergency,
     /// What a version of a study is. Under a grant.
     Record(StudyId, u64),
     /// The opening of what the owner committed to, sealed to who asks. Under a grant, or broken glass.
@@ -56,6 +59,7 @@ impl PeerRoute {
             ["add-checkpoint"] => Self::AddCheckpoint,
             ["nudge"] => Self::Nudge,
             ["search"] => Self::Search,
+            ["emergency"] => Self::Emergency,
             ["studies", study, version, what] => {
                 let study = StudyId::from_hex(study).ok_or_else(nowhere)?;
                 let version = version.parse().map_err(|_| nowhere())?;
@@ -88,6 +92,7 @@ impl PeerRoute {
                 | Self::Receipt
                 | Self::Consent
                 | Self::Search
+                | Self::Emergency
         )
     }
 
@@ -100,6 +105,7 @@ impl PeerRoute {
             Self::AddCheckpoint => "peer_add_checkpoint",
             Self::Nudge => "peer_nudge",
             Self::Search => "peer_search",
+            Self::Emergency => "peer_emergency",
             Self::Record(..) => "peer_record",
             Self::Opening(..) => "peer_opening",
             Self::Chunks(..) => "peer_chunks",
@@ -130,19 +136,20 @@ mod tests {
             PeerRoute::Loans(..) => 9,
             PeerRoute::Search => 10,
             PeerRoute::Consent => 11,
+            PeerRoute::Emergency => 12,
         }
     }
 
     #[test]
     fn every_route_has_an_example() {
-        let mut routes = [false; 12];
+        let mut routes = [false; 13];
         for (method, path, label) in crate::peer::PEER_EXAMPLES {
             let method = Method::from_bytes(method.as_bytes()).unwrap();
             let route = PeerRoute::parse(&method, path).unwrap();
             assert_eq!(route.label(), *label);
             routes[place(&route)] = true;
         }
-        assert_eq!(routes, [true; 12]);
+        assert_eq!(routes, [true; 13]);
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub(crate) const PEER_EXAMPLES: &[(&str, &str, &str)] = &[
         "peer_loans",
     ),
     ("POST", "/peer/v1/search", "peer_search"),
+    ("POST", "/peer/v1/emergency", "peer_emergency"),
     ("POST", "/peer/v1/receipts", "peer_receipt"),
     ("POST", "/peer/v1/consents", "peer_consent"),
 ];

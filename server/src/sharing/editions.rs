@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use cairn_chunker::tree::StudyTree;
 use cairn_ledger::entry::{Body, Register, SignedEntry, Supersede};
 use cairn_ledger::id::{Commitment, StudyId, random};
 use cairn_ledger::opening::{Blinding, Opening};
 use cairn_ledger::state::Standing;
-use cairn_store::catalog::Catalog;
 use cairn_store::catalog::editions::Edition;
+use cairn_store::catalog::{Catalog, Seqs};
+
 use cairn_store::{Error as StoreError, Store};
 
 use super::site::Site;
@@ -18,6 +20,39 @@ use crate::error::Result;
 /// What an edition's entry commits to.
 pub(super) fn opening_of(edition: &Edition) -> Opening {
     Opening { root: edition.root, blinding: Blinding(edition.blinding) }
+}
+
+/// How a version is named: on the ledger and here.
+#[derive(Clone, Copy)]
+pub(super) struct Named<'a> {
+    pub(super) study: StudyId,
+    pub(super) version: u64,
+    pub(super) study_uid: &'a str,
+    /// Of version 1 if it is registered here: what its name is made from.
+    pub(super) salt: Option<[u8; 32]>,
+}
+
+/// What is written down of a version before its entry.
+pub(super) fn edition_of(
+    named: Named<'_>,
+    opening: &Opening,
+    tree: &StudyTree,
+    seqs: Seqs,
+) -> Edition {
+    let Named { study, version, study_uid, salt } = named;
+    Edition {
+        study: study.0,
+        version,
+        study_uid: study_uid.to_owned(),
+        salt,
+        root: opening.root,
+        blinding: opening.blinding.0,
+        seqs,
+        instances: tree.instances(),
+        bytes: tree.bytes(),
+        sequence: None,
+        created_ms: super::now() * 1000,
+    }
 }
 
 impl Site {
@@ -51,19 +86,8 @@ impl Site {
             (Some(salt), StudyId::derive(&self.id(), &salt), 1)
         };
         let opening = Opening::generate(tree.root())?;
-        let mut edition = Edition {
-            study: study.0,
-            version,
-            study_uid: study_uid.to_owned(),
-            salt,
-            root: opening.root,
-            blinding: opening.blinding.0,
-            seqs,
-            instances: tree.instances(),
-            bytes: tree.bytes(),
-            sequence: None,
-            created_ms: super::now() * 1000,
-        };
+        let named = Named { study, version, study_uid, salt };
+        let mut edition = edition_of(named, &opening, &tree, seqs);
         // Before its entry: an entry whose opening is lost can never be granted.
         store.catalog().editions().add_edition(&edition)?;
         let commitment = opening.commitment();

@@ -75,6 +75,20 @@ pub(crate) enum Fault {
     /// There is no such grant.
     #[error("there is no such grant: {0}")]
     NoGrant(String),
+    /// A group has not had an emergency access reviewed in time.
+    #[error(
+        "the group {group} opens nothing more in an emergency until its access under entry {entry} of \
+         this site's ledger is reviewed; the owner's privacy officers can do that, and this site's own"
+    )]
+    Unreviewed {
+        /// Which group.
+        group: String,
+        /// Which access.
+        entry: u64,
+    },
+    /// No line, no access.
+    #[error("the audit log cannot be written, so nothing is done")]
+    Unaudited,
     /// There is no such entry.
     #[error("there is no entry {0}")]
     NoEntry(u64),

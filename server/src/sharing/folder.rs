@@ -12,6 +12,7 @@
 //! | `patients/<key>.toml` | a patient's key, and what it is bound to |
 //! | `consents/<id>` | what patients signed that grants were given for |
 //! | `fetching/<study>-<version>/` | what came of studies that are not whole yet |
+//! | `glass.jsonl` | who opened what of others in an emergency, and who was told |
 //! | `behind` | others have seen more of the own log than is here |
 
 use std::os::unix::fs::DirBuilderExt;
@@ -100,6 +101,10 @@ impl Folder {
 
     pub(super) fn behind(&self) -> PathBuf {
         self.0.join("behind")
+    }
+
+    pub(super) fn glass(&self) -> PathBuf {
+        self.0.join("glass.jsonl")
     }
 
     /// The origin of the log that is here, if one was begun.

@@ -11,10 +11,9 @@ use cairn_ledger::opening::{Opening, SealedFor};
 use cairn_ledger::state::Standing;
 use cairn_ledger::tiles::TileReader;
 use cairn_store::Store;
-use cairn_store::catalog::editions::Edition;
 use serde::{Deserialize, Serialize};
 
-use super::editions::opening_of;
+use super::editions::{Named, edition_of, opening_of};
 use super::entries::entry_at;
 use super::site::Site;
 use super::{Fault, lock};
@@ -174,19 +173,8 @@ impl Site {
             return Err(Fault::OtherContent.into());
         }
         let opening = Opening::generate(tree.root())?;
-        let mut edition = Edition {
-            study: study.0,
-            version,
-            study_uid: study_uid.to_owned(),
-            salt: None,
-            root: opening.root,
-            blinding: opening.blinding.0,
-            seqs,
-            instances: tree.instances(),
-            bytes: tree.bytes(),
-            sequence: None,
-            created_ms: super::now() * 1000,
-        };
+        let named = Named { study, version, study_uid, salt: None };
+        let mut edition = edition_of(named, &opening, &tree, seqs);
         // Before its entry, as with every edition. In the place of one from when the study was here before,
         // under which nothing is granted any more.
         store.catalog().editions().replace_edition(&edition)?;

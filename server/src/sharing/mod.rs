@@ -38,6 +38,7 @@ mod site;
 mod sync;
 mod told;
 mod tombstones;
+mod usage;
 mod verify;
 mod view;
 mod words;
@@ -52,7 +53,7 @@ pub(crate) use duties::run as do_duties;
 pub(crate) use editions::settle_editions;
 pub(crate) use fault::Fault;
 pub(crate) use fingerprint::Fingerprint;
-pub(crate) use glass::{Break, Broken};
+pub(crate) use glass::{Break, Breaker, Broken, COMMANDS, GlassFigures, Opened};
 pub(crate) use grants::{GrantLine, ReceivedGrant, Revocation, Revoke};
 pub(crate) use handover::{HandOver, Handed, HandedOver};
 pub(crate) use introduce::Introduction;
@@ -61,6 +62,7 @@ pub(crate) use share::{Share, Shared, days, refer};
 pub(crate) use site::{Peer, Site};
 pub(crate) use sync::run as keep_in_touch;
 pub(crate) use told::{Figures, PeerLine, Status, Synced};
+pub(crate) use usage::{LedgerRow, Month, PairRow, Period, SiteRow, UsageRow};
 pub(crate) use verify::Verified;
 pub(crate) use words::{GLASS_REASONS, PURPOSES, REASONS, REVIEWS};
 
@@ -83,6 +85,8 @@ pub(crate) struct Settings {
     pub(crate) buckets: Vec<Url>,
     /// Cosignatures that make a checkpoint of another count.
     pub(crate) witnesses: usize,
+    /// For how long an emergency access may wait for its review before its group opens no other.
+    pub(crate) glass_review_seconds: u64,
 }
 
 /// Now, in seconds since the epoch.

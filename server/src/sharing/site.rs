@@ -22,6 +22,7 @@ use tokio::sync::Notify;
 use url::Url;
 
 use super::folder::{Folder, remove, replace};
+use super::glass::Journal;
 use super::keys::{Keys, Succession, open_log};
 use super::patients::Patients;
 use super::peering::Peering;
@@ -53,6 +54,8 @@ pub(crate) struct Site {
     pub(super) patients: Patients,
     /// Held while what is written down of a patient's key changes.
     pub(super) binding: Mutex<()>,
+    /// Who opened what in an emergency.
+    pub(super) glass: Journal,
     /// Held from a rotation's beginning to its end.
     pub(super) rotating: tokio::sync::Mutex<()>,
     /// There are more peers, or fewer.
@@ -117,6 +120,7 @@ impl Site {
             registering: Mutex::new(()),
             patients: Patients::open(&folder)?,
             binding: Mutex::new(()),
+            glass: Journal::open(&folder.glass())?,
             rotating: tokio::sync::Mutex::new(()),
             peers_changed: Notify::new(),
             news: Notify::new(),

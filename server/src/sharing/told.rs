@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::peering::Peering;
 use super::site::Site;
 use super::view::View;
-use super::{Fingerprint, lock, now};
+use super::{Fingerprint, GlassFigures, lock, now};
 use crate::error::Result;
 
 /// A peer in a list.
@@ -113,6 +113,7 @@ pub(crate) struct Figures {
     pub(crate) published: u64,
     pub(crate) is_stopped: bool,
     pub(crate) peers: Vec<PeerFigures>,
+    pub(crate) glass: GlassFigures,
 }
 
 impl Site {
@@ -195,6 +196,7 @@ impl Site {
             published: self.published_size(),
             is_stopped: self.trouble().is_some(),
             peers: self.peerings().iter().map(|peering| of(peering)).collect(),
+            glass: self.glass_figures(),
         }
     }
 }

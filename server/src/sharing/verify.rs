@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use cairn_ledger::checkpoint::SignedCheckpoint;
-use cairn_ledger::entry::SignedEntry;
+use cairn_ledger::entry::{Entry, SignedEntry};
 use cairn_ledger::id::SiteId;
 use cairn_ledger::note::VerifierKey;
 use cairn_ledger::order::Order;
@@ -71,10 +71,17 @@ impl Site {
 }
 
 fn problem(directory: &Path, head: &SignedCheckpoint, site: &SiteId) -> Option<String> {
-    audit(directory, head, site).err().map(|error| error.to_string())
+    audit(directory, head, site, &mut |_, _| ()).err().map(|error| error.to_string())
 }
 
-fn audit(directory: &Path, head: &SignedCheckpoint, site: &SiteId) -> Result<()> {
+/// Reads and checks a log on disk: each entry is shown with what the log says up to it. Only when this
+/// ends well is any of it to be believed.
+pub(super) fn audit(
+    directory: &Path,
+    head: &SignedCheckpoint,
+    site: &SiteId,
+    each: &mut dyn FnMut(&SiteState, &Entry),
+) -> Result<SiteState> {
     let size = head.checkpoint().size;
     let reader = TileReader::new(directory, size);
     // Each tile is that of the entries, and so the root is theirs.
@@ -84,12 +91,26 @@ fn audit(directory: &Path, head: &SignedCheckpoint, site: &SiteId) -> Result<()>
         return Err(damaged("its entries are not those whose root the head signed".into()));
     }
     let mut state = SiteState::default();
-    reader.for_each(0..size, &mut |_, bytes| Ok(state.apply(&SignedEntry::decode(bytes)?)?))?;
+    reader.for_each(0..size, &mut |_, bytes| {
+        let signed = SignedEntry::decode(bytes)?;
+        state.apply(&signed)?;
+        each(&state, signed.entry());
+        Ok(())
+    })?;
     if state.site() != Some(*site) {
         return Err(damaged("it is the log of another site".into()));
     }
     let signed = state.key_history().last().zip(state.origin()).is_some_and(|(keys, origin)| {
         VerifierKey::of_log(origin, keys.log).is_ok_and(|key| head.verify(&key).is_ok())
     });
-    if signed { Ok(()) } else { Err(damaged("its head is not signed by the key in force".into())) }
+    if signed {
+        Ok(state)
+    } else {
+        Err(damaged("its head is not signed by the key in force".into()))
+    }
+}
+
+/// The root over the first entries of a log on disk.
+pub(super) fn root_of(directory: &Path, size: u64) -> Result<[u8; 32]> {
+    Ok(TileReader::new(directory, size).root_at(size)?)
 }

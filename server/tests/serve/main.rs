@@ -9,6 +9,7 @@ mod support;
 
 mod audit;
 mod audit_export;
+mod command_audit;
 mod delete;
 mod http;
 mod identity;

@@ -80,6 +80,11 @@ fn what_arrives_under_the_rule_is_there_before_anybody_asks_and_ends_when_it_is_
     });
     assert_eq!((status(&b, "1.2.3"), held(&b, "1.2.9")), (200, 0));
     assert_eq!((a.server.metric(REFERRED), b.server.metric(PREFETCHED)), (1, 1));
+    for (site, op, who) in [(&a, "share", "to-b"), (&b, "fetch", "prefetch")] {
+        let lines = site.site.list(&["audit", "show", "--study", "1.2.3"]);
+        let ours = lines.iter().find(|line| line["kind"] == "rule").unwrap();
+        assert_eq!((ours["op"].as_str(), ours["who"].as_str()), (Some(op), Some(who)));
+    }
 
     // A late image: another version, granted and fetched as well; sent again: nothing.
     send(&a, "REF_CARDIO", "1.2.3", &["1.2.3.3"]);

@@ -76,6 +76,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::identity::jwt::tests::claims;
 
     fn source(folder: &tempfile::TempDir, pem: &str) -> TokenSource {
         let key = folder.path().join("key.pem");
@@ -86,17 +87,6 @@ mod tests {
             audience: "cairn".into(),
             claim: "sub".into(),
         }
-    }
-
-    fn claims(change: &Value) -> Value {
-        let mut claims = json!({
-            "iss": "https://login", "aud": ["other", "cairn"], "sub": "alice",
-            "exp": get_current_timestamp() + 300,
-        });
-        for (name, value) in change.as_object().unwrap() {
-            claims[name] = value.clone();
-        }
-        claims
     }
 
     #[test]

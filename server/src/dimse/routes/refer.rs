@@ -15,6 +15,7 @@ use super::backoff::pause;
 use super::lane::{RETRY_MAX, RETRY_WITHOUT_RULE, TRIES_WITHOUT_RULE, code};
 use super::route::{Referral, Route};
 use super::{Next, now_ms, run_lane};
+use crate::audit::Event;
 use crate::dimse::Dimse;
 use crate::sharing::{Fault, Share, refer};
 
@@ -68,7 +69,7 @@ impl Lane {
             let rule = self.dimse.settings.routes.iter().find(|rule| rule.name == route);
             // A rule that was taken out of the settings grants nothing any more.
             let referral = rule.and_then(|rule| rule.referral.as_ref());
-            let done = referral.map_or(Ok(()), |referral| self.grant(&study, referral));
+            let done = referral.map_or(Ok(()), |referral| self.grant(&route, &study, referral));
             for parcel in parcels {
                 self.note(rule, &parcel, &done)?;
             }
@@ -76,7 +77,7 @@ impl Lane {
         Ok(Next::Again)
     }
 
-    fn grant(&self, study: &str, referral: &Referral) -> crate::error::Result<()> {
+    fn grant(&self, rule: &str, study: &str, referral: &Referral) -> crate::error::Result<()> {
         let app = &self.dimse.app;
         let site = app.site().ok_or(Fault::NoLedger)?;
         let runtime = app.sharing_runtime().ok_or(Fault::NoLedger)?;
@@ -91,6 +92,10 @@ impl Lane {
         };
         let granted = runtime.block_on(refer(app, &site, share))?;
         if let Some(shared) = granted {
+            let line = Event::by_rule(rule, "share", &self.site, study);
+            if app.audit.tell(line).is_err() {
+                tracing::error!("a referral stands on the ledger, and not in the audit log");
+            }
             app.metrics.sharing.referred();
             tracing::info!(
                 to = self.site,

@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
 
-use super::{Host, REQUEST_BYTES_MAX, Request, Teller, answer, socket};
+use super::{Caller, Host, REQUEST_BYTES_MAX, Request, Teller, answer, socket};
 use crate::error::{Error, Result};
 
 /// Requests at once.
@@ -57,14 +57,14 @@ pub(crate) fn listen(host: Arc<Host>, data: &Path) -> Result<impl Future<Output 
                 continue;
             };
             // The mode says the same; between binding and setting it, it did not.
-            let is_ours =
-                stream.peer_cred().is_ok_and(|peer| peer.uid() == owner || peer.uid() == 0);
-            if !is_ours {
+            let Ok(peer) = stream.peer_cred() else { continue };
+            if peer.uid() != owner && peer.uid() != 0 {
                 continue;
             }
+            let caller = Caller::of(Some(peer.uid()));
             let host = Arc::clone(&host);
             tokio::spawn(async move {
-                if let Err(error) = converse(&host, stream).await {
+                if let Err(error) = converse(&host, stream, caller).await {
                     tracing::debug!(%error, "a command went away");
                 }
                 drop(place);
@@ -82,7 +82,7 @@ impl Drop for Remove {
     }
 }
 
-async fn converse(host: &Arc<Host>, mut stream: UnixStream) -> std::io::Result<()> {
+async fn converse(host: &Arc<Host>, mut stream: UnixStream, caller: Caller) -> std::io::Result<()> {
     let (reading, mut writing) = stream.split();
     let mut line = Vec::new();
     let mut reading = BufReader::new(reading.take(REQUEST_BYTES_MAX));
@@ -99,7 +99,9 @@ async fn converse(host: &Arc<Host>, mut stream: UnixStream) -> std::io::Result<(
     let answering = Arc::clone(host);
     // A task of its own: what was begun is finished, even if whoever asked goes away.
     let answered =
-        tokio::spawn(async move { answer(&answering, request, &Teller::new(events)).await });
+        tokio::spawn(
+            async move { answer(&answering, request, &caller, &Teller::new(events)).await },
+        );
     while let Some(event) = told.recv().await {
         say(&mut writing, &json!({ "event": event })).await?;
     }

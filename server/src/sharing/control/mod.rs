@@ -5,7 +5,9 @@
 //! JSON, first events as they come, then one result or error. Where no server runs, a command answers
 //! its request itself: [`answer`] is the same for both.
 
+mod audited;
 mod call;
+mod caller;
 mod listen;
 mod request;
 
@@ -18,18 +20,22 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::mpsc::Sender;
 
+pub(crate) use audited::{Act, act};
 pub(crate) use call::call;
+pub(crate) use caller::Caller;
 pub(crate) use listen::listen;
 pub(crate) use request::{Need, Request};
 
 use super::patients::{bind_patient, grant_by_consent};
 use super::round::blocking;
 use super::site::Site;
-use super::{Fault, Fingerprint, Settings, settle_editions};
+use super::{Breaker, COMMANDS, Fault, Fingerprint, Settings, settle_editions};
+use crate::audit::{Audit, Event};
 use crate::error::Result;
 use crate::fetch;
 use crate::http::App;
 use crate::http::limits::SETTLE_PATIENCE;
+use crate::identity::tokens;
 
 /// Entries that one request may ask for: their JSON fits a line.
 pub(crate) const ENTRIES_MAX: u64 = 1000;
@@ -49,6 +55,8 @@ pub(crate) struct Host {
     settings: Settings,
     /// `None`: the archive is not needed, or not there.
     app: Option<Arc<App>>,
+    /// Where a command that answers itself writes; a server's lines go to its own log.
+    audit: Audit,
     site: RwLock<Option<Arc<Site>>>,
     /// What begins when the site does.
     begun: Box<dyn Fn(Arc<Site>) + Send + Sync>,
@@ -77,11 +85,20 @@ impl Host {
         data: &Path,
         settings: &Settings,
         app: Option<Arc<App>>,
+        audit: Audit,
         site: Option<Arc<Site>>,
         begun: impl Fn(Arc<Site>) + Send + Sync + 'static,
     ) -> Self {
         let (data, settings, begun) = (data.to_owned(), settings.clone(), Box::new(begun));
-        Self { data, settings, app, site: RwLock::new(site), begun }
+        Self { data, settings, app, audit, site: RwLock::new(site), begun }
+    }
+
+    /// Where lines go.
+    fn audit(&self) -> &Audit {
+        match (&self.audit, &self.app) {
+            (Audit::Nowhere, Some(app)) => &app.audit,
+            (audit, _) => audit,
+        }
     }
 
     /// The site.
@@ -131,8 +148,32 @@ fn value(answer: impl Serialize) -> Result<Value> {
     Ok(serde_json::to_value(answer).map_err(fault)?)
 }
 
-/// Does what is asked for; gives what is printed.
-pub(crate) async fn answer(host: &Arc<Host>, request: Request, teller: &Teller) -> Result<Value> {
+/// Does what is asked for, and writes it down; gives what is printed.
+pub(crate) async fn answer(
+    host: &Arc<Host>,
+    request: Request,
+    caller: &Caller,
+    teller: &Teller,
+) -> Result<Value> {
+    let mut event = audited::event(&request, caller);
+    // What could not be written down afterwards is not begun.
+    if !host.audit().is_well() {
+        return Err(Fault::Unaudited.into());
+    }
+    let answer = act_on(host, request, caller, &event, teller).await;
+    audited::ended(&mut event, &answer);
+    host.audit().tell(event).map_err(|_| Fault::Unaudited)?;
+    answer
+}
+
+/// Does what is asked for. `event`: what is written of it, for what has lines of its own.
+async fn act_on(
+    host: &Arc<Host>,
+    request: Request,
+    caller: &Caller,
+    event: &Event,
+    teller: &Teller,
+) -> Result<Value> {
     match request {
         Request::Join { name } => {
             let own = Arc::clone(host);
@@ -178,7 +219,9 @@ pub(crate) async fn answer(host: &Arc<Host>, request: Request, teller: &Teller) 
         }
         Request::BreakGlass(request) => {
             let (site, app) = (host.site()?, host.app()?);
-            value(fetch::in_an_emergency(&app, &site, request, teller).await?)
+            let by = Breaker { name: caller.name.clone(), groups: vec![COMMANDS.into()] };
+            let opened = fetch::open_glass(&app, &site, request, by, event.clone()).await?;
+            value(fetch::in_an_emergency(&app, &site, &opened, teller).await?)
         }
         Request::HandOver { study_uid, to } => {
             let (site, app) = (host.site()?, host.app()?);
@@ -204,9 +247,9 @@ pub(crate) async fn answer(host: &Arc<Host>, request: Request, teller: &Teller) 
             }
             Ok(Value::Null)
         }
-        Request::Broken => {
+        Request::Broken { all } => {
             let (site, app) = (host.site()?, host.app.clone());
-            let list = move || site.broken(app.as_ref().map(|app| app.store.catalog()));
+            let list = move || site.broken(app.as_ref().map(|app| app.store.catalog()), all);
             for broken in blocking(list).await? {
                 teller.tell(broken).await;
             }
@@ -214,9 +257,13 @@ pub(crate) async fn answer(host: &Arc<Host>, request: Request, teller: &Teller) 
         }
         Request::Review { site: named, entry, verdict } => {
             let site = host.site()?;
-            let reviewing = Arc::clone(&site);
-            let entry = blocking(move || reviewing.review(&named, entry, &verdict)).await?;
-            let (cosigned, _) = site.spread(None).await;
+            let (reviewing, by) = (Arc::clone(&site), caller.name.clone());
+            let reviewed = blocking(move || reviewing.review(&named, entry, &verdict, &by));
+            let (entry, _) = reviewed.await?;
+            let cosigned = match entry {
+                Some(_) => site.spread(None).await.0,
+                None => 0,
+            };
             value(serde_json::json!({ "entry": entry, "cosigned": cosigned }))
         }
         Request::Revoke(revoke) => {
@@ -288,6 +335,14 @@ pub(crate) async fn answer(host: &Arc<Host>, request: Request, teller: &Teller) 
             }
             Ok(Value::Null)
         }
+        Request::Usage(period) => {
+            let (site, app) = (host.site()?, host.app.clone());
+            let count = move || site.usage(app.as_ref().map(|app| app.store.catalog()), period);
+            for row in blocking(count).await? {
+                teller.tell(row).await;
+            }
+            Ok(Value::Null)
+        }
         Request::Entries { of, from, most } => {
             let site = host.site()?;
             let entries = move || site.entries(of.as_deref(), from, most.min(ENTRIES_MAX));
@@ -304,6 +359,14 @@ pub(crate) async fn answer(host: &Arc<Host>, request: Request, teller: &Teller) 
         Request::Rotate => {
             let entry = host.site()?.rotate().await?;
             value(serde_json::json!({ "entry": entry }))
+        }
+        Request::MakeToken(wish) => {
+            let data = host.data.clone();
+            value(blocking(move || tokens::add(&data, wish)).await?)
+        }
+        Request::RevokeToken { which } => {
+            let data = host.data.clone();
+            value(blocking(move || tokens::revoke(&data, &which)).await?)
         }
     }
 }

@@ -6,7 +6,9 @@ use super::super::glass::Break;
 use super::super::grants::Revoke;
 use super::super::patients::BindPatient;
 use super::super::share::Share;
+use super::super::usage::Period;
 use crate::fetch::{Consented, TakeOver, Wish};
+use crate::identity::tokens::Wish as TokenWish;
 
 /// A request. Whoever adds one says what it needs, and how it is answered in [`super::answer`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -32,8 +34,9 @@ pub(crate) enum Request {
     Revoke(Revoke),
     /// Open another site's study in an emergency, and fetch it; how far it is, is an event.
     BreakGlass(Break),
-    /// List emergency accesses to this site's studies that wait for a review; each is an event.
-    Broken,
+    /// List emergency accesses, to this site's studies and of this site, that wait for a review, or all;
+    /// each is an event.
+    Broken { all: bool },
     /// Review one.
     Review { site: String, entry: u64, verdict: String },
     /// Hand a study over to another site.
@@ -59,6 +62,8 @@ pub(crate) enum Request {
     Sync { site: Option<String> },
     /// Audit all logs on disk; each is an event.
     Verify,
+    /// Count who registered, granted and retrieved how much; each row is an event.
+    Usage(Period),
     /// Entries of a log, as a list.
     Entries { of: Option<String>, from: u64, most: u64 },
     /// The proof of an entry, as text.
@@ -67,6 +72,10 @@ pub(crate) enum Request {
     ProofKeys { origin: String },
     /// Replace the site's keys.
     Rotate,
+    /// Make a service token; the answer has its text.
+    MakeToken(TokenWish),
+    /// Take one away.
+    RevokeToken { which: String },
 }
 
 /// Does a request need the archive?
@@ -92,7 +101,9 @@ impl Request {
             | Self::Consent { .. }
             | Self::FetchConsented(_)
             | Self::TakeOver(_) => Need::Archive,
-            Self::Grants | Self::Revoke(_) | Self::Broken => Need::ArchiveIfThere,
+            Self::Grants | Self::Revoke(_) | Self::Broken { .. } | Self::Usage(_) => {
+                Need::ArchiveIfThere
+            }
             _ => Need::Ledger,
         }
     }
