@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use super::{Exit, Session};
 use crate::audit::{Audit, Log, folder, syslog};
 use crate::config::{Config, LogWord};
-use crate::dimse::{self, Dimse, Ports};
+use crate::dimse::{self, Dimse, Logins, Ports};
 use crate::error::{Error, Result};
 use crate::fetch;
 use crate::http::app::Parts;
@@ -121,6 +121,7 @@ between []
   identity_jwt_key     file of the public key of whoever issues tokens, in PEM
   identity_jwt_issuer, identity_jwt_audience   what a token has to say
   identity_jwt_claim   claim that names the user [sub]
+  identity_login       tokens of the issuer in [identity] count too, by its name_claim [false]
   [[dimse.rules]]      who may do what; each with calling, network, tls, user, allow, deny, destinations, \
 associations_max
 
@@ -196,7 +197,12 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
         .map_err(Error::io("start threads for", &session.data))?;
     let (listener, bound) = runtime.block_on(listen(address))?;
     let mut settings = config.dimse_settings(limits.drain)?;
-    settings.identities = config.dimse.identities()?.map(Arc::new);
+    let issuer = config.identity.issuer()?;
+    let logins =
+        issuer.as_ref().filter(|_| config.dimse.identity_login).map(|(provider, claims)| {
+            Logins::new(Arc::clone(provider), &claims.name, runtime.handle().clone())
+        });
+    settings.identities = config.dimse.identities()?.map(|known| Arc::new(known.with(logins)));
     let port = |address: Option<SocketAddr>| {
         address.map(|address| runtime.block_on(listen(address))).transpose()
     };
@@ -205,7 +211,7 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
     let told = Arc::clone(&metrics);
     let observer = Observer::new(move |stage, took| told.stage(stage, took));
     let ingest = IngestConfig { observer, ..config.ingest_config() };
-    let identity = config.identity.identity(bound, &session.data)?;
+    let identity = config.identity.identity(bound, &session.data, issuer)?;
     tell_who(session, &config, bound);
     let parts = parts(&config)?;
     let store = Store::open(&session.store_config()?, Access::Write)?;

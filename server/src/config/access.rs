@@ -120,9 +120,10 @@ impl DimseSection {
             return Err(fault("dimse.tls_trusted", why.into()));
         }
         let jwt = !self.identity_jwt_key.is_empty();
-        if self.identity != DemandWord::None && self.identity_users.is_empty() && !jwt {
+        let none = self.identity_users.is_empty() && !jwt && !self.identity_login;
+        if self.identity != DemandWord::None && none {
             let why = "identities are asked for, and neither identity_users nor identity_jwt_key \
-                says whose count";
+                nor identity_login says whose count";
             return Err(fault("dimse.identity", why.into()));
         }
         for (setting, value) in [

@@ -70,6 +70,8 @@ pub(crate) struct DimseSection {
     pub(crate) identity_jwt_audience: String,
     /// Claim of tokens that names the user.
     pub(crate) identity_jwt_claim: String,
+    /// Do tokens of the issuer in `[identity]` count?
+    pub(crate) identity_login: bool,
     /// Who may do what; none: all may do everything.
     pub(crate) rules: Vec<RuleSection>,
 }
@@ -111,6 +113,7 @@ impl Default for DimseSection {
             identity_jwt_issuer: String::new(),
             identity_jwt_audience: String::new(),
             identity_jwt_claim: "sub".into(),
+            identity_login: false,
             rules: Vec::new(),
         }
     }

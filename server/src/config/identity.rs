@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
@@ -11,7 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::dimse::{fault, words};
 use crate::error::Result;
 use crate::identity::jwt::{ASYMMETRIC, Terms};
-use crate::identity::{Claims, Identity, Permissions, Provider, Role, Roles, Source, is_safe};
+use crate::identity::{
+    Claims, Identity, Issuer, Permissions, Provider, Role, Roles, Source, is_safe,
+};
 use crate::reread;
 
 /// Clocks that are further apart are wrong, and a token lives longer than its issuer says.
@@ -202,16 +205,24 @@ impl IdentitySection {
         }
     }
 
-    /// Who is let in at this address. Reads files, and asks nobody.
-    pub(crate) fn identity(&self, address: SocketAddr, data: &Path) -> Result<Identity> {
+    /// Who is let in at this address.
+    pub(crate) fn identity(
+        &self,
+        address: SocketAddr,
+        data: &Path,
+        issuer: Option<Issuer>,
+    ) -> Result<Identity> {
         if !self.is_required(address) {
             return Ok(Identity::open());
         }
-        let provider = if self.issuer.is_empty() { None } else { Some(self.provider()?) };
-        Ok(Identity::closed(provider, self.roles()?, data))
+        Ok(Identity::closed(issuer, self.roles()?, data))
     }
 
-    fn provider(&self) -> Result<(Provider, Claims)> {
+    /// The login provider, if there is one. Reads files, and asks nobody.
+    pub(crate) fn issuer(&self) -> Result<Option<Issuer>> {
+        if self.issuer.is_empty() {
+            return Ok(None);
+        }
         let terms = Terms {
             issuer: self.issuer.clone(),
             audience: self.audience.clone(),
@@ -235,7 +246,7 @@ impl IdentitySection {
             studies: self.studies_claim.clone(),
             groups: self.groups_claim.clone(),
         };
-        Ok((provider, claims))
+        Ok(Some((Arc::new(provider), claims)))
     }
 }
 

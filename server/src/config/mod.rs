@@ -230,6 +230,10 @@ impl Config {
         self.dimse.check()?;
         self.sharing.check()?;
         self.identity.check()?;
+        if self.dimse.identity_login && self.identity.issuer.is_empty() {
+            let why = "it is set, and identity.issuer is not".into();
+            return Err(Error::Config { place: "dimse.identity_login".into(), why });
+        }
         self.audit.check()?;
         self.dimse_settings(Duration::ZERO).map(|_| ())
     }

@@ -56,7 +56,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) use echo::{Echoed, echo};
-pub(crate) use identity::{Demand, Identities, NotHashed, Sources, TokenSource, line as user_line};
+pub(crate) use identity::{
+    Demand, Identities, Logins, NotHashed, Sources, TokenSource, line as user_line,
+};
 pub(crate) use listen::{Ports, serve};
 pub(crate) use migrate::{By, Migration, Slice, Summary, Way, migrate};
 pub(crate) use pull::{PullError, Pulled, pull};

@@ -89,11 +89,14 @@ pub(crate) struct Claims {
     pub(crate) groups: String,
 }
 
+/// A login provider, and what its tokens say by which claims.
+pub(crate) type Issuer = (Arc<Provider>, Claims);
+
 /// See the [module](self).
 pub(crate) struct Identity {
     /// Is anybody let in who shows nothing?
     is_open: bool,
-    provider: Option<(Arc<Provider>, Claims)>,
+    provider: Option<Issuer>,
     tokens: Option<ServiceTokens>,
     roles: Roles,
 }
@@ -106,8 +109,7 @@ impl Identity {
     }
 
     /// Lets in who shows a token of this provider, or one of those of the archive in `data`.
-    pub(crate) fn closed(provider: Option<(Provider, Claims)>, roles: Roles, data: &Path) -> Self {
-        let provider = provider.map(|(provider, claims)| (Arc::new(provider), claims));
+    pub(crate) fn closed(provider: Option<Issuer>, roles: Roles, data: &Path) -> Self {
         Self { is_open: false, provider, tokens: Some(ServiceTokens::of(data)), roles }
     }
 
@@ -147,12 +149,7 @@ impl Identity {
     }
 
     fn principal(&self, claims: &Map<String, Value>, names: &Claims) -> Result<Principal, Wrong> {
-        let name =
-            roles::claim(claims, &names.name).and_then(Value::as_str).ok_or(Wrong::Claims)?;
-        let plain = !name.chars().any(char::is_control);
-        if !(1..=NAME_BYTES_MAX).contains(&name.len()) || !plain {
-            return Err(Wrong::Claims);
-        }
+        let name = name_of(claims, &names.name)?;
         let scopes = roles::words(claims, &names.scopes);
         let roles = self.roles.of_claims(&roles::words(claims, &names.roles), &scopes);
         let groups = if names.groups.is_empty() {
@@ -169,6 +166,14 @@ impl Identity {
             studies: studies(claims, &names.studies)?,
         })
     }
+}
+
+/// Whom a token is about, by the claim of this name.
+pub(crate) fn name_of<'a>(claims: &'a Map<String, Value>, claim: &str) -> Result<&'a str, Wrong> {
+    let name = roles::claim(claims, claim).and_then(Value::as_str).ok_or(Wrong::Claims)?;
+    let plain = !name.chars().any(char::is_control);
+    let fits = (1..=NAME_BYTES_MAX).contains(&name.len());
+    if fits && plain { Ok(name) } else { Err(Wrong::Claims) }
 }
 
 /// The only studies that a token is for. A claim that is there and names none is for none.

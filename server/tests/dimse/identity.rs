@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::Stdio;
 
 use crate::support::dimse::{IMPLICIT_LE, VERIFICATION, Wish};
+use crate::support::provider::Provider;
 use crate::support::server::Server;
 use crate::support::{Site, eventually};
 use dicom_ul::Pdu;
@@ -140,6 +141,55 @@ fn behaviour_36_identities_by_token() {
     assert_eq!(asked(&server, Some(identity(true, Type::Username, "dr.who", ""))), "rejected");
     assert_eq!(server.metric("cairn_dimse_rejections_total{reason=\"identity\"}"), 2);
     assert_eq!(server.metric("cairn_dimse_rejections_total{reason=\"rules\"}"), 1);
+}
+
+/// Who logs in over HTTP is known to modalities' associations too, by the same provider and its keys.
+#[test]
+fn behaviour_36_identities_by_the_login_provider() {
+    let provider = Provider::start();
+    let site = Site::new();
+    let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+    let key = site.put("jwt.pem", pair.public_key_pem().as_bytes());
+    let by_login = [
+        ("IDENTITY__ISSUER", provider.url.as_str()),
+        ("IDENTITY__AUDIENCE", "cairn"),
+        ("DIMSE__IDENTITY", "required"),
+        ("DIMSE__IDENTITY_LOGIN", "true"),
+    ];
+    let by_key = [
+        ("DIMSE__IDENTITY_JWT_KEY", key.to_str().unwrap()),
+        ("DIMSE__IDENTITY_JWT_ISSUER", "https://login.example"),
+        ("DIMSE__IDENTITY_JWT_AUDIENCE", "cairn"),
+    ];
+    let token = |change| Some(identity(true, Type::Jwt, &provider.token(&change), ""));
+    // Beside a key of its own, or alone.
+    for settings in [by_login.to_vec(), [&by_login[..], &by_key].concat()] {
+        let server = Server::start(&site, &settings);
+        assert_eq!(asked(&server, token(json!({}))), "answered");
+        let now = Provider::now();
+        for wrong in [
+            json!({ "aud": "other" }),
+            json!({ "iss": "https://login.example" }),
+            json!({ "exp": now - 600 }),
+            json!({ "sub": "" }),
+            json!({ "sub": "x".repeat(129) }),
+        ] {
+            assert_eq!(asked(&server, token(wrong.clone())), "rejected", "{wrong}");
+        }
+        for forged in provider.forgeries(&json!({})) {
+            assert_eq!(asked(&server, Some(identity(true, Type::Jwt, &forged, ""))), "rejected");
+        }
+        eventually("it is logged", || server.log().contains("user=\"alice\""));
+        assert!(!server.log().contains("eyJ"), "a token is in the log");
+    }
+    // Nobody can tell, so nobody is let in; and it starts all the same.
+    provider.go_away();
+    let server = Server::start(&site, &by_login);
+    assert_eq!(asked(&server, token(json!({}))), "rejected");
+    eventually("it says why", || server.log().contains("the login provider does not answer"));
+    // Without an issuer it cannot be meant.
+    let ran = site.command(&["serve"]).env("CAIRN_DIMSE__IDENTITY_LOGIN", "true").output().unwrap();
+    assert_eq!(ran.status.code(), Some(2));
 }
 
 #[test]

@@ -24,8 +24,8 @@ ledger only is counted as UNCONFIRMED too: the other side was away, or does not 
 verify is counted as failed and not as retrieved. No figure tells of a patient, since no ledger does.
 
 Bytes are the length of the data sets of what was retrieved, as the registered root fixes it, whether or \
-not some of it was there before. Owner and reader know it, and no third site: there it is counted as \
-unknown (bytes_unknown).
+not some of it was there before. Who owns that version or has read it knows it, and no other site: there it \
+is counted as unknown (bytes_unknown).
 
 With --between a row is of two hospitals, whose studies and who read them, rather than of one.
 

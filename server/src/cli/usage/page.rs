@@ -212,7 +212,7 @@ fn table(out: &mut String, usage: &Usage) {
     }
     out.push_str(
         "</table></div><p class=\"note\">Bytes are the length of the data sets that were retrieved, as their \
-         registered root fixes it. Owner and reader know it: “?” where this site is neither.</p></section>",
+         registered root fixes it: “?” where this site neither owns nor has read that version.</p></section>",
     );
 }
 

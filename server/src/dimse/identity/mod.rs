@@ -5,10 +5,11 @@
 //! | 1 | user name | of users that need no passcode |
 //! | 2 | user name and passcode | of users in the file of users |
 //! | 3, 4 | Kerberos, SAML | never |
-//! | 5 | JSON Web Token | signed with the key that the settings name, for this server |
+//! | 5 | JSON Web Token | for this server; signed with the key that the settings name, or by the login provider |
 //!
 //! Neither what was offered nor why it is wrong is in any log or answer.
 
+mod logins;
 mod tokens;
 mod users;
 
@@ -20,6 +21,7 @@ use thiserror::Error;
 
 use super::pdu::Identity;
 use crate::reread::{Reread, Unusable};
+pub(crate) use logins::Logins;
 pub(crate) use tokens::TokenSource;
 use tokens::Tokens;
 use users::Users;
@@ -68,6 +70,9 @@ pub(super) enum Refused {
     /// It is not true.
     #[error("a user identity is wrong")]
     Wrong,
+    /// Whoever could tell is out of reach.
+    #[error("the login provider does not answer, so a user identity cannot be looked at")]
+    Unknown,
 }
 
 /// See the [module](self).
@@ -75,6 +80,7 @@ pub(crate) struct Identities {
     demand: Demand,
     users: Option<Reread<Arc<Users>>>,
     tokens: Option<Reread<Arc<Tokens>>>,
+    logins: Option<Logins>,
 }
 
 impl fmt::Debug for Identities {
@@ -93,7 +99,13 @@ impl Identities {
         let tokens = sources.tokens.map(|source| {
             Reread::new(vec![source.key.clone()], move || Tokens::read(&source).map(Arc::new))
         });
-        Ok(Self { demand: sources.demand, users: users.transpose()?, tokens: tokens.transpose()? })
+        let (users, tokens) = (users.transpose()?, tokens.transpose()?);
+        Ok(Self { demand: sources.demand, users, tokens, logins: None })
+    }
+
+    /// And those whom the login provider knows.
+    pub(crate) fn with(self, logins: Option<Logins>) -> Self {
+        Self { logins, ..self }
     }
 
     /// Whose identity it is; `None` if none was asked for.
@@ -115,9 +127,18 @@ impl Identities {
             (NAME_AND_PASSCODE, Some(users), _) => {
                 users.now().passcode(name(&identity.primary)?, &identity.secondary)
             }
-            (TOKEN, _, Some(tokens)) => tokens.now().user(&identity.primary),
+            (TOKEN, _, Some(tokens)) => {
+                let by_key = tokens.now().user(&identity.primary);
+                by_key.or_else(|wrong| self.login(&identity.primary).unwrap_or(Err(wrong)))
+            }
+            (TOKEN, ..) => self.login(&identity.primary).unwrap_or(Err(Refused::Type)),
             _ => Err(Refused::Type),
         }
+    }
+
+    /// Whom the login provider's token is about; `None`: no such provider counts here.
+    fn login(&self, token: &[u8]) -> Option<Result<String, Refused>> {
+        self.logins.as_ref().map(|logins| logins.user(token))
     }
 }
 

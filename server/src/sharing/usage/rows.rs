@@ -58,7 +58,7 @@ pub(crate) struct SiteRow {
     pub(crate) served: u64,
     /// Length of their data sets, as far as it is known here.
     pub(crate) served_bytes: u64,
-    /// Of both, those whose length only owner and reader know, and this site is neither.
+    /// Of both, those whose length is not known here: this site neither owns nor has read that version.
     pub(crate) bytes_unknown: u64,
     /// Accesses, as reader or owner, where something did not verify: not counted above.
     pub(crate) failed: u64,
@@ -89,7 +89,7 @@ pub(crate) struct PairRow {
     pub(crate) retrievals: u64,
     /// Length of their data sets, as far as it is known here.
     pub(crate) bytes: u64,
-    /// Retrievals whose length only the two know.
+    /// Retrievals whose length is not known here.
     pub(crate) bytes_unknown: u64,
     /// Accesses where something did not verify: not counted above.
     pub(crate) failed: u64,
