@@ -44,6 +44,10 @@ pub const BLOCK_CACHE_BYTES: u64 = 48 << 20;
 /// several people look at one study.
 pub const CHUNK_CACHE_BYTES: u64 = 128 << 20;
 
+/// Memory of what was decoded that is kept for what is decoded next, in bytes: some frames for each
+/// thread that decodes, and what they hand out meanwhile.
+pub const DECODED_KEPT_BYTES: usize = 32 << 20;
+
 /// Manifests kept for those who are served, in bytes.
 pub const MANIFEST_CACHE_BYTES: u64 = 16 << 20;
 
