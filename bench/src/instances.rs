@@ -24,6 +24,8 @@ pub(crate) struct Instance {
     pub(crate) study: String,
     pub(crate) series: String,
     pub(crate) sop: String,
+    pub(crate) class: String,
+    pub(crate) transfer_syntax: String,
     /// The whole file.
     pub(crate) bytes: Vec<u8>,
     /// Its transfer syntax may go out over the web: Implicit VR has to be converted (PS3.18 §8.7.3); not
@@ -52,7 +54,9 @@ impl Instance {
             study,
             series,
             sop: identity.sop_instance_uid,
+            class: identity.sop_class_uid,
             is_for_web: identity.transfer_syntax_uid != NOT_FOR_WEB,
+            transfer_syntax: identity.transfer_syntax_uid,
             dataset_at,
             frames: object.frames,
             bytes,
@@ -69,6 +73,14 @@ impl Instance {
         let range = self.frames.range(index)?;
         let at = |offset: u64| usize::try_from(self.dataset_at + offset).ok();
         self.bytes.get(at(range.start)?..at(range.end)?)
+    }
+
+    /// What goes over the wire of it by DIMSE.
+    pub(crate) fn dataset(&self) -> &[u8] {
+        usize::try_from(self.dataset_at)
+            .ok()
+            .and_then(|at| self.bytes.get(at..))
+            .unwrap_or_default()
     }
 
     /// Are they the same instance, with the same native pixels?
@@ -119,6 +131,12 @@ impl Set {
     pub(crate) fn synthetic_ct(slices: u32) -> Result<Self> {
         let ct = phantom::ct(SEED, slices, SLICE_SIDE);
         Self::of("synthetic CT".to_owned(), ct.map(|file| Ok(file.bytes)))
+    }
+
+    /// Another one, of somebody else.
+    pub(crate) fn other_synthetic_ct(slices: u32) -> Result<Self> {
+        let ct = phantom::ct(SEED + 2, slices, SLICE_SIDE);
+        Self::of("another synthetic CT".to_owned(), ct.map(|file| Ok(file.bytes)))
     }
 
     /// Everything below a folder that is an instance, each SOP Instance UID once.

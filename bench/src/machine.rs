@@ -79,13 +79,24 @@ pub(crate) fn process(pid: u32) -> Option<ProcessFigures> {
     })
 }
 
-/// utime and stime of /proc/PID/stat (proc(5)): fields 14 and 15, counted behind the name in
-/// parentheses, which may hold anything.
+/// CPU seconds of a process and of its children that ended and that it waited for.
+pub(crate) fn family_cpu_s(pid: u32) -> Option<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    Some(ticks(&stat, 4)? as f64 / TICKS_PER_S)
+}
+
+/// utime and stime of /proc/PID/stat.
 fn cpu_ticks(stat: &str) -> Option<u64> {
+    ticks(stat, 2)
+}
+
+/// The sum of so many of utime, stime, cutime and cstime in /proc/PID/stat (proc(5)): fields 14 to 17,
+/// counted behind the name in parentheses, which may hold anything.
+fn ticks(stat: &str, count: usize) -> Option<u64> {
     let (_, rest) = stat.rsplit_once(')')?;
-    let mut fields = rest.split_whitespace().skip(11);
-    let mut ticks = || -> Option<u64> { fields.next()?.parse().ok() };
-    Some(ticks()? + ticks()?)
+    let fields: Vec<u64> =
+        rest.split_whitespace().skip(11).take(count).flat_map(str::parse).collect();
+    (fields.len() == count).then(|| fields.iter().sum())
 }
 
 /// A file of /proc; empty where it is not there, since nothing that is measured depends on it.

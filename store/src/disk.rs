@@ -5,13 +5,15 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
 /// A file that is appended to and synced.
 pub trait DiskFile: Send + Sync {
-    /// Appends all of `bytes` at the end.
+    /// Appends all of `bytes` at the end, or behind what was written last where a file is written over.
+    /// What fails may have been written in part; the next goes to the same place where a file is
+    /// written over, and behind that part otherwise.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
 
     /// A second handle that syncs what was appended, for another thread.
@@ -32,6 +34,10 @@ pub trait Disk: Send + Sync + std::fmt::Debug {
 
     /// Opens a file to append to it.
     fn open_append(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+
+    /// Opens a file to write over it from its start, without giving its blocks back: a file system that
+    /// has nothing to note about a write syncs it sooner.
+    fn open_over(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
 
     /// Cuts a file to `bytes` and syncs it.
     fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()>;
@@ -98,6 +104,24 @@ impl DiskFile for OsFile {
     }
 }
 
+/// A file that is written over.
+struct OsOver {
+    file: Arc<File>,
+    at: u64,
+}
+
+impl DiskFile for OsOver {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, self.at)?;
+        self.at += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn syncer(&self) -> io::Result<Box<dyn DiskSync>> {
+        Ok(Box::new(OsSync(Arc::clone(&self.file))))
+    }
+}
+
 struct OsSync(Arc<File>);
 
 impl DiskSync for OsSync {
@@ -114,6 +138,11 @@ impl Disk for OsDisk {
 
     fn open_append(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         Ok(Box::new(OsFile(Arc::new(OpenOptions::new().append(true).open(path)?))))
+    }
+
+    fn open_over(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let file = Arc::new(OpenOptions::new().write(true).open(path)?);
+        Ok(Box::new(OsOver { file, at: 0 }))
     }
 
     fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()> {

@@ -89,6 +89,14 @@ pub enum Error {
     /// An object in the spool is not what was hashed when it was received.
     #[error("an object in the spool is not what was received")]
     Spooled,
+    /// A segment of the spool is of a form that this build does not read.
+    #[error("{}: {why}", path.display())]
+    Segment {
+        /// The segment.
+        path: PathBuf,
+        /// What is to be done.
+        why: &'static str,
+    },
     /// There is nothing by this name.
     #[error("no {what} {name} in this archive")]
     NotFound {
@@ -152,7 +160,9 @@ impl Error {
                 Kind::Damage
             }
             Self::Io { .. } | Self::Bucket { .. } | Self::Catalog { .. } => Kind::Storage,
-            Self::Url { .. } | Self::Key { .. } | Self::Locked { .. } => Kind::Setup,
+            Self::Url { .. } | Self::Key { .. } | Self::Segment { .. } | Self::Locked { .. } => {
+                Kind::Setup
+            }
             Self::Stopped(cause) => cause.kind(),
             Self::Internal(_) => Kind::Internal,
         }

@@ -22,6 +22,7 @@ const CONTEXT_RECORD: &str = "cairn 2026-11 v1 record key";
 const CONTEXT_DERIVED: &str = "cairn 2026-11 v1 derived data key";
 const CONTEXT_SPOOL: &str = "cairn 2026-11 v1 spool";
 const CONTEXT_SPOOL_CHECK: &str = "cairn 2026-11 v1 spool key check";
+const CONTEXT_SPOOL_MARK: &str = "cairn 2026-11 v1 spool use";
 const CONTEXT_SITE: &str = "cairn 2026-11 v1 site fingerprint";
 const CONTEXT_CHECK: &str = "cairn 2026-11 v1 record check";
 const KEY_FILE_TAG: &str = "cairn-site-key-v1";
@@ -35,6 +36,8 @@ pub const WRAPPED_BYTES: usize = NONCE_BYTES + 32 + TAG_BYTES;
 
 /// Bytes of [`SiteKey::spool_check`].
 pub(crate) const SPOOL_CHECK_BYTES: usize = 16;
+/// Bytes of [`SpoolSeed::mark`].
+pub(crate) const SPOOL_MARK_BYTES: usize = 16;
 
 /// The secrets of a site. Never printed, wiped when dropped.
 #[derive(Zeroize, ZeroizeOnDrop, Clone)]
@@ -144,11 +147,17 @@ impl SiteKey {
         PackKey(blake3::derive_key(CONTEXT_DERIVED, &self.wrap))
     }
 
-    /// The key of the spool. Another wrap secret makes another key: the spool has to be empty before the
-    /// site key is rotated, and says by [`Self::spool_check`] if it was not.
+    /// The key of a segment of the spool in one of its uses. Another wrap secret makes another key: the
+    /// spool has to be empty before the site key is rotated, and says by [`Self::spool_check`] if it was
+    /// not.
     #[must_use]
-    pub(crate) fn spool_key(&self) -> PackKey {
-        PackKey(blake3::derive_key(CONTEXT_SPOOL, &self.wrap))
+    pub(crate) fn spool_key(&self, seed: &SpoolSeed) -> PackKey {
+        let mut input = [0; 64];
+        input[..32].copy_from_slice(&self.wrap);
+        input[32..].copy_from_slice(&seed.0);
+        let key = PackKey(blake3::derive_key(CONTEXT_SPOOL, &input));
+        input.zeroize();
+        key
     }
 
     /// A public value that tells whether a segment of the spool was written under this key.
@@ -205,6 +214,35 @@ impl SiteKey {
         let key = <[u8; 32]>::try_from(&*plain).ok().map(PackKey);
         body.zeroize();
         key
+    }
+}
+
+/// What is random about one use of a segment of the spool. It stands in the segment's head alone: once
+/// that is written over, nobody can make the key of that use again, not even with the site key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SpoolSeed(pub(crate) [u8; 32]);
+
+impl fmt::Debug for SpoolSeed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SpoolSeed")
+    }
+}
+
+impl SpoolSeed {
+    /// Draws a new one.
+    pub(crate) fn generate() -> Result<Self> {
+        let mut seed = Self([0; 32]);
+        random(&mut seed.0)?;
+        Ok(seed)
+    }
+
+    /// A public value by which records of this use are told from those of others.
+    #[must_use]
+    pub(crate) fn mark(&self) -> [u8; SPOOL_MARK_BYTES] {
+        let mut mark = [0; SPOOL_MARK_BYTES];
+        let whole = blake3::derive_key(CONTEXT_SPOOL_MARK, &self.0);
+        mark.copy_from_slice(&whole[..SPOOL_MARK_BYTES]);
+        mark
     }
 }
 

@@ -16,6 +16,8 @@ pub(crate) const TRAILER_MAGIC: [u8; 8] = *b"CAIRNEND";
 
 /// First bytes of a segment of the spool.
 pub(crate) const SEGMENT_MAGIC: [u8; 8] = *b"CAIRNSPL";
+/// Version of a segment of the spool. 1, in which segments were not used again, was never released.
+pub(crate) const SEGMENT_VERSION: u16 = 2;
 /// First bytes of a record in the spool.
 pub(crate) const SPOOLED_MAGIC: [u8; 4] = *b"CSPL";
 
@@ -87,6 +89,11 @@ impl Layout {
         self.spool().join(format!("{no}.spool"))
     }
 
+    /// A segment of the spool that is done with and waits to be used again.
+    pub(crate) fn spool_spare(&self, no: u64) -> PathBuf {
+        self.spool().join(format!("{no}.spare"))
+    }
+
     /// Metadata of series, which can be made again.
     pub(crate) fn metadata(&self) -> PathBuf {
         self.data.join("metadata")
@@ -112,10 +119,26 @@ pub(crate) fn pack_of(name: &Path) -> Option<PackId> {
     PackId::parse(name.file_stem()?.to_str()?)
 }
 
-/// The number of a segment of the spool, and whether it was set aside.
-pub(crate) fn segment_of(name: &Path) -> Option<(u64, bool)> {
+/// What a file of the spool is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum SpoolFile {
+    /// Something may be in it that is in no pack yet.
+    Segment,
+    /// Something in it cannot be read: it was set aside.
+    Aside,
+    /// Nothing in it is needed: it is to be written over.
+    Spare,
+}
+
+/// The number of a file of the spool, and what it is.
+pub(crate) fn segment_of(name: &Path) -> Option<(u64, SpoolFile)> {
     let name = name.file_name()?.to_str()?;
-    let aside = name.strip_suffix(".aside");
-    let no = aside.unwrap_or(name).strip_suffix(".spool")?.parse().ok()?;
-    Some((no, aside.is_some()))
+    let (no, kind) = name.split_once('.')?;
+    let kind = match kind {
+        "spool" => SpoolFile::Segment,
+        "spool.aside" => SpoolFile::Aside,
+        "spare" => SpoolFile::Spare,
+        _ => return None,
+    };
+    Some((no.parse().ok()?, kind))
 }

@@ -44,6 +44,10 @@ pub const BLOCK_CACHE_BYTES: u64 = 48 << 20;
 /// several people look at one study.
 pub const CHUNK_CACHE_BYTES: u64 = 128 << 20;
 
+/// Memory of what was decoded that is kept for what is decoded next, in bytes: some frames for each
+/// thread that decodes, and what they hand out meanwhile.
+pub const DECODED_KEPT_BYTES: usize = 32 << 20;
+
 /// Manifests kept for those who are served, in bytes.
 pub const MANIFEST_CACHE_BYTES: u64 = 16 << 20;
 
@@ -73,6 +77,17 @@ pub const ENTRY_BYTES: usize = 8 << 10;
 /// A segment of the spool is closed at this length: a file is made and synced so rarely that it costs
 /// nothing, and gone soon after its last record is in the archive.
 pub const SPOOL_SEGMENT_BYTES: u64 = 64 << 20;
+
+/// What is written to the spool begins and ends with a block: a page of the cache is then written over
+/// whole, without being read first, and a write that the power cuts short harms no record beside it.
+pub const SPOOL_BLOCK_BYTES: u64 = 4 << 10;
+
+/// Segments that are done with are kept up to this length together, to be written over: what a
+/// scanner sends in a minute or two. More would take room for nothing on most days.
+pub const SPOOL_SPARE_BYTES: u64 = 512 << 20;
+
+/// And so many of them at most: each is opened, and its head written over, when an archive is opened.
+pub const SPOOL_SPARES_MAX: usize = 8;
 
 /// What a record of the spool counts for at least: each takes some 500 bytes of memory while it waits,
 /// so a spool of 1 GiB holds 65,536 of them at most.

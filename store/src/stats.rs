@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::Store;
 use crate::catalog::Totals;
 use crate::error::{Error, Result};
+use crate::layout::{SpoolFile, segment_of};
 
 /// Sums over an archive and what it takes at rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct Stats {
     pub journal_bytes: u64,
     /// Length of what was received and is not in the archive yet.
     pub spool_bytes: u64,
+    /// Length of files of the spool that wait to be written over.
+    pub spare_bytes: u64,
     /// Length of all objects in the bucket.
     pub bucket_bytes: u64,
 }
@@ -34,13 +37,19 @@ pub fn stats(store: &Store) -> Result<Stats> {
     Ok(Stats {
         totals: store.catalog().totals()?,
         catalog_bytes,
-        journal_bytes: directory_bytes(&layout.journal())?,
-        spool_bytes: directory_bytes(&layout.spool())?,
+        journal_bytes: directory_bytes(&layout.journal(), &|_| true)?,
+        spool_bytes: directory_bytes(&layout.spool(), &|path| !is_spare(path))?,
+        spare_bytes: directory_bytes(&layout.spool(), &is_spare)?,
         bucket_bytes: store.bucket().list("")?.iter().map(|(_, bytes)| bytes).sum(),
     })
 }
 
-fn directory_bytes(directory: &Path) -> Result<u64> {
+fn is_spare(path: &Path) -> bool {
+    segment_of(path).is_some_and(|(_, kind)| kind == SpoolFile::Spare)
+}
+
+/// Length of all files in a directory that are wanted.
+fn directory_bytes(directory: &Path, wanted: &dyn Fn(&Path) -> bool) -> Result<u64> {
     let mut sum = 0;
     let entries = match std::fs::read_dir(directory) {
         // An archive that an earlier version made has no spool.
@@ -48,8 +57,11 @@ fn directory_bytes(directory: &Path) -> Result<u64> {
         other => other.map_err(Error::io("list", directory))?,
     };
     for entry in entries {
-        // A pack may leave for the bucket while it is looked at.
-        sum += entry.and_then(|entry| entry.metadata()).map_or(0, |meta| meta.len());
+        let entry = entry.map_err(Error::io("list", directory))?;
+        if wanted(&entry.path()) {
+            // A pack may leave for the bucket while it is looked at.
+            sum += entry.metadata().map_or(0, |meta| meta.len());
+        }
     }
     Ok(sum)
 }

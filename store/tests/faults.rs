@@ -35,13 +35,53 @@ struct FaultyDisk {
     fault: Fault,
     at: u64,
     done: AtomicU64,
-    /// Length of each file as of its last sync: what a power cut leaves for certain.
-    synced: Mutex<HashMap<PathBuf, u64>>,
+    /// Each file as of its last sync: what a power cut leaves for certain of what is appended, and of
+    /// what is written over wherever nothing newer reached the disk.
+    synced: Mutex<HashMap<PathBuf, Vec<u8>>>,
+    /// What each open file is called now.
+    names: Mutex<Vec<Name>>,
+    /// Segments of the spool that were begun, and those of them in a file that was one before.
+    segments: AtomicU64,
+    reused: AtomicU64,
 }
+
+type Name = Arc<Mutex<PathBuf>>;
 
 impl FaultyDisk {
     fn new(fault: Fault, at: u64) -> Arc<Self> {
-        Arc::new(Self { fault, at, done: AtomicU64::new(0), synced: Mutex::default() })
+        Arc::new(Self {
+            fault,
+            at,
+            done: AtomicU64::new(0),
+            synced: Mutex::default(),
+            names: Mutex::default(),
+            segments: AtomicU64::new(0),
+            reused: AtomicU64::new(0),
+        })
+    }
+
+    fn name(&self, path: &Path) -> Name {
+        let name = Name::new(Mutex::new(path.to_owned()));
+        self.names.lock().unwrap().push(Arc::clone(&name));
+        name
+    }
+
+    /// A file has another name.
+    fn renamed(&self, from: &Path, to: &Path) {
+        for name in &*self.names.lock().unwrap() {
+            let mut name = name.lock().unwrap();
+            if *name == from {
+                to.clone_into(&mut name);
+            }
+        }
+        let mut synced = self.synced.lock().unwrap();
+        if let Some(bytes) = synced.remove(from) {
+            synced.insert(to.to_owned(), bytes);
+        }
+        if is_segment(to) {
+            self.segments.fetch_add(1, Ordering::SeqCst);
+            self.reused.fetch_add(1, Ordering::SeqCst);
+        }
     }
 
     /// Counts an operation and says whether it fails.
@@ -62,13 +102,17 @@ impl FaultyDisk {
     }
 }
 
+fn is_segment(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "spool")
+}
+
 /// A handle that every file keeps on its disk.
 #[derive(Debug, Clone)]
 struct Handle(Arc<FaultyDisk>);
 
 struct FaultyFile {
     disk: Handle,
-    path: PathBuf,
+    name: Name,
     inner: Box<dyn DiskFile>,
 }
 
@@ -85,24 +129,26 @@ impl DiskFile for FaultyFile {
 
     fn syncer(&self) -> io::Result<Box<dyn DiskSync>> {
         let inner = self.inner.syncer()?;
-        Ok(Box::new(FaultySync { disk: self.disk.clone(), path: self.path.clone(), inner }))
+        let name = Arc::clone(&self.name);
+        Ok(Box::new(FaultySync { disk: self.disk.clone(), name, inner }))
     }
 }
 
 struct FaultySync {
     disk: Handle,
-    path: PathBuf,
+    name: Name,
     inner: Box<dyn DiskSync>,
 }
 
 impl DiskSync for FaultySync {
     fn sync(&self) -> io::Result<()> {
-        let length = std::fs::metadata(&self.path)?.len();
+        let path = self.name.lock().unwrap().clone();
+        let bytes = std::fs::read(&path)?;
         // A full disk still syncs what it took.
         if self.disk.0.fault != Fault::Full {
             self.disk.0.operation(|| self.inner.sync())?;
         }
-        self.disk.0.synced.lock().unwrap().insert(self.path.clone(), length);
+        self.disk.0.synced.lock().unwrap().insert(path, bytes);
         Ok(())
     }
 }
@@ -110,13 +156,19 @@ impl DiskSync for FaultySync {
 impl Disk for Handle {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let inner = self.0.operation(|| OsDisk.create(path))?;
-        self.0.synced.lock().unwrap().insert(path.to_owned(), 0);
-        Ok(Box::new(FaultyFile { disk: self.clone(), path: path.to_owned(), inner }))
+        self.0.synced.lock().unwrap().insert(path.to_owned(), Vec::new());
+        self.0.segments.fetch_add(u64::from(is_segment(path)), Ordering::SeqCst);
+        Ok(Box::new(FaultyFile { disk: self.clone(), name: self.0.name(path), inner }))
     }
 
     fn open_append(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let inner = self.0.operation(|| OsDisk.open_append(path))?;
-        Ok(Box::new(FaultyFile { disk: self.clone(), path: path.to_owned(), inner }))
+        Ok(Box::new(FaultyFile { disk: self.clone(), name: self.0.name(path), inner }))
+    }
+
+    fn open_over(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let inner = self.0.operation(|| OsDisk.open_over(path))?;
+        Ok(Box::new(FaultyFile { disk: self.clone(), name: self.0.name(path), inner }))
     }
 
     fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()> {
@@ -125,9 +177,12 @@ impl Disk for Handle {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         if self.0.fault == Fault::Full {
-            return OsDisk.rename(from, to);
+            OsDisk.rename(from, to)?;
+        } else {
+            self.0.operation(|| OsDisk.rename(from, to))?;
         }
-        self.0.operation(|| OsDisk.rename(from, to))
+        self.0.renamed(from, to);
+        Ok(())
     }
 
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
@@ -239,9 +294,10 @@ fn spooled_at_every_operation(fault: Fault) {
     let disk = FaultyDisk::new(fault, u64::MAX);
     assert_eq!(send_on(&sound, &disk, &objects).len(), objects.len());
     let operations = disk.done.load(Ordering::SeqCst);
-    let segments = disk.synced.lock().unwrap();
-    let segments = segments.keys().filter(|path| path.extension().unwrap() == "spool").count();
-    assert!(operations > 60 && segments > 1, "{operations} operations, {segments} segments only");
+    let [segments, reused] =
+        [&disk.segments, &disk.reused].map(|count| count.load(Ordering::SeqCst));
+    assert!(operations > 60, "{operations} operations only");
+    assert!(segments > 1 && reused > 0, "{segments} segments only, {reused} of them in old files");
     let mut acknowledged = 0;
     for at in 0..operations {
         let archive = Archive::new();
@@ -391,23 +447,50 @@ fn a_power_cut_at_any_operation_loses_nothing() {
 fn cut_power(disk: &FaultyDisk, at: u64, left: Left) {
     let mut files: Vec<_> = disk.synced.lock().unwrap().clone().into_iter().collect();
     files.retain(|(path, _)| {
-        let extension = path.extension().unwrap();
-        (extension == "pack" || extension == "spool") && path.exists()
+        let extension = path.extension().unwrap().to_str().unwrap();
+        ["pack", "spool", "spare"].contains(&extension) && path.exists()
     });
     files.sort_by_key(|(path, _)| std::fs::metadata(path).unwrap().created().unwrap());
     for (no, (path, synced)) in files.iter().enumerate() {
         let bytes = std::fs::read(path).unwrap();
-        let synced = *synced as usize;
-        let middle = synced + (bytes.len() - synced) * (at as usize % 7) / 7;
-        let mut image = bytes.clone();
-        match left {
-            Left::Part => image.truncate(middle),
-            Left::Holes => image[synced..middle].fill(0),
-            Left::Newest if no + 1 < files.len() => image.truncate(synced),
-            Left::Newest => {}
-        }
+        let is_newest = no + 1 == files.len();
+        let image = match left {
+            Left::Newest if is_newest => bytes,
+            Left::Newest => synced.clone(),
+            _ if bytes.starts_with(synced) => appended(synced.len(), bytes, at, left),
+            _ => written_over(synced, &bytes, at, left),
+        };
         std::fs::write(path, image).unwrap();
     }
+}
+
+/// What may be there of a file of which so many bytes were synced.
+fn appended(synced: usize, mut image: Vec<u8>, at: u64, left: Left) -> Vec<u8> {
+    let middle = synced + (image.len() - synced) * (at as usize % 7) / 7;
+    match left {
+        Left::Part => image.truncate(middle),
+        _ => image[synced..middle].fill(0),
+    }
+    image
+}
+
+/// What may be there of a file that was written over: some blocks as they were, some as they are.
+fn written_over(old: &[u8], new: &[u8], at: u64, left: Left) -> Vec<u8> {
+    const BLOCK: usize = 512;
+    let mut image = new.to_vec();
+    let changed: Vec<_> = (0..new.len())
+        .step_by(BLOCK)
+        .filter(|start| old.get(*start..start + BLOCK) != new.get(*start..start + BLOCK))
+        .collect();
+    let (first, last) = changed.split_at(changed.len() * (at as usize % 7) / 7);
+    for start in if left == Left::Part { last } else { first } {
+        let end = (start + BLOCK).min(new.len());
+        image[*start..end].fill(0);
+        if let Some(was) = old.get(*start..end.min(old.len())) {
+            image[*start..start + was.len()].copy_from_slice(was);
+        }
+    }
+    image
 }
 
 /// The same for what is spooled.

@@ -15,88 +15,13 @@ use cairn_dicom::phantom;
 use cairn_store::catalog::Existence;
 use cairn_store::commit::{Outcome, Source, Target};
 use cairn_store::disk::{Disk, DiskFile, DiskSync, OsDisk};
-use cairn_store::ingest::{Admission, Arrival, Incoming, Ingest, Receipt, Sender as Caller};
+use cairn_store::ingest::{Admission, Arrival, Incoming, Receipt, Sender as Caller};
 use cairn_store::verify::{Scope, verify};
 use cairn_store::{Acknowledge, DuplicatePolicy, IngestConfig, OnDuplicate, Store};
+use support::spool::{
+    BLOCK, HEAD, LONG, Sender, data_sets, send_and_crash, slices, sorted, spool_files,
+};
 use support::{Answers, Archive, as_dataset, bytes_of, export_all, hand_in_from};
-
-const LONG: Duration = Duration::from_secs(30);
-
-/// With this the drainer does nothing by itself within the time of a test: objects keep arriving.
-struct Sender<'a> {
-    ingest: &'a Ingest,
-    answers: Answers,
-    sent: usize,
-}
-
-impl<'a> Sender<'a> {
-    fn new(ingest: &'a Ingest) -> Self {
-        Self { ingest, answers: Answers::default(), sent: 0 }
-    }
-
-    /// As an association that waits for each answer.
-    fn send(&mut self, file: &[u8]) -> Result<Receipt, String> {
-        let (data, transfer_syntax) = as_dataset(file);
-        let arrival = Arrival::Dataset { transfer_syntax };
-        self.send_as(Source::Dimse, &data, arrival)
-    }
-
-    fn send_as(
-        &mut self,
-        source: Source,
-        bytes: &[u8],
-        arrival: Arrival,
-    ) -> Result<Receipt, String> {
-        self.sent += 1;
-        hand_in_from(source, self.ingest, self.sent, bytes, arrival, &self.answers);
-        let until = std::time::Instant::now() + LONG;
-        loop {
-            if let Some(answer) = self.answers.lock().unwrap().remove(&self.sent) {
-                return answer;
-            }
-            assert!(std::time::Instant::now() < until, "no answer");
-            self.ingest.hurry();
-            std::thread::sleep(Duration::from_micros(200));
-        }
-    }
-}
-
-fn slices(count: u32) -> Vec<Vec<u8>> {
-    bytes_of(phantom::ct(1, count as _, 128))
-}
-
-fn spool_files(archive: &Archive) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(archive.config.data.join("spool")) else { return vec![] };
-    let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    files
-}
-
-/// Sends, and ends the process's part as a crash would: nothing is drained.
-fn send_and_crash(archive: &Archive, files: &[Vec<u8>], config: &IngestConfig) {
-    let store = archive.open();
-    let ingest = store.ingest(config.clone()).unwrap();
-    let mut sender = Sender::new(&ingest);
-    for file in files {
-        let receipt = sender.send(file).unwrap();
-        assert_eq!((receipt.outcome, receipt.visible), (Outcome::New, true));
-    }
-    assert_eq!(ingest.spooled().objects, files.len() as u64, "they were drained already");
-    drop(ingest);
-}
-
-/// What a data set came as, with the envelope that an export makes.
-fn data_sets(store: &Store) -> Vec<Vec<u8>> {
-    let mut all: Vec<_> = export_all(store).values().map(|file| as_dataset(file).0).collect();
-    all.sort();
-    all
-}
-
-fn sorted(files: &[Vec<u8>]) -> Vec<Vec<u8>> {
-    let mut all: Vec<_> = files.iter().map(|file| as_dataset(file).0).collect();
-    all.sort();
-    all
-}
 
 #[test]
 fn an_object_is_acknowledged_before_it_is_coded_and_seen_once_it_is_settled() {
@@ -260,16 +185,19 @@ fn a_torn_tail_is_cut_and_nothing_else() {
     send_and_crash(&whole, &files, &IngestConfig::default());
     let path = spool_files(&whole).remove(0);
     let bytes = std::fs::read(&path).unwrap();
-    let record = (bytes.len() - 64) / 3;
+    let record = (bytes.len() - HEAD) / 3;
+    assert_eq!(record % BLOCK, 0);
     for (left, expected) in [
         (0, 0),
         (30, 0),
-        (64, 0),
-        (64 + 50, 0),
-        (64 + record - 1, 0),
-        (64 + record + 3, 1),
-        (64 + record * 2 + 97, 2),
-        (bytes.len() - 1, 2),
+        (BLOCK, 0),
+        (HEAD, 0),
+        (HEAD + 50, 0),
+        (HEAD + record - BLOCK, 0),
+        (HEAD + record + 3, 1),
+        (HEAD + record * 2 + 113, 2),
+        (bytes.len() - BLOCK, 2),
+        (bytes.len() - 1, 3),
         (bytes.len(), 3),
     ] {
         // The last record says that the one before it was durable: it is cut as if it was not.
@@ -304,7 +232,8 @@ fn copy_keys(from: &Archive, to: &mut Archive) {
 #[test]
 fn a_record_that_was_acknowledged_and_went_bad_is_kept_and_told_and_harms_no_other() {
     let files = slices(4);
-    for place in [5, 64 + 3, 64 + 40, 64 + 5000] {
+    // Either copy of the head; a record's magic number, its header, what it holds.
+    for place in [5, BLOCK + 50, HEAD + 3, HEAD + 40, HEAD + 5000] {
         let archive = Archive::new();
         send_and_crash(&archive, &files, &IngestConfig::default());
         let path = spool_files(&archive).remove(0);
@@ -312,7 +241,7 @@ fn a_record_that_was_acknowledged_and_went_bad_is_kept_and_told_and_harms_no_oth
         bytes[place] ^= 1;
         std::fs::write(&path, &bytes).unwrap();
         let store = archive.open();
-        let lost = usize::from(place >= 64);
+        let lost = usize::from(place >= HEAD);
         assert_eq!(export_all(&store).len(), files.len() - lost, "byte {place}");
         assert_eq!(verify(&store, &Scope::All, 1, &|_| {}).unwrap().findings, []);
         let aside = path.with_extension("spool.aside");
@@ -342,7 +271,7 @@ fn a_record_that_goes_bad_while_it_waits_is_kept_and_told() {
     }
     let path = spool_files(&archive).remove(0);
     let mut bytes = std::fs::read(&path).unwrap();
-    bytes[64 + 5000] ^= 1;
+    bytes[HEAD + 5000] ^= 1;
     std::fs::write(&path, &bytes).unwrap();
     assert!(ingest.settle(None, LONG));
     let damaged = ingest.counters().spool_damaged.load(Relaxed);
@@ -476,6 +405,10 @@ impl Disk for Small {
         OsDisk.open_append(path)
     }
 
+    fn open_over(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        OsDisk.open_over(path)
+    }
+
     fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()> {
         OsDisk.truncate(path, bytes)
     }
@@ -501,11 +434,12 @@ impl Disk for Small {
 #[test]
 fn a_disk_that_is_full_stops_nobody() {
     let files = slices(6);
-    let record = as_dataset(&files[0]).0.len() as u64;
+    let (head, block) = (HEAD as u64, BLOCK as u64);
+    let record = (as_dataset(&files[0]).0.len() as u64 + 200).next_multiple_of(block);
     for (room, free, spooled) in [
         (10, u64::MAX, 0),
-        (64 + record / 2, u64::MAX, 0),
-        (64 + record * 5 / 2, u64::MAX, 2),
+        (head + record / 2, u64::MAX, 0),
+        (head + record * 5 / 2, u64::MAX, 2),
         (u64::MAX / 2, 550 << 20, 0),
         (u64::MAX / 2, 700 << 20, 6),
     ] {

@@ -1,4 +1,4 @@
-//! DCMTK's programs: who sends, who asks, and who receives.
+//! DCMTK's programs: who sends, who asks, and who receives; and what they cost.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -6,11 +6,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::Signal;
+use nix::sys::time::{TimeVal, TimeValLike};
 use std::os::unix::process::CommandExt;
 
 use crate::files::list;
 use crate::instances::{Instance, Set};
+use crate::machine::family_cpu_s;
 use crate::measure::{Bench, first_line, output};
 use crate::scratch::Running;
 use crate::service::{AE_TITLE, DESTINATION, free_port};
@@ -36,6 +39,22 @@ fn program(name: &str) -> Command {
     command
 }
 
+/// CPU seconds that programs used which this process started and waited for.
+pub(super) fn children_cpu_s() -> Result<f64> {
+    cpu_s(UsageWho::RUSAGE_CHILDREN)
+}
+
+/// CPU seconds that this process used.
+pub(super) fn own_cpu_s() -> Result<f64> {
+    cpu_s(UsageWho::RUSAGE_SELF)
+}
+
+fn cpu_s(who: UsageWho) -> Result<f64> {
+    let usage = getrusage(who)?;
+    let seconds = |time: TimeVal| time.num_microseconds() as f64 / 1e6;
+    Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
+}
+
 /// The files of a set as a sender finds them: in [`SENDERS`] folders.
 pub(super) struct Outbox {
     folder: PathBuf,
@@ -43,8 +62,8 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    pub(super) fn new(bench: &Bench<'_>, set: &Set) -> Result<Self> {
-        let folder = bench.scratch.folder("outbox")?;
+    pub(super) fn new(bench: &Bench<'_>, name: &str, set: &Set) -> Result<Self> {
+        let folder = bench.scratch.folder(name)?;
         let mut folders = Vec::new();
         for n in 0..SENDERS {
             let path = folder.join(n.to_string());
@@ -138,6 +157,15 @@ impl Receiver {
             std::thread::sleep(POLL);
         }
         Ok(receiver)
+    }
+}
+
+impl Receiver {
+    /// CPU seconds that it used so far.
+    pub(super) fn cpu_s(&self) -> Result<f64> {
+        // It has a process for each association, and counts one that ended when the next one comes.
+        output(program("echoscu").arg("127.0.0.1").arg(self.port.to_string()))?;
+        family_cpu_s(self.child.id()).context("storescp has no figures")
     }
 }
 

@@ -1,12 +1,15 @@
-//! The steps of a run, by every server.
+//! The steps of a run, by every server and both kinds of client.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use clap::ValueEnum;
 use serde::Serialize;
 
-use super::client::{self, Outbox, Receiver};
+use super::client::{self, Outbox, Receiver, SENDERS};
+use super::lean::{self, Peer, Shelf};
 use crate::files::size;
 use crate::instances::{Instance, Set};
 use crate::measure::Bench;
@@ -17,6 +20,8 @@ use crate::service::{Service, Who, data};
 pub(super) enum Step {
     /// The set over one association, into an empty archive, which the later steps read.
     Store,
+    /// Another set of the same size over one association, into that archive.
+    StoreLater,
     /// The set over eight associations, into another empty archive.
     StoreEight,
     /// The largest study, by C-GET.
@@ -25,12 +30,14 @@ pub(super) enum Step {
     Move,
 }
 
-pub(super) const STEPS: [Step; 4] = [Step::Store, Step::StoreEight, Step::Get, Step::Move];
+pub(super) const STEPS: [Step; 5] =
+    [Step::Store, Step::StoreLater, Step::StoreEight, Step::Get, Step::Move];
 
 impl Step {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Store => "C-STORE, 1 association",
+            Self::StoreLater => "C-STORE, 1, later study",
             Self::StoreEight => "C-STORE, 8 associations",
             Self::Get => "C-GET",
             Self::Move => "C-MOVE",
@@ -38,7 +45,7 @@ impl Step {
     }
 
     pub(super) fn is_store(self) -> bool {
-        matches!(self, Self::Store | Self::StoreEight)
+        matches!(self, Self::Store | Self::StoreLater | Self::StoreEight)
     }
 }
 
@@ -46,8 +53,27 @@ impl Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) enum By {
     Server(Who),
-    /// `storescp --ignore`: what the clients take at least.
+    /// A peer in this process, which throws away what it gets, and sends out of memory: what the clients
+    /// take at least.
     Nobody,
+}
+
+/// By whom it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+pub(super) enum Clients {
+    /// DCMTK's programs.
+    Dcmtk,
+    /// Those of [`lean`].
+    Lean,
+}
+
+impl Clients {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Dcmtk => "DCMTK",
+            Self::Lean => "lean",
+        }
+    }
 }
 
 /// A step in one run.
@@ -55,49 +81,105 @@ pub(super) enum By {
 pub(super) struct Sample {
     pub(super) run: usize,
     pub(super) by: By,
+    pub(super) clients: Clients,
     pub(super) step: Step,
     /// From the start of the client, or of the first of them, to the end of the last.
     pub(super) wall_s: f64,
+    /// Of the clients, and of the receiver of a C-MOVE. Where nobody serves the lean peer is counted
+    /// with the lean clients.
+    pub(super) client_cpu_s: f64,
     pub(super) server_cpu_s: f64,
     pub(super) server_peak_bytes: u64,
-    /// Below the archive's folder after a store, the server having ended.
+    /// Below the archive's folder after a store, the server having ended, without spare files.
     pub(super) stored_bytes: u64,
+}
+
+/// What a step took of its clients.
+struct Took {
+    wall_s: f64,
+    cpu_s: f64,
+}
+
+/// Who receives what is moved.
+enum Destination {
+    Dcmtk(Receiver),
+    Lean(Peer),
+}
+
+impl Destination {
+    fn start(clients: Clients) -> Result<Self> {
+        Ok(match clients {
+            Clients::Dcmtk => Self::Dcmtk(Receiver::start()?),
+            Clients::Lean => Self::Lean(Peer::start(None)?),
+        })
+    }
+
+    fn port(&self) -> u16 {
+        match self {
+            Self::Dcmtk(receiver) => receiver.port,
+            Self::Lean(peer) => peer.port,
+        }
+    }
+
+    /// CPU seconds so far; those of a lean one are this process's.
+    fn cpu_s(&self) -> Result<f64> {
+        match self {
+            Self::Dcmtk(receiver) => receiver.cpu_s(),
+            Self::Lean(_) => Ok(0.0),
+        }
+    }
 }
 
 /// What takes part, and its figures.
 pub(super) struct Contest<'a> {
     bench: &'a Bench<'a>,
-    study: Vec<&'a Instance>,
+    set: Arc<Set>,
+    later: Option<Set>,
     servers: &'a [Who],
+    clients: &'a [Clients],
     outbox: Outbox,
+    later_outbox: Option<Outbox>,
     pub(super) samples: Vec<Sample>,
 }
 
 impl<'a> Contest<'a> {
-    pub(super) fn new(bench: &'a Bench<'a>, set: &'a Set, servers: &'a [Who]) -> Result<Self> {
-        let outbox = Outbox::new(bench, set).context("writing the files to send")?;
-        Ok(Self { bench, study: set.largest_study(), servers, outbox, samples: Vec::new() })
+    /// `later`: what is sent to an archive that has `set`.
+    pub(super) fn new(
+        bench: &'a Bench<'a>,
+        set: Arc<Set>,
+        later: Option<Set>,
+        servers: &'a [Who],
+        clients: &'a [Clients],
+    ) -> Result<Self> {
+        let outbox = Outbox::new(bench, "outbox", &set).context("writing the files to send")?;
+        let later_outbox =
+            later.as_ref().map(|set| Outbox::new(bench, "outbox of later", set)).transpose()?;
+        let samples = Vec::new();
+        Ok(Self { bench, set, later, servers, clients, outbox, later_outbox, samples })
     }
 
     /// Every step by everybody, with empty archives.
     pub(super) fn run(&mut self, run: usize) -> Result<()> {
         let mut servers = self.servers.to_vec();
         servers.rotate_left(run % self.servers.len());
-        for step in STEPS {
-            if step.is_store() {
-                let floor = self.floor(run, step).context("sending to nobody")?;
-                self.samples.push(floor);
+        for &clients in self.clients {
+            for step in STEPS {
+                if step == Step::StoreLater && self.later.is_none() {
+                    continue;
+                }
+                let nobody = std::iter::once(By::Nobody);
+                for by in nobody.chain(servers.iter().map(|who| By::Server(*who))) {
+                    let about = format!("{}, {} clients, {by:?}", step.name(), clients.name());
+                    eprintln!("run {}, {about}", run + 1);
+                    let sample = self.sample(run, by, clients, step).context(about)?;
+                    eprintln!("    {:.2} s", sample.wall_s);
+                    self.samples.push(sample);
+                }
             }
-            for &who in &servers {
-                eprintln!("run {}, {}: {}", run + 1, step.name(), who.name());
-                let sample = self.step(run, who, step);
-                let sample = sample.with_context(|| format!("{}, {}", who.name(), step.name()))?;
-                eprintln!("    {:.2} s", sample.wall_s);
-                self.samples.push(sample);
+            for who in &servers {
+                let home = self.home(*who, Step::Store);
+                std::fs::remove_dir_all(home).context("removing an archive")?;
             }
-        }
-        for who in servers {
-            std::fs::remove_dir_all(self.home(who, Step::Store)).context("removing an archive")?;
         }
         Ok(())
     }
@@ -107,65 +189,167 @@ impl<'a> Contest<'a> {
         self.bench.scratch.path().join(format!("{}, {archive}", who.name()))
     }
 
-    /// What the senders take where nothing is done with what they send.
-    fn floor(&self, run: usize, step: Step) -> Result<Sample> {
+    fn sample(&self, run: usize, by: By, clients: Clients, step: Step) -> Result<Sample> {
+        let destination = (step == Step::Move).then(|| Destination::start(clients)).transpose()?;
         nix::unistd::sync();
         self.bench.wait_until_quiet();
-        let receiver = Receiver::start()?;
-        let begun = Instant::now();
-        self.outbox.send(receiver.port, step == Step::StoreEight)?;
-        let wall_s = begun.elapsed().as_secs_f64();
-        let (server_cpu_s, server_peak_bytes, stored_bytes) = (0.0, 0, 0);
-        let by = By::Nobody;
-        Ok(Sample { run, by, step, wall_s, server_cpu_s, server_peak_bytes, stored_bytes })
+        match by {
+            By::Nobody => self.floor(run, clients, step, destination.as_ref()),
+            By::Server(who) => self.step(run, who, clients, step, destination.as_ref()),
+        }
     }
 
-    fn step(&self, run: usize, who: Who, step: Step) -> Result<Sample> {
+    /// What the clients take where nothing is done with what they send, and nothing has to be read.
+    fn floor(
+        &self,
+        run: usize,
+        clients: Clients,
+        step: Step,
+        destination: Option<&Destination>,
+    ) -> Result<Sample> {
+        let to = destination.map(Destination::port);
+        let peer = Peer::start(Some(Shelf { set: Arc::clone(&self.set), destination: to }))?;
+        let took = self.ask(peer.port, clients, step, destination)?;
+        let Took { wall_s, cpu_s: client_cpu_s } = took;
+        let (server_cpu_s, server_peak_bytes, stored_bytes) = (0.0, 0, 0);
+        let by = By::Nobody;
+        Ok(Sample {
+            run,
+            by,
+            clients,
+            step,
+            wall_s,
+            client_cpu_s,
+            server_cpu_s,
+            server_peak_bytes,
+            stored_bytes,
+        })
+    }
+
+    fn step(
+        &self,
+        run: usize,
+        who: Who,
+        clients: Clients,
+        step: Step,
+        destination: Option<&Destination>,
+    ) -> Result<Sample> {
         let home = self.home(who, step);
-        let receiver = (step == Step::Move).then(Receiver::start).transpose()?;
-        nix::unistd::sync();
-        self.bench.wait_until_quiet();
-        let destination = receiver.as_ref().map(|receiver| receiver.port);
-        let service = Service::start_knowing(self.bench, who, &home, destination)?;
-        let study = &self.study.first().context("there is no study")?.study;
+        let to = destination.map(Destination::port);
+        let service = Service::start_knowing(self.bench, who, &home, to)?;
         let before = service.figures()?;
-        let begun = Instant::now();
-        match step {
-            Step::Store | Step::StoreEight => {
-                self.outbox.send(service.dimse, step == Step::StoreEight)?;
-            }
-            Step::Get => client::get(service.dimse, study, None)?,
-            Step::Move => client::request_move(service.dimse, study)?,
-        }
-        let wall_s = begun.elapsed().as_secs_f64();
+        let took = self.ask(service.dimse, clients, step, destination)?;
         let after = service.figures()?;
-        if step == Step::Get && run == 0 {
-            self.check(&service, study)?;
+        if step == Step::Get && run == 0 && clients == Clients::Dcmtk {
+            self.check(&service)?;
         }
         service.stop()?;
-        let stored_bytes = if step.is_store() { size(&data(&home))?.bytes } else { 0 };
+        let stored_bytes = if step.is_store() {
+            // Spare files of the spool are not what was stored.
+            size(&data(&home))?.bytes - spare_bytes(&data(&home).join("spool"))
+        } else {
+            0
+        };
         if step == Step::StoreEight {
             std::fs::remove_dir_all(&home).context("removing an archive")?;
         }
         Ok(Sample {
             run,
             by: By::Server(who),
+            clients,
             step,
-            wall_s,
+            wall_s: took.wall_s,
+            client_cpu_s: took.cpu_s,
             server_cpu_s: after.cpu_s - before.cpu_s,
             server_peak_bytes: after.peak_bytes,
             stored_bytes,
         })
     }
 
+    /// The clients' part of a step.
+    fn ask(
+        &self,
+        port: u16,
+        clients: Clients,
+        step: Step,
+        destination: Option<&Destination>,
+    ) -> Result<Took> {
+        let cpu_s = || match clients {
+            Clients::Dcmtk => client::children_cpu_s(),
+            Clients::Lean => client::own_cpu_s(),
+        };
+        let received_s =
+            |destination: Option<&Destination>| destination.map_or(Ok(0.0), Destination::cpu_s);
+        let received_before_s = received_s(destination)?;
+        let before_s = cpu_s()?;
+        let begun = Instant::now();
+        match clients {
+            Clients::Dcmtk => self.by_dcmtk(port, step)?,
+            Clients::Lean => self.by_lean(port, step)?,
+        }
+        let wall_s = begun.elapsed().as_secs_f64();
+        let own_s = cpu_s()? - before_s;
+        Ok(Took { wall_s, cpu_s: own_s + received_s(destination)? - received_before_s })
+    }
+
+    fn by_dcmtk(&self, port: u16, step: Step) -> Result<()> {
+        let study = || self.set.largest_study().first().map(|one| one.study.clone());
+        match step {
+            Step::Store | Step::StoreEight => self.outbox.send(port, step == Step::StoreEight),
+            Step::StoreLater => match &self.later_outbox {
+                Some(outbox) => outbox.send(port, false),
+                None => bail!("there is no later set"),
+            },
+            Step::Get => client::get(port, &study().context("there is no study")?, None),
+            Step::Move => client::request_move(port, &study().context("there is no study")?),
+        }
+    }
+
+    fn by_lean(&self, port: u16, step: Step) -> Result<()> {
+        match step {
+            Step::Store => lean::send(port, &self.set.instances.iter().collect::<Vec<_>>()),
+            Step::StoreLater => {
+                let later = self.later.as_ref().context("there is no later set")?;
+                lean::send(port, &later.instances.iter().collect::<Vec<_>>())
+            }
+            Step::StoreEight => {
+                let mut parts: Vec<Vec<&Instance>> = vec![Vec::new(); SENDERS];
+                for (n, instance) in self.set.instances.iter().enumerate() {
+                    parts[n % SENDERS].push(instance);
+                }
+                std::thread::scope(|scope| {
+                    let senders: Vec<_> = parts
+                        .iter()
+                        .map(|part| scope.spawn(move || lean::send(port, part)))
+                        .collect();
+                    senders.into_iter().try_for_each(|sender| match sender.join() {
+                        Ok(sent) => sent,
+                        Err(_) => bail!("a sender panicked"),
+                    })
+                })
+            }
+            Step::Get => lean::get(port, &self.set.largest_study()),
+            Step::Move => lean::request_move(port, &self.set.largest_study()),
+        }
+    }
+
     /// Gets the study once more and compares each data set with what was sent.
-    fn check(&self, service: &Service, study: &str) -> Result<()> {
+    fn check(&self, service: &Service) -> Result<()> {
+        let study = self.set.largest_study();
+        let uid = &study.first().context("there is no study")?.study;
         let folder = self.bench.scratch.folder("inbox")?;
-        client::get(service.dimse, study, Some(&folder))?;
-        let equal = client::count_equal(&folder, &self.study)?;
-        let all = self.study.len();
+        client::get(service.dimse, uid, Some(&folder))?;
+        let equal = client::count_equal(&folder, &study)?;
+        let all = study.len();
         ensure!(equal == all, "of {all} instances, {equal} came back as they were sent");
         std::fs::remove_dir_all(&folder)?;
         Ok(())
     }
+}
+
+/// Length of the files that wait to be written over in a spool, if there is one.
+fn spare_bytes(spool: &std::path::Path) -> u64 {
+    let files = std::fs::read_dir(spool).into_iter().flatten().flatten();
+    let spares = files.filter(|file| file.path().extension().is_some_and(|kind| kind == "spare"));
+    spares.map(|file| file.metadata().map_or(0, |found| found.len())).sum()
 }

@@ -1,16 +1,19 @@
-//! `cairn-bench dimse`: `cairn serve` beside Orthanc, with DCMTK's programs as clients, on loopback.
+//! `cairn-bench dimse`: `cairn serve` beside Orthanc, with DCMTK's programs as clients, and with lean
+//! ones, on loopback.
 //!
 //! Every run begins with empty archives. In a run, the steps follow one another, and within a step
 //! the servers, beginning with another one in each run; only one server runs at a time, and each step
-//! has a fresh process. The clients are whole processes: their start, and what they read and convert,
-//! is in every figure. How much that is at least is measured too, with a receiver that throws away
-//! what it gets.
+//! has a fresh process. DCMTK's clients are whole processes: their start, and what they read and convert,
+//! is in every figure. The lean ones ([`lean`]) cost next to nothing. What either takes at least is
+//! measured too, with a peer that throws away what it gets and sends out of memory.
 
 mod client;
 mod contest;
+mod lean;
 mod summary;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
 use clap::Args;
@@ -19,12 +22,12 @@ use crate::instances::Set;
 use crate::measure::Bench;
 use crate::report::Report;
 use crate::service::Who;
-use contest::Contest;
+use contest::{Clients, Contest};
 
 /// A study has to be this long for the goals of retrieval to be about it.
 const GOAL_STUDY_INSTANCES: u32 = 1000;
 
-/// C-STORE, C-GET and C-MOVE with DCMTK's clients, beside Orthanc
+/// C-STORE, C-GET and C-MOVE with DCMTK's clients and with lean ones, beside Orthanc
 #[derive(Debug, Args)]
 pub(crate) struct DimseArgs {
     /// Folders of real studies to measure beside the synthetic study; each is held in memory
@@ -33,6 +36,9 @@ pub(crate) struct DimseArgs {
     /// Compare with nobody
     #[arg(long)]
     no_peer: bool,
+    /// By lean clients alone, or by DCMTK's alone; both by default
+    #[arg(long, value_enum)]
+    clients: Option<Clients>,
     /// How often everything is done, with empty archives
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
@@ -58,6 +64,11 @@ pub(crate) fn run(bench: &Bench<'_>, args: &DimseArgs, report: &mut Report) -> R
         "every step has a fresh process; the page cache is not dropped; alternating, one server at \
          a time; the clients share the cores with the server",
     );
+    report.note(
+        "DCMTK: its programs, in processes of their own; lean: threads of this process, which send \
+         out of memory and throw away what they receive; (nobody): the same against a peer in this \
+         process that does no more; client CPU: with the receiver of a C-MOVE",
+    );
     let mut servers = vec![Who::Cairn];
     if !args.no_peer {
         servers.push(Who::Orthanc { compressed: false });
@@ -70,10 +81,11 @@ pub(crate) fn run(bench: &Bench<'_>, args: &DimseArgs, report: &mut Report) -> R
     });
     if !args.no_synthetic {
         eprintln!("making the synthetic study");
-        measure(bench, args, &Set::synthetic_ct(args.slices)?, &servers, report)?;
+        let later = Set::other_synthetic_ct(args.slices)?;
+        measure(bench, args, Set::synthetic_ct(args.slices)?, Some(later), &servers, report)?;
     }
     for folder in &args.set {
-        measure(bench, args, &Set::folder(folder)?, &servers, report)?;
+        measure(bench, args, Set::folder(folder)?, None, &servers, report)?;
     }
     Ok(())
 }
@@ -82,14 +94,17 @@ pub(crate) fn run(bench: &Bench<'_>, args: &DimseArgs, report: &mut Report) -> R
 fn measure(
     bench: &Bench<'_>,
     args: &DimseArgs,
-    set: &Set,
+    set: Set,
+    later: Option<Set>,
     servers: &[Who],
     report: &mut Report,
 ) -> Result<()> {
     eprintln!("{}", set.about());
-    let mut contest = Contest::new(bench, set, servers)?;
+    let set = Arc::new(set);
+    let clients = args.clients.map_or(vec![Clients::Dcmtk, Clients::Lean], |one| vec![one]);
+    let mut contest = Contest::new(bench, Arc::clone(&set), later, servers, &clients)?;
     for run in 0..args.runs as usize {
         contest.run(run)?;
     }
-    summary::add(set, &contest.samples, args.runs, report)
+    summary::add(&set, &contest.samples, args.runs, report)
 }

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 
 use super::GOAL_STUDY_INSTANCES;
-use super::contest::{By, STEPS, Sample, Step};
+use super::contest::{By, Clients, STEPS, Sample, Step};
 use crate::figures::{Spread, mb};
 use crate::goals::Goal;
 use crate::instances::Set;
@@ -30,12 +30,24 @@ pub(super) fn add(set: &Set, samples: &[Sample], runs: u32, report: &mut Report)
             (study.len() as u64, study_bytes)
         }
     };
-    let mut table =
-        Table::new(["STEP", "WHO", "S", "INST/S", "MB/S", "CPU S", "PEAK MB", "STORED MB"]);
-    for step in STEPS {
+    let mut table = Table::new([
+        "STEP",
+        "CLIENTS",
+        "WHO",
+        "S",
+        "INST/S",
+        "MB/S",
+        "CLIENT CPU S",
+        "SERVER CPU S",
+        "PEAK MB",
+        "STORED MB",
+    ]);
+    for (step, clients) in all() {
         for by in [By::Nobody, By::Server(Who::Cairn), By::Server(PEER)] {
-            let found: Vec<&Sample> =
-                samples.iter().filter(|sample| sample.step == step && sample.by == by).collect();
+            let found: Vec<&Sample> = samples
+                .iter()
+                .filter(|s| s.step == step && s.clients == clients && s.by == by)
+                .collect();
             let spread = |value: &dyn Fn(&Sample) -> f64| {
                 Spread::of(found.iter().map(|sample| value(sample))).context("no samples")
             };
@@ -50,10 +62,12 @@ pub(super) fn add(set: &Set, samples: &[Sample], runs: u32, report: &mut Report)
             let shown = |is_shown: bool, text: String| if is_shown { text } else { String::new() };
             table.row([
                 step.name().to_owned(),
+                clients.name().to_owned(),
                 name.to_owned(),
                 spread(&|s| s.wall_s)?.text(2),
                 spread(&|s| instances as f64 / s.wall_s)?.text(0),
                 spread(&|s| mb(bytes) / s.wall_s)?.text(1),
+                spread(&|s| s.client_cpu_s)?.text(2),
                 shown(is_server, spread(&|s| s.server_cpu_s)?.text(2)),
                 shown(is_server, spread(&|s| mb(s.server_peak_bytes))?.text(0)),
                 shown(is_server && step.is_store(), spread(&|s| mb(s.stored_bytes))?.text(1)),
@@ -62,9 +76,11 @@ pub(super) fn add(set: &Set, samples: &[Sample], runs: u32, report: &mut Report)
     }
     let title = format!("{}; {runs} runs; median of runs, min-max; 10^6 bytes", set.about());
     report.table(&title, &table);
-    for step in STEPS {
-        let Some(ratio) = ratio(samples, runs as usize, step) else { continue };
-        let what = format!("{}: {}, Orthanc / cairn, {}", set.name, step.name(), ratio.text(2));
+    for (step, clients) in all() {
+        let Some(ratio) = ratio(samples, runs as usize, step, clients) else { continue };
+        let (step_name, by) = (step.name(), clients.name());
+        let name = &set.name;
+        let what = format!("{name}: {step_name}, {by}, Orthanc / cairn, {}", ratio.text(2));
         let is_goal = step.is_store() || study.len() >= GOAL_STUDY_INSTANCES as usize;
         if is_goal {
             report.goal(Goal::at_least(what, "x", ratio.median, goal(step)));
@@ -79,10 +95,17 @@ pub(super) fn add(set: &Set, samples: &[Sample], runs: u32, report: &mut Report)
     report.figures(&format!("dimse: {}", set.name), &figures)
 }
 
+/// Every step by either kind of client.
+fn all() -> impl Iterator<Item = (Step, Clients)> {
+    STEPS.into_iter().flat_map(|step| [Clients::Dcmtk, Clients::Lean].map(|by| (step, by)))
+}
+
 /// The peer's seconds over those of `cairn`, run by run.
-fn ratio(samples: &[Sample], runs: usize, step: Step) -> Option<Spread> {
+fn ratio(samples: &[Sample], runs: usize, step: Step, clients: Clients) -> Option<Spread> {
     let wall = |who, run| {
-        let of = |s: &&Sample| s.by == By::Server(who) && s.step == step && s.run == run;
+        let of = |s: &&Sample| {
+            s.by == By::Server(who) && s.step == step && s.clients == clients && s.run == run
+        };
         samples.iter().find(of).map(|sample| sample.wall_s)
     };
     Spread::of((0..runs).filter_map(|run| Some(wall(PEER, run)? / wall(Who::Cairn, run)?)))

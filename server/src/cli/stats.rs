@@ -42,6 +42,7 @@ pub(crate) struct Figures {
     catalog_bytes: u64,
     journal_bytes: u64,
     spool_bytes: u64,
+    spare_bytes: u64,
     bucket_bytes: u64,
     on_disk_bytes: u64,
     bucket: String,
@@ -50,8 +51,9 @@ pub(crate) struct Figures {
 impl Figures {
     fn new(stats: &Stats, bucket: &str) -> Self {
         let totals = stats.totals;
+        let spool_bytes = stats.spool_bytes + stats.spare_bytes;
         let on_disk_bytes =
-            stats.catalog_bytes + stats.journal_bytes + stats.spool_bytes + stats.bucket_bytes;
+            stats.catalog_bytes + stats.journal_bytes + spool_bytes + stats.bucket_bytes;
         Self {
             studies: totals.studies,
             series: totals.series,
@@ -71,6 +73,7 @@ impl Figures {
             catalog_bytes: stats.catalog_bytes,
             journal_bytes: stats.journal_bytes,
             spool_bytes: stats.spool_bytes,
+            spare_bytes: stats.spare_bytes,
             bucket_bytes: stats.bucket_bytes,
             on_disk_bytes,
             bucket: bucket.to_owned(),
@@ -97,6 +100,7 @@ impl Figures {
             ("catalog", size(self.catalog_bytes)),
             ("journal", size(self.journal_bytes)),
             ("spool", size(self.spool_bytes)),
+            ("spool, spare files", size(self.spare_bytes)),
             ("bucket", format!("{} at {}", size(self.bucket_bytes), self.bucket)),
             ("all together", size(self.on_disk_bytes)),
             ("logical / all", factor_text(self.total_factor)),

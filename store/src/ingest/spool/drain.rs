@@ -28,6 +28,8 @@ const HASTE: Duration = Duration::from_millis(5);
 const LOOK: Duration = Duration::from_millis(20);
 /// How often to look otherwise.
 const IDLE: Duration = Duration::from_millis(500);
+/// How often to look whether the disk is short of room.
+const LOOK_AT_DISK: Duration = Duration::from_secs(1);
 /// The open segment is closed when all of it is in the archive and nothing came for so long.
 const CLOSE_AFTER: Duration = Duration::from_secs(1);
 
@@ -50,9 +52,16 @@ struct Taken {
 pub(crate) fn run(pipeline: &Arc<Pipeline>, messages: &SyncSender<Message>) {
     let spool = &pipeline.spool;
     let mut readers = HashMap::new();
+    let mut looked = Instant::now();
     loop {
         if let Err(error) = spool.tidy(pipeline) {
             pipeline.stop(error);
+        }
+        if looked.elapsed() >= LOOK_AT_DISK {
+            looked = Instant::now();
+            if let Err(error) = spool.give_back(&pipeline.shared) {
+                pipeline.stop(error);
+            }
         }
         match spool.next(pipeline) {
             Next::Stop => return,
@@ -161,11 +170,11 @@ impl Spool {
     /// there, the last by number is the one that may have a torn end.
     fn remove_done(&self, pipeline: &Pipeline) -> Result<()> {
         loop {
-            let (no, path, damaged) = {
+            let (no, path, bytes, damaged) = {
                 let state = lock(&self.state);
                 match state.segments.first_key_value() {
                     Some((no, segment)) if !segment.open && segment.left == 0 => {
-                        (*no, segment.path.clone(), segment.damaged)
+                        (*no, segment.path.clone(), segment.bytes, segment.damaged)
                     }
                     _ => return Ok(()),
                 }
@@ -175,7 +184,7 @@ impl Spool {
                 let mut aside = path.clone().into_os_string();
                 aside.push(".aside");
                 disk.rename(&path, &PathBuf::from(aside)).map_err(Error::io("rename", &path))?;
-            } else {
+            } else if !self.keep(pipeline, no, &path, bytes)? {
                 match disk.remove(&path) {
                     Err(error) if error.kind() != ErrorKind::NotFound => {
                         return Err(Error::io("remove", &path)(error));
@@ -327,7 +336,7 @@ fn read(
     }
     let length = header.payload_bytes();
     let mut buffer = pipeline.spool.memory.acquire(length + TAG_BYTES);
-    let description = reader.payload(offset, &header, &mut buffer)?;
+    let description = reader.object(offset, &header, &mut buffer)?;
     let object = buffer.freeze().slice(header.description_bytes as usize..length);
     let Description { source, received_ms, arrival, sender } = description;
     Ok(Again { object, id: header.id, source, received_ms, arrival, sender })

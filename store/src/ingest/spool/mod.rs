@@ -15,13 +15,17 @@
 //! - A record is handed on only when it is synced, and a segment is removed only when everything in it
 //!   is committed, so that a replay of the journal finds it.
 //! - Segments are removed in their order, and each is synced before the next is begun.
+//! - A segment that is done with may be written over ([`spare`]); what an earlier use left in it is never
+//!   taken for a record of a later one.
 
 mod drain;
+mod head;
 mod pace;
 mod record;
 mod recover;
 mod scan;
 mod segment;
+mod spare;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::PathBuf;
@@ -42,8 +46,10 @@ use crate::error::{Error, Result};
 use crate::limits::{SPOOL_FREE_BYTES_MIN, SPOOL_RECORD_BYTES_MIN, SPOOL_SEGMENT_BYTES};
 use crate::store::Shared;
 
-use record::{Description, HEADER_BYTES, OBJECT_BYTES_MAX};
+use head::HEAD_BYTES;
+use record::{Description, Kind, OBJECT_BYTES_MAX, record_bytes};
 use segment::{OpenSegment, Spooling};
+use spare::{Bounds, Spare};
 
 pub(super) use drain::run;
 pub(crate) use recover::{is_left, spooled_bytes};
@@ -62,8 +68,10 @@ pub struct Spooled {
     pub objects: u64,
     /// Length of their records in bytes.
     pub bytes: u64,
-    /// Length of the spool's files in bytes.
+    /// Length of the files that they are in.
     pub disk_bytes: u64,
+    /// Length of files that wait to be written over.
+    pub spare_bytes: u64,
     /// How long the oldest has been waiting.
     pub oldest: Duration,
 }
@@ -91,6 +99,7 @@ pub(super) struct Owed {
 pub(super) struct Spool {
     bytes_max: u64,
     segment_bytes: u64,
+    bounds: Bounds,
     log: Mutex<Log>,
     syncer: Mutex<Option<Syncer>>,
     state: Mutex<State>,
@@ -129,6 +138,7 @@ struct Syncer {
 #[derive(Debug)]
 struct Segment {
     path: PathBuf,
+    /// Length of the file: more than is in it, where it is written over.
     bytes: u64,
     /// Records that are not in the archive yet.
     left: usize,
@@ -136,6 +146,9 @@ struct Segment {
     open: bool,
     /// Something in it cannot be read: it is kept for a person to look at.
     damaged: bool,
+    /// It does not say where it ends. Were another one begun while it is there, what is behind its
+    /// records would pass for damage after a crash.
+    torn: bool,
 }
 
 /// A record that waits.
@@ -157,6 +170,7 @@ struct Mark {
 
 struct State {
     segments: BTreeMap<u64, Segment>,
+    spares: Vec<Spare>,
     /// Records not handed on yet, in order of their numbers.
     waiting: VecDeque<Waiting>,
     /// Bytes of `waiting`.
@@ -186,6 +200,7 @@ impl Spool {
         let now = Instant::now();
         let mut state = State {
             segments: BTreeMap::new(),
+            spares: Vec::new(),
             waiting: VecDeque::new(),
             backlog: 0,
             weight: 0,
@@ -201,12 +216,14 @@ impl Spool {
             stopping: false,
         };
         let memory = Pool::new(0);
-        let (next_segment, last) = state.recover(shared, &memory)?;
         let segment_bytes =
             (config.spool_bytes / SEGMENTS_MIN).clamp(SEGMENT_BYTES_MIN, SPOOL_SEGMENT_BYTES);
+        let bounds = Bounds::new(config.spool_bytes, segment_bytes);
+        let (next_segment, last) = state.recover(shared, &memory, bounds)?;
         Ok(Self {
             bytes_max: config.spool_bytes,
             segment_bytes,
+            bounds,
             log: Mutex::new(Log { open: None, next_segment, last }),
             syncer: Mutex::new(None),
             pending: AtomicU64::new(state.pending.len() as u64),
@@ -249,7 +266,7 @@ impl Spool {
         let Candidate { object, dataset_hash, source, arrival, sender } = candidate;
         let description = Description { source, received_ms: now_ms(), arrival, sender };
         let Some(description) = description.encode() else { return Ok(Some(owed)) };
-        let bytes = (HEADER_BYTES + description.len() + object.len()) as u64;
+        let bytes = record_bytes(description.len() + object.len());
         let id = pipeline.shared.site.stored_id(&ChunkId(dataset_hash));
         let mut log = lock(&self.log);
         if !self.has_room(pipeline, &mut log, bytes)? || !self.ready(pipeline, &mut log, bytes)? {
@@ -257,7 +274,8 @@ impl Spool {
         }
         let durable = lock(&self.state).durable.bytes;
         let no = log.last + 1;
-        let record = Spooling { no, id, description: &description, object };
+        let kind = Kind::Object;
+        let record = Spooling { kind, no, id, description: &description, object };
         let open = log.open.as_mut().ok_or(Error::Internal("no segment is open"))?;
         let append = || open.append(&pipeline.shared, &record, durable);
         let placed = pipeline.time(Stage::Spool, append);
@@ -279,7 +297,7 @@ impl Spool {
         self.pending.fetch_add(1, Ordering::SeqCst);
         let mut state = lock(&self.state);
         if let Some(known) = state.segments.get_mut(&segment) {
-            known.bytes = mark.bytes;
+            known.bytes = known.bytes.max(mark.bytes);
             known.left += 1;
         }
         state.pending.insert(no, now);
@@ -297,63 +315,88 @@ impl Spool {
 
     /// May so many bytes be added, by all bounds but that of the disk itself?
     fn has_room(&self, pipeline: &Pipeline, log: &mut Log, bytes: u64) -> Result<bool> {
-        let (disk_bytes, weighs, is_spent) = {
+        let (disk_bytes, grows, weighs, is_spent) = {
             let state = lock(&self.state);
-            let open = log.open.as_ref().and_then(|open| state.segments.get(&open.no()));
-            let is_spent = open.is_some_and(|segment| segment.left == 0);
-            (state.disk_bytes(), state.weight + weight(bytes), is_spent)
+            let open = log.open.as_ref();
+            let known = open.and_then(|open| state.segments.get(&open.no()));
+            let is_spent = known.is_some_and(|segment| segment.left == 0);
+            let grows = match open.filter(|open| self.fits(open, bytes)) {
+                Some(open) => {
+                    let end = open.bytes() + bytes;
+                    end.saturating_sub(known.map_or(0, |segment| segment.bytes))
+                }
+                // Another one is begun.
+                None => (bytes + HEAD_BYTES as u64)
+                    .saturating_sub(state.spares.last().map_or(0, |spare| spare.bytes)),
+            };
+            let disk_bytes = state.disk_bytes() + state.spare_bytes();
+            (disk_bytes, grows, state.weight + weight(bytes), is_spent)
         };
-        let is_full = disk_bytes + bytes > self.bytes_max;
+        let is_full = disk_bytes + grows > self.bytes_max;
         if is_full && is_spent {
             // It takes room for what is in the archive.
             self.close(pipeline, log)?;
         }
-        let waits = pipeline.waiting_bytes.load(Ordering::SeqCst) + disk_bytes + bytes;
+        let waits = pipeline.waiting_bytes.load(Ordering::SeqCst) + disk_bytes + grows;
         Ok(!is_full && weighs <= self.bytes_max && waits <= pipeline.config.journal_bytes_max)
+    }
+
+    /// Does a segment take a record of this length?
+    fn fits(&self, open: &OpenSegment, bytes: u64) -> bool {
+        open.is_empty() || open.bytes() + bytes <= self.segment_bytes
     }
 
     /// Makes sure that a segment is open which takes a record of this length.
     fn ready(&self, pipeline: &Pipeline, log: &mut Log, bytes: u64) -> Result<bool> {
-        let fits = |open: &OpenSegment| {
-            open.bytes() == segment::SEGMENT_HEADER_BYTES as u64
-                || open.bytes() + bytes <= self.segment_bytes
-        };
-        if log.open.as_ref().is_some_and(fits) {
+        if log.open.as_ref().is_some_and(|open| self.fits(open, bytes)) {
             return Ok(true);
         }
         self.close(pipeline, log)?;
         let shared = &pipeline.shared;
-        let directory = shared.layout.spool();
         // Where nobody can tell, the disk itself tells.
-        let free = shared.disk.free_bytes(&directory).unwrap_or(u64::MAX);
-        if free < SPOOL_FREE_BYTES_MIN + self.segment_bytes {
-            return Ok(false);
-        }
+        let free = shared.disk.free_bytes(&shared.layout.spool()).unwrap_or(u64::MAX);
+        let spare = {
+            let mut state = lock(&self.state);
+            let laid = state.spares.last().map_or(0, |spare| spare.bytes);
+            let wants = SPOOL_FREE_BYTES_MIN + self.segment_bytes.saturating_sub(laid);
+            if free < wants || state.segments.values().any(|segment| segment.torn) {
+                return Ok(false);
+            }
+            state.spares.pop()
+        };
         let no = log.next_segment;
-        let begun = OpenSegment::create(shared, no, now_ms()).map_err(|e| pipeline.stop(e))?;
-        let Some((open, sync)) = begun else { return Ok(false) };
+        let begun = match &spare {
+            Some(spare) => OpenSegment::create_over(shared, no, now_ms(), &spare.path),
+            None => OpenSegment::create(shared, no, now_ms()),
+        };
+        let Some((open, sync)) = begun.map_err(|e| pipeline.stop(e))? else { return Ok(false) };
         log.next_segment += 1;
         let path = open.path().to_owned();
-        let bytes = open.bytes();
+        let bytes = spare.map_or(0, |spare| spare.bytes).max(open.bytes());
         *lock(&self.syncer) = Some(Syncer { sync, path: path.clone() });
         let mut state = lock(&self.state);
-        state.appended.bytes = bytes;
+        state.appended.bytes = open.bytes();
         state.durable.bytes = 0;
-        let segment = Segment { path, bytes, left: 0, open: true, damaged: false };
+        let segment = Segment { path, bytes, left: 0, open: true, damaged: false, torn: false };
         state.segments.insert(no, segment);
         drop(state);
         log.open = Some(open);
         Ok(true)
     }
 
-    /// Syncs the open segment and appends to it no more.
+    /// Syncs the open segment with its end, and appends to it no more.
     fn close(&self, pipeline: &Pipeline, log: &mut Log) -> Result<()> {
-        let Some(open) = &log.open else { return Ok(()) };
+        let Some(open) = &mut log.open else { return Ok(()) };
         self.sync(pipeline)?;
+        open.end(&pipeline.shared, log.last).map_err(|error| pipeline.stop(error))?;
+        if let Some(Syncer { sync, path }) = lock(&self.syncer).take() {
+            let synced = sync.sync().map_err(Error::io("sync", &path));
+            synced.map_err(|error| pipeline.stop(error))?;
+        }
         if let Some(segment) = lock(&self.state).segments.get_mut(&open.no()) {
+            segment.bytes = segment.bytes.max(open.bytes());
             segment.open = false;
         }
-        *lock(&self.syncer) = None;
         log.open = None;
         self.work.notify_one();
         Ok(())
@@ -466,6 +509,7 @@ impl Spool {
             objects: state.pending.len() as u64,
             bytes: state.backlog,
             disk_bytes: state.disk_bytes(),
+            spare_bytes: state.spare_bytes(),
             oldest: oldest.map_or(Duration::ZERO, Instant::elapsed),
         }
     }
@@ -515,6 +559,10 @@ fn wait<'a>(
 impl State {
     fn disk_bytes(&self) -> u64 {
         self.segments.values().map(|segment| segment.bytes).sum()
+    }
+
+    fn spare_bytes(&self) -> u64 {
+        self.spares.iter().map(|spare| spare.bytes).sum()
     }
 }
 

@@ -1,23 +1,25 @@
 //! One received object in the spool: a header of fixed length, then what is encrypted.
 //!
 //! ```text
-//! header (96) | description (CBOR) | the object, exactly as it was received
+//! header (112) | description (CBOR) | the object, exactly as it was received | zeros, to a full block
 //! ```
-//! The header is authenticated with the rest, together with the segment and the place in it, so a
-//! record can be neither changed nor moved. See `FORMAT.md` §9.
+//! The header is authenticated with the rest, together with the segment, its present use and the place
+//! in it, so a record can be neither changed nor moved, nor taken for one of another use of the same
+//! file. The last record of a segment that is complete is an end: without it nobody could tell where
+//! what an earlier use left begins. See `FORMAT.md` §9.
 
 use cairn_chunker::cbor::{Reader, Writer};
 
 use crate::commit::Source;
 use crate::ingest::{Arrival, Sender};
-use crate::keys::{NONCE_BYTES, StoredId, TAG_BYTES};
+use crate::keys::{NONCE_BYTES, SPOOL_MARK_BYTES, StoredId, TAG_BYTES};
 use crate::layout::SPOOLED_MAGIC;
-use crate::limits::SLAB_BYTES;
+use crate::limits::{SLAB_BYTES, SPOOL_BLOCK_BYTES};
 
 /// Length of a record's header in bytes.
-pub(super) const HEADER_BYTES: usize = 96;
+pub(super) const HEADER_BYTES: usize = 112;
 /// Bytes of the header that are authenticated with the rest.
-const BOUND_BYTES: usize = 64;
+const BOUND_BYTES: usize = 80;
 /// Longest description: a transfer syntax has 64 bytes and an AE title 16; what declares longer ones
 /// goes the ordinary way.
 const DESCRIPTION_BYTES_MAX: usize = 256;
@@ -27,9 +29,27 @@ pub(super) const OBJECT_BYTES_MAX: usize = SLAB_BYTES - DESCRIPTION_BYTES_MAX - 
 const WHAT: &str = "spooled object";
 const VERSION: u64 = 1;
 
+/// What all records of one use of a segment have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Binding {
+    /// Number of the segment.
+    pub(super) segment: u64,
+    /// Of the use.
+    pub(super) mark: [u8; SPOOL_MARK_BYTES],
+}
+
+/// What a record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Object = 1,
+    /// Nothing of this use stands behind it.
+    End = 2,
+}
+
 /// The fixed start of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
+    pub(super) kind: Kind,
     /// Its place in the order of arrival.
     pub(super) no: u64,
     /// How much of the segment was durable when this was written: damage before it harms something
@@ -41,6 +61,8 @@ pub(super) struct Header {
     pub(super) object_bytes: u32,
     /// Stored id of the hash of its data set.
     pub(super) id: StoredId,
+    /// Of the use of the segment in which it was written.
+    pub(super) mark: [u8; SPOOL_MARK_BYTES],
     /// Nonce; zeros where nothing is encrypted.
     pub(super) nonce: [u8; NONCE_BYTES],
     /// Tag, or check value where nothing is encrypted.
@@ -50,7 +72,7 @@ pub(super) struct Header {
 impl Header {
     /// Bytes from this record's start to the next one's.
     pub(super) fn record_bytes(&self) -> u64 {
-        (HEADER_BYTES + self.payload_bytes()) as u64
+        record_bytes(self.payload_bytes())
     }
 
     /// Bytes behind the header.
@@ -61,11 +83,13 @@ impl Header {
     fn bound(&self) -> [u8; BOUND_BYTES] {
         let mut out = [0; BOUND_BYTES];
         out[..4].copy_from_slice(&SPOOLED_MAGIC);
+        out[4] = self.kind as u8;
         out[8..16].copy_from_slice(&self.no.to_le_bytes());
         out[16..24].copy_from_slice(&self.durable_bytes.to_le_bytes());
         out[24..28].copy_from_slice(&self.description_bytes.to_le_bytes());
         out[28..32].copy_from_slice(&self.object_bytes.to_le_bytes());
-        out[32..].copy_from_slice(&self.id.0);
+        out[32..64].copy_from_slice(&self.id.0);
+        out[64..80].copy_from_slice(&self.mark);
         out
     }
 
@@ -82,10 +106,10 @@ impl Header {
     pub(super) fn encode(&self) -> [u8; HEADER_BYTES] {
         let mut out = [0; HEADER_BYTES];
         out[..BOUND_BYTES].copy_from_slice(&self.bound());
-        out[64..76].copy_from_slice(&self.nonce);
-        out[76..92].copy_from_slice(&self.tag);
-        let check = crc32c::crc32c(&out[..92]);
-        out[92..].copy_from_slice(&check.to_le_bytes());
+        out[80..92].copy_from_slice(&self.nonce);
+        out[92..108].copy_from_slice(&self.tag);
+        let check = crc32c::crc32c(&out[..108]);
+        out[108..].copy_from_slice(&check.to_le_bytes());
         out
     }
 
@@ -99,24 +123,29 @@ impl Header {
         if bytes[..4] != SPOOLED_MAGIC {
             return Err("no record starts here");
         }
-        if crc32c::crc32c(&bytes[..92]) != word(92) {
+        if crc32c::crc32c(&bytes[..108]) != word(108) {
             return Err("the header has a flipped bit");
         }
-        if bytes[4..8] != [0; 4] {
-            return Err("the record needs a later version");
-        }
+        let kind = match bytes[4..8] {
+            [1, 0, 0, 0] => Kind::Object,
+            [2, 0, 0, 0] => Kind::End,
+            _ => return Err("the record needs a later version"),
+        };
         let mut header = Self {
+            kind,
             no: long(8),
             durable_bytes: long(16),
             description_bytes: word(24),
             object_bytes: word(28),
             id: StoredId([0; 32]),
+            mark: [0; SPOOL_MARK_BYTES],
             nonce: [0; NONCE_BYTES],
             tag: [0; TAG_BYTES],
         };
         header.id.0.copy_from_slice(&bytes[32..64]);
-        header.nonce.copy_from_slice(&bytes[64..76]);
-        header.tag.copy_from_slice(&bytes[76..92]);
+        header.mark.copy_from_slice(&bytes[64..80]);
+        header.nonce.copy_from_slice(&bytes[80..92]);
+        header.tag.copy_from_slice(&bytes[92..108]);
         if header.description_bytes as usize > DESCRIPTION_BYTES_MAX
             || header.object_bytes as usize > OBJECT_BYTES_MAX
         {
@@ -124,6 +153,11 @@ impl Header {
         }
         Ok(header)
     }
+}
+
+/// Length on the disk of a record with so much payload.
+pub(super) fn record_bytes(payload_bytes: usize) -> u64 {
+    ((HEADER_BYTES + payload_bytes) as u64).next_multiple_of(SPOOL_BLOCK_BYTES)
 }
 
 /// What has to be known of an object beside its bytes to take it in as if it came just now.
@@ -198,11 +232,13 @@ mod tests {
 
     fn header() -> Header {
         Header {
+            kind: Kind::Object,
             no: 7,
             durable_bytes: 64,
             description_bytes: 30,
             object_bytes: 512 << 10,
             id: StoredId([3; 32]),
+            mark: [4; 16],
             nonce: [1; 12],
             tag: [2; 16],
         }
@@ -217,7 +253,9 @@ mod tests {
             damaged[bit / 8] ^= 1 << (bit % 8);
             assert!(Header::decode(&damaged).is_err(), "bit {bit}");
         }
-        assert!(Header::decode(&bytes[..95]).is_err());
+        assert!(Header::decode(&bytes[..HEADER_BYTES - 1]).is_err());
+        let end = Header { kind: Kind::End, ..header() };
+        assert_eq!(Header::decode(&end.encode()).unwrap(), end);
     }
 
     #[test]

@@ -1,18 +1,15 @@
 //! What an earlier run left in a segment.
 //!
-//! Each record is read and checked. What stands behind the last sound record, at the end of the last
-//! segment, was never synced and never acknowledged: it is passed over. Anything else that cannot be
-//! read may have been acknowledged, and is told.
+//! Each record is read and checked. A segment that is complete ends with a record that says so, and was
+//! synced with it before the next one was begun. In the last one, what stands behind the last sound
+//! record, and was not known to be durable, was never synced and never acknowledged: half a record, or
+//! what an earlier use of the file left. It is passed over. Anything else that cannot be read may have
+//! been acknowledged, and is told.
 
-use super::record::{HEADER_BYTES, Header};
-use super::segment::{SEGMENT_HEADER_BYTES, SegmentReader, Unreadable};
-use crate::layout::SPOOLED_MAGIC;
-
-/// What is read at once where the next record is looked for.
-const WINDOW_BYTES: usize = 1 << 20;
-
-/// How much is passed over where the disk gives nothing.
-const SECTOR_BYTES: u64 = 4096;
+use super::head::HEAD_BYTES;
+use super::record::{Header, Kind};
+use super::segment::SegmentReader;
+use crate::limits::SPOOL_BLOCK_BYTES;
 
 /// A record that is whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +25,17 @@ pub(super) struct Scanned {
     pub(super) records: Vec<Found>,
     /// Where something stands that cannot be read and may have been acknowledged.
     pub(super) damaged: Vec<u64>,
-    /// Where the tail begins that was never acknowledged.
+    /// Where something begins that was never acknowledged.
     pub(super) torn: Option<u64>,
+}
+
+/// What stands somewhere.
+enum Place {
+    Sound(Header),
+    /// A record of this use, which is not what was written.
+    Broken(Header),
+    /// Nothing of this use.
+    Other,
 }
 
 /// Reads a segment; `is_last`: none was begun after it. `buffer` has room for any record.
@@ -39,72 +45,74 @@ pub(super) fn scan(
     buffer: &mut [u8],
 ) -> std::io::Result<Scanned> {
     let length = reader.bytes()?;
+    if reader.is_headless() {
+        return Ok(without_head(reader, length));
+    }
     let mut found = Scanned::default();
     let mut amiss = Vec::new();
+    if !reader.has_heads() {
+        amiss.push(0);
+    }
     // A segment is synced before the next one is begun.
     let mut durable = if is_last { 0 } else { length };
-    let mut at = SEGMENT_HEADER_BYTES as u64;
-    if !reader.has_header() {
-        amiss.push(0);
-        at = next(reader, 0, length, buffer);
-    }
+    let mut end = 0;
+    let mut at = HEAD_BYTES as u64;
     while at < length {
-        match read(reader, at, buffer) {
-            Ok(header) => {
+        match place(reader, at, buffer) {
+            Place::Sound(header) => {
                 durable = durable.max(header.durable_bytes);
+                end = at + header.record_bytes();
+                if header.kind == Kind::End {
+                    // It is complete, and what is behind is not of this use.
+                    break;
+                }
                 found.records.push(Found { offset: at, bytes: header.record_bytes() });
+                at = end;
+            }
+            Place::Broken(header) => {
+                // What it says of those before it was written with it.
+                durable = durable.max(header.durable_bytes);
+                amiss.push(at);
                 at += header.record_bytes();
             }
-            Err(skip) => {
+            Place::Other => {
                 amiss.push(at);
-                at = match skip {
-                    Some(bytes) => at + bytes,
-                    None => next(reader, at + 1, length, buffer),
-                };
+                at = next(reader, at, length);
             }
         }
     }
-    let end = found.records.last().map_or(0, |last| last.offset + last.bytes);
-    match amiss[..] {
-        [from] if from >= durable && from >= end => found.torn = Some(from),
-        _ => found.damaged = amiss,
-    }
+    let is_torn = |from: &&u64| **from >= durable && **from >= end;
+    found.torn = amiss.iter().find(is_torn).copied();
+    found.damaged = amiss.iter().filter(|from| !is_torn(from)).copied().collect();
     Ok(found)
 }
 
-/// Reads and checks one record. Otherwise: its length, if its header can be trusted.
-fn read(reader: &SegmentReader, at: u64, buffer: &mut [u8]) -> Result<Header, Option<u64>> {
-    let header = reader.header(at).map_err(|_: Unreadable| None)?;
-    match reader.payload(at, &header, buffer) {
-        Ok(_) => Ok(header),
-        Err(_) => Err(Some(header.record_bytes())),
+/// Reads and checks what stands at a place.
+fn place(reader: &SegmentReader, at: u64, buffer: &mut [u8]) -> Place {
+    let Ok(header) = reader.header(at) else { return Place::Other };
+    let read = match header.kind {
+        Kind::Object => reader.object(at, &header, buffer).map(drop),
+        Kind::End => reader.payload(at, &header, buffer).map(drop),
+    };
+    match read {
+        Ok(()) => Place::Sound(header),
+        Err(_) => Place::Broken(header),
     }
 }
 
-/// Where the next sound record starts from `from` on; `length` if there is none.
-fn next(reader: &SegmentReader, mut from: u64, length: u64, buffer: &mut [u8]) -> u64 {
-    let mut window = vec![0; WINDOW_BYTES];
-    while from + HEADER_BYTES as u64 <= length {
-        let Ok(got) = reader.read_at(&mut window, from) else {
-            // A bad sector: what lies behind it may be sound.
-            from += SECTOR_BYTES;
-            continue;
-        };
-        let bytes = &window[..got];
-        for place in places(bytes) {
-            let at = from + place as u64;
-            if read(reader, at, buffer).is_ok() {
-                return at;
-            }
-        }
-        // The windows overlap by what a magic number may be cut to.
-        let step = got.saturating_sub(SPOOLED_MAGIC.len() - 1).max(1);
-        from += step as u64;
-    }
-    length
+/// Where the next record of this use starts behind `from`; `length` if there is none.
+fn next(reader: &SegmentReader, from: u64, length: u64) -> u64 {
+    let behind = (from + SPOOL_BLOCK_BYTES..length).step_by(SPOOL_BLOCK_BYTES as usize);
+    // A bad sector is no reason to give up: what lies behind it may be sound.
+    behind.into_iter().find(|at| reader.header(*at).is_ok()).unwrap_or(length)
 }
 
-fn places(bytes: &[u8]) -> impl Iterator<Item = usize> {
-    let windows = bytes.windows(SPOOLED_MAGIC.len()).enumerate();
-    windows.filter(|(_, window)| **window == SPOOLED_MAGIC).map(|(place, _)| place)
+/// Without its head nothing in a segment can be read, nor told from what an earlier use left. Only a
+/// file that holds no record at all was never synced.
+fn without_head(reader: &SegmentReader, length: u64) -> Scanned {
+    let mut places = (0..length).step_by(SPOOL_BLOCK_BYTES as usize);
+    if places.any(|at| reader.any_header(at).is_ok()) {
+        return Scanned { damaged: vec![0], ..Scanned::default() };
+    }
+    Scanned { torn: Some(0), ..Scanned::default() }
 }

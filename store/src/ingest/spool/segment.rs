@@ -1,68 +1,29 @@
-//! A file of the spool: written by appending, read by offset.
+//! A file of the spool: written from its start to its end, read by offset.
 
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::record::{Description, HEADER_BYTES, Header};
+use super::head::{COPY_BYTES, HEAD_BYTES, Head, is_version_1, key_check};
+use super::record::{Binding, Description, HEADER_BYTES, Header, Kind};
 use crate::disk::{DiskFile, DiskSync};
 use crate::error::{Error, Result};
-use crate::keys::{NONCE_BYTES, SPOOL_CHECK_BYTES, StoredId, TAG_BYTES, check_tag};
-use crate::layout::{FORMAT_VERSION, SEGMENT_MAGIC};
+use crate::keys::{NONCE_BYTES, StoredId, TAG_BYTES, check_tag};
 use crate::pack::Cipher;
 use crate::store::Shared;
-
-/// Length of a segment's header in bytes.
-pub(super) const SEGMENT_HEADER_BYTES: usize = 64;
-
-/// How the records of this site's spool are protected.
-pub(super) fn cipher(shared: &Shared) -> Cipher {
-    if shared.encrypt { Cipher::Gcm(shared.site.spool_key()) } else { Cipher::Plain }
-}
-
-/// What a segment says of the key that it was written under; zeros where nothing is encrypted.
-fn key_check(shared: &Shared) -> [u8; SPOOL_CHECK_BYTES] {
-    if shared.encrypt { shared.site.spool_check() } else { [0; SPOOL_CHECK_BYTES] }
-}
-
-/// The first bytes of a segment.
-fn encode_header(
-    no: u64,
-    created_ms: u64,
-    key_check: &[u8; SPOOL_CHECK_BYTES],
-) -> [u8; SEGMENT_HEADER_BYTES] {
-    let mut out = [0; SEGMENT_HEADER_BYTES];
-    out[..8].copy_from_slice(&SEGMENT_MAGIC);
-    out[8..10].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
-    out[16..24].copy_from_slice(&no.to_le_bytes());
-    out[24..32].copy_from_slice(&created_ms.to_le_bytes());
-    out[32..48].copy_from_slice(key_check);
-    let check = crc32c::crc32c(&out[..60]);
-    out[60..].copy_from_slice(&check.to_le_bytes());
-    out
-}
-
-/// Are these the first bytes of segment `no`?
-fn is_header(bytes: &[u8], no: u64) -> bool {
-    let Some(bytes) = bytes.first_chunk::<SEGMENT_HEADER_BYTES>() else { return false };
-    bytes[..8] == SEGMENT_MAGIC
-        && bytes[8..10] == FORMAT_VERSION.to_le_bytes()
-        && bytes[16..24] == no.to_le_bytes()
-        && bytes[60..] == crc32c::crc32c(&bytes[..60]).to_le_bytes()
-}
 
 /// Can less be written than is wanted, and is nothing else amiss?
 pub(super) fn is_full(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
-/// The segment that is appended to. Nothing is durable before [`DiskSync::sync`] on its syncer.
+/// The segment that is written to. No record is durable before [`DiskSync::sync`] on its syncer.
 pub(super) struct OpenSegment {
-    no: u64,
     path: PathBuf,
     file: Box<dyn DiskFile>,
     cipher: Cipher,
+    binding: Binding,
     bytes: u64,
     /// The record in work: encrypted in place, written with one call.
     scratch: Vec<u8>,
@@ -70,55 +31,86 @@ pub(super) struct OpenSegment {
 
 /// What is appended.
 pub(super) struct Spooling<'a> {
+    pub(super) kind: Kind,
     pub(super) no: u64,
     pub(super) id: StoredId,
     pub(super) description: &'a [u8],
     pub(super) object: &'a [u8],
 }
 
+/// A segment that was begun, and what syncs it.
+pub(super) type Begun = (OpenSegment, Box<dyn DiskSync>);
+
 impl OpenSegment {
-    /// Begins a segment, whose name is then durable. `None`: the disk is full.
-    pub(super) fn create(
-        shared: &Shared,
-        no: u64,
-        created_ms: u64,
-    ) -> Result<Option<(Self, Box<dyn DiskSync>)>> {
+    /// Begins a segment in a new file, whose name is then durable. `None`: the disk is full.
+    pub(super) fn create(shared: &Shared, no: u64, created_ms: u64) -> Result<Option<Begun>> {
         let path = shared.layout.spool_segment(no);
+        let head = Head::new(shared, no, created_ms)?;
         let disk = &*shared.disk;
         let begun = disk.create(&path).and_then(|mut file| {
-            file.append(&encode_header(no, created_ms, &key_check(shared)))?;
+            file.append(&head.encode())?;
             let syncer = file.syncer()?;
             Ok((file, syncer))
         });
         let (file, syncer) = match begun {
             Ok(begun) => begun,
-            Err(error) if is_full(&error) => match disk.remove(&path) {
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    return Err(Error::io("remove", &path)(error));
-                }
-                _ => return Ok(None),
-            },
+            Err(error) if is_full(&error) => return remove_unused(shared, &path),
             Err(error) => return Err(Error::io("create", &path)(error)),
         };
         let directory = shared.layout.spool();
         disk.sync_directory(&directory).map_err(Error::io("sync", &directory))?;
-        let bytes = SEGMENT_HEADER_BYTES as u64;
-        let scratch = Vec::new();
-        let open = Self { no, path, file, cipher: cipher(shared), bytes, scratch };
-        Ok(Some((open, syncer)))
+        Ok(Some((Self::new(shared, path, file, &head), syncer)))
+    }
+
+    /// Begins a segment in a file that was one before. Its head, with a new seed, is durable before its
+    /// name is, so what a crash leaves is a spare or a segment with nothing of its own in it.
+    /// `None`: the disk is full.
+    pub(super) fn create_over(
+        shared: &Shared,
+        no: u64,
+        created_ms: u64,
+        spare: &Path,
+    ) -> Result<Option<Begun>> {
+        let head = Head::new(shared, no, created_ms)?;
+        let disk = &*shared.disk;
+        let begun = disk.open_over(spare).and_then(|mut file| {
+            file.append(&head.encode())?;
+            let syncer = file.syncer()?;
+            syncer.sync()?;
+            Ok((file, syncer))
+        });
+        let (file, syncer) = match begun {
+            Ok(begun) => begun,
+            // A file system that never writes in place.
+            Err(error) if is_full(&error) => return remove_unused(shared, spare),
+            Err(error) => return Err(Error::io("write over", spare)(error)),
+        };
+        let path = shared.layout.spool_segment(no);
+        disk.rename(spare, &path).map_err(Error::io("rename", spare))?;
+        Ok(Some((Self::new(shared, path, file, &head), syncer)))
+    }
+
+    fn new(shared: &Shared, path: PathBuf, file: Box<dyn DiskFile>, head: &Head) -> Self {
+        let (cipher, binding) = (head.cipher(shared), head.binding());
+        Self { path, file, cipher, binding, bytes: HEAD_BYTES as u64, scratch: Vec::new() }
     }
 
     pub(super) fn no(&self) -> u64 {
-        self.no
+        self.binding.segment
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Length so far.
+    /// How far it is written.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Is no record in it?
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes == HEAD_BYTES as u64
     }
 
     /// Encrypts and appends a record; returns where it starts. `None`: the disk is full, and what was
@@ -148,14 +140,23 @@ impl OpenSegment {
         }
     }
 
+    /// Says that nothing of this use follows. Where the disk is full the file ends there instead.
+    pub(super) fn end(&mut self, shared: &Shared, last: u64) -> Result<()> {
+        let (kind, id) = (Kind::End, StoredId([0; 32]));
+        let end = Spooling { kind, no: last, id, description: &[], object: &[] };
+        self.append(shared, &end, self.bytes).map(drop)
+    }
+
     /// Puts the record on disk into `scratch`.
     fn encrypt(&mut self, record: &Spooling<'_>, durable_bytes: u64) -> Result<()> {
         let mut header = Header {
+            kind: record.kind,
             no: record.no,
             durable_bytes,
             description_bytes: record.description.len() as u32,
             object_bytes: record.object.len() as u32,
             id: record.id,
+            mark: self.binding.mark,
             nonce: [0; NONCE_BYTES],
             tag: [0; TAG_BYTES],
         };
@@ -163,7 +164,7 @@ impl OpenSegment {
         self.scratch.extend([0; HEADER_BYTES]);
         self.scratch.extend(record.description);
         self.scratch.extend(record.object);
-        let aad = header.aad(self.no, self.bytes);
+        let aad = header.aad(self.binding.segment, self.bytes);
         let (head, payload) = self.scratch.split_at_mut(HEADER_BYTES);
         match &self.cipher {
             Cipher::Plain => header.tag = check_tag(&aad, payload),
@@ -172,7 +173,16 @@ impl OpenSegment {
             }
         }
         head.copy_from_slice(&header.encode());
+        self.scratch.resize(header.record_bytes() as usize, 0);
         Ok(())
+    }
+}
+
+/// Removes a file in which no segment could be begun, since the disk is full.
+fn remove_unused(shared: &Shared, path: &Path) -> Result<Option<Begun>> {
+    match shared.disk.remove(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
+        _ => Ok(None),
     }
 }
 
@@ -189,44 +199,54 @@ pub(super) enum Unreadable {
 
 /// A segment that is read.
 pub(super) struct SegmentReader {
-    no: u64,
     file: File,
-    cipher: Cipher,
+    /// Each copy of its head, if that can be read.
+    heads: [Option<Head>; 2],
+    /// How its records are protected, and what they are bound to; `None`: the head is lost.
+    used: Option<(Cipher, Binding)>,
 }
 
 impl SegmentReader {
     pub(super) fn open(shared: &Shared, no: u64, path: &Path) -> std::io::Result<Self> {
-        Ok(Self { no, file: File::open(path)?, cipher: cipher(shared) })
+        let file = File::open(path)?;
+        let mut copy = [0; COPY_BYTES];
+        let heads = [0, COPY_BYTES as u64].map(|at| {
+            // What the disk does not give is as bad as what is not a head.
+            file.read_exact_at(&mut copy, at).ok()?;
+            Head::decode(&copy, no)
+        });
+        let head = heads[0].or(heads[1]);
+        let used = head.map(|head| (head.cipher(shared), head.binding()));
+        Ok(Self { file, heads, used })
     }
 
     pub(super) fn bytes(&self) -> std::io::Result<u64> {
         Ok(self.file.metadata()?.len())
     }
 
-    /// The start of the file, if it is that of this segment.
-    fn start(&self) -> Option<[u8; SEGMENT_HEADER_BYTES]> {
-        let mut bytes = [0; SEGMENT_HEADER_BYTES];
-        self.file.read_exact_at(&mut bytes, 0).ok()?;
-        is_header(&bytes, self.no).then_some(bytes)
+    /// Are both copies of the head there?
+    pub(super) fn has_heads(&self) -> bool {
+        self.heads.iter().all(Option::is_some)
     }
 
-    /// Is the start of the file that of this segment?
-    pub(super) fn has_header(&self) -> bool {
-        self.start().is_some()
+    /// Is there no copy of the head, so that nothing can be read?
+    pub(super) fn is_headless(&self) -> bool {
+        self.used.is_none()
     }
 
     /// Does it say that it was written under another key than this site has now?
     pub(super) fn is_of_another_key(&self, shared: &Shared) -> bool {
-        self.start().is_some_and(|bytes| bytes[32..48] != key_check(shared))
+        self.heads.iter().flatten().any(|head| head.key_check != key_check(shared))
     }
 
-    /// Some of its bytes.
-    pub(super) fn read_at(&self, into: &mut [u8], offset: u64) -> std::io::Result<usize> {
-        self.file.read_at(into, offset)
+    /// Is it of a build that did not use segments again?
+    pub(super) fn is_version_1(&self) -> bool {
+        let mut start = [0; 64];
+        self.file.read_exact_at(&mut start, 0).is_ok() && is_version_1(&start)
     }
 
-    /// The header of the record at `offset`.
-    pub(super) fn header(&self, offset: u64) -> std::result::Result<Header, Unreadable> {
+    /// The header at `offset`, of this use or another.
+    pub(super) fn any_header(&self, offset: u64) -> std::result::Result<Header, Unreadable> {
         let mut bytes = [0; HEADER_BYTES];
         match self.file.read_exact_at(&mut bytes, offset) {
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
@@ -237,14 +257,29 @@ impl SegmentReader {
         }
     }
 
+    /// The header of the record at `offset`.
+    pub(super) fn header(&self, offset: u64) -> std::result::Result<Header, Unreadable> {
+        let (_, binding) = self.used()?;
+        let header = self.any_header(offset)?;
+        if header.mark != binding.mark {
+            return Err(Unreadable::Damaged("the record is of an earlier use of the file"));
+        }
+        Ok(header)
+    }
+
+    fn used(&self) -> std::result::Result<&(Cipher, Binding), Unreadable> {
+        self.used.as_ref().ok_or(Unreadable::Damaged("the head of the segment is lost"))
+    }
+
     /// Reads and decrypts what stands behind a header into `buffer`, which has room for the payload and
-    /// a tag. The object stands behind the description.
+    /// a tag. Returns the length of the payload.
     pub(super) fn payload(
         &self,
         offset: u64,
         header: &Header,
         buffer: &mut [u8],
-    ) -> std::result::Result<Description, Unreadable> {
+    ) -> std::result::Result<usize, Unreadable> {
+        let (cipher, binding) = self.used()?;
         let length = header.payload_bytes();
         let short = Unreadable::Damaged("the record is longer than its buffer");
         let room = buffer.get_mut(..length + TAG_BYTES).ok_or(short)?;
@@ -255,8 +290,8 @@ impl SegmentReader {
             }
             other => other?,
         }
-        let aad = header.aad(self.no, offset);
-        let sound = match &self.cipher {
+        let aad = header.aad(binding.segment, offset);
+        let sound = match cipher {
             Cipher::Plain => check_tag(&aad, payload) == header.tag,
             Cipher::Gcm(key) => {
                 tag.copy_from_slice(&header.tag);
@@ -266,6 +301,20 @@ impl SegmentReader {
         if !sound {
             return Err(Unreadable::Damaged("the record is not what was written"));
         }
+        Ok(length)
+    }
+
+    /// Reads an object as [`Self::payload`] does. It stands behind its description.
+    pub(super) fn object(
+        &self,
+        offset: u64,
+        header: &Header,
+        buffer: &mut [u8],
+    ) -> std::result::Result<Description, Unreadable> {
+        if header.kind != Kind::Object {
+            return Err(Unreadable::Damaged("no object stands here"));
+        }
+        self.payload(offset, header, buffer)?;
         let description = &buffer[..header.description_bytes as usize];
         Description::decode(description)
             .map_err(|_| Unreadable::Damaged("the description cannot be read"))

@@ -1,0 +1,93 @@
+//! Sending to the spool, and its files.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cairn_dicom::phantom;
+use cairn_store::commit::{Outcome, Source};
+use cairn_store::ingest::{Arrival, Ingest, Receipt};
+use cairn_store::{IngestConfig, Store};
+
+use super::{Answers, Archive, as_dataset, bytes_of, export_all, hand_in_from};
+
+pub const LONG: Duration = Duration::from_secs(30);
+/// What stands in front of the first record.
+pub const HEAD: usize = 8192;
+/// Everything begins with a block of this length.
+pub const BLOCK: usize = 4096;
+
+/// With this the drainer does nothing by itself within the time of a test: objects keep arriving.
+pub struct Sender<'a> {
+    ingest: &'a Ingest,
+    answers: Answers,
+    sent: usize,
+}
+
+impl<'a> Sender<'a> {
+    pub fn new(ingest: &'a Ingest) -> Self {
+        Self { ingest, answers: Answers::default(), sent: 0 }
+    }
+
+    /// As an association that waits for each answer.
+    pub fn send(&mut self, file: &[u8]) -> Result<Receipt, String> {
+        let (data, transfer_syntax) = as_dataset(file);
+        let arrival = Arrival::Dataset { transfer_syntax };
+        self.send_as(Source::Dimse, &data, arrival)
+    }
+
+    pub fn send_as(
+        &mut self,
+        source: Source,
+        bytes: &[u8],
+        arrival: Arrival,
+    ) -> Result<Receipt, String> {
+        self.sent += 1;
+        hand_in_from(source, self.ingest, self.sent, bytes, arrival, &self.answers);
+        let until = std::time::Instant::now() + LONG;
+        loop {
+            if let Some(answer) = self.answers.lock().unwrap().remove(&self.sent) {
+                return answer;
+            }
+            assert!(std::time::Instant::now() < until, "no answer");
+            self.ingest.hurry();
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+}
+
+pub fn slices(count: u32) -> Vec<Vec<u8>> {
+    bytes_of(phantom::ct(1, count as _, 128))
+}
+
+pub fn spool_files(archive: &Archive) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(archive.config.data.join("spool")) else { return vec![] };
+    let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// Sends, and ends the process's part as a crash would: nothing is drained.
+pub fn send_and_crash(archive: &Archive, files: &[Vec<u8>], config: &IngestConfig) {
+    let store = archive.open();
+    let ingest = store.ingest(config.clone()).unwrap();
+    let mut sender = Sender::new(&ingest);
+    for file in files {
+        let receipt = sender.send(file).unwrap();
+        assert_eq!((receipt.outcome, receipt.visible), (Outcome::New, true));
+    }
+    assert_eq!(ingest.spooled().objects, files.len() as u64, "they were drained already");
+    drop(ingest);
+}
+
+/// What a data set came as, with the envelope that an export makes.
+pub fn data_sets(store: &Store) -> Vec<Vec<u8>> {
+    let mut all: Vec<_> = export_all(store).values().map(|file| as_dataset(file).0).collect();
+    all.sort();
+    all
+}
+
+pub fn sorted(files: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let mut all: Vec<_> = files.iter().map(|file| as_dataset(file).0).collect();
+    all.sort();
+    all
+}
