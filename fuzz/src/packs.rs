@@ -78,6 +78,10 @@ impl Disk for MemoryDisk {
         Ok(Box::new(self.clone()))
     }
 
+    fn open_over(&self, _: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     fn truncate(&self, _: &Path, _: u64) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }

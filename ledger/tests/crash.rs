@@ -141,6 +141,10 @@ impl Disk for Handle {
         self.0.operation(|| OsDisk.open_append(path))
     }
 
+    fn open_over(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.0.operation(|| OsDisk.open_over(path))
+    }
+
     fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()> {
         self.0.operation(|| OsDisk.truncate(path, bytes))
     }

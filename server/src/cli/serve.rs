@@ -134,6 +134,8 @@ Settings in [sharing], or as CAIRN_SHARING__KEY; other sites are added by `cairn
   witnesses            sites that have to vouch for a ledger's latest state; 0 for none [1]
   glass_review_seconds  an emergency access of this site that waits longer for its review keeps its group \
 from opening another [259200]
+  glass_by_uid         in an emergency, known sites may ask what a study is called here by its UID [true]
+  prefetch             sites whose studies are fetched as soon as they are granted; ['*']: all [none]
   buckets              buckets of other sites that chunks may be read straight from where a grant says \
 so, by how URLs of their objects begin: ['https://s3.example/hospital-a/'] [none]
 

@@ -36,6 +36,8 @@ pub(crate) struct SharingSection {
     /// For how long an emergency access of this site may wait for its review before its group opens no
     /// other.
     pub(crate) glass_review_seconds: u64,
+    /// In an emergency other sites may ask what a study is called here by its UID.
+    pub(crate) glass_by_uid: bool,
 }
 
 impl Default for SharingSection {
@@ -50,6 +52,7 @@ impl Default for SharingSection {
             prefetch: Vec::new(),
             witnesses: 1,
             glass_review_seconds: 72 * 3600,
+            glass_by_uid: true,
         }
     }
 }
@@ -120,6 +123,7 @@ impl SharingSection {
             prefetch: self.prefetch.clone(),
             witnesses: self.witnesses as usize,
             glass_review_seconds: self.glass_review_seconds,
+            glass_by_uid: self.glass_by_uid,
         })
     }
 }

@@ -57,6 +57,10 @@ pub(crate) async fn answer(app: &Arc<App>, route: PeerRoute, mut ask: Ask) -> An
         }
         PeerRoute::Emergency => {
             known(&site, &key)?;
+            if !site.tells_by_uid() {
+                let why = "this site tells nobody whether it has a study of some UID";
+                return Err(Problem::new(StatusCode::FORBIDDEN, why));
+            }
             let body = ask.body.whole(UID_BYTES_MAX as u64).await?;
             let uid = std::str::from_utf8(&body).map_err(|_| Problem::bad("that is no UID"))?;
             let uid = uid.to_owned();

@@ -87,6 +87,8 @@ pub(crate) struct Settings {
     pub(crate) witnesses: usize,
     /// For how long an emergency access may wait for its review before its group opens no other.
     pub(crate) glass_review_seconds: u64,
+    /// Is a site that is known told, in an emergency, what a study is called here by its UID?
+    pub(crate) glass_by_uid: bool,
 }
 
 /// Now, in seconds since the epoch.

@@ -273,6 +273,11 @@ impl Site {
         Ok(peer::Client::new(&self.identity()?, &record.url, Some(record.tls_key))?)
     }
 
+    /// Is a site that is known told, in an emergency, what a study is called here by its UID?
+    pub(crate) fn tells_by_uid(&self) -> bool {
+        self.settings.glass_by_uid
+    }
+
     /// Is anything fetched before anybody asks for it?
     pub(crate) fn prefetches_any(&self) -> bool {
         !self.settings.prefetch.is_empty()

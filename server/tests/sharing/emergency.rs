@@ -4,9 +4,10 @@
 use std::time::{Duration, Instant};
 
 use crate::support::Site;
+use crate::support::peer::{ask, secret};
 use crate::support::provider::Provider;
 use crate::support::server::client;
-use crate::support::sites::{Hospital, introduce};
+use crate::support::sites::{Hospital, introduce, study_of};
 use reqwest::blocking::Response;
 use serde_json::{Value, json};
 
@@ -295,4 +296,24 @@ fn an_access_that_nobody_reviews_blocks_its_group_and_nothing_else() {
     assert_eq!(two.open(&bob, &third).status(), 200);
     // On the owner's ledger it still waits: what B's officer found is not the owner's word.
     assert!(listed(&two.a, &two.officer_a).iter().any(|it| it["entry"] == other));
+}
+
+/// Which studies there are by their UIDs is told to sites that are known, unless the owner keeps it to itself.
+#[test]
+fn an_owner_may_tell_nobody_which_studies_it_has() {
+    for (setting, expected) in [("true", 200), ("false", 403)] {
+        let site = Site::new();
+        let study = study_of(&site);
+        let a = Hospital::start_with(site, A, &[("SHARING__GLASS_BY_UID", setting)]);
+        let b = Hospital::start(B);
+        introduce(&a, &b);
+        a.site.good(&["share", &study, "--to", B]);
+        let address = a.url().strip_prefix("https://").unwrap().parse().unwrap();
+        let ask_for = |uid: &str| {
+            let key = secret(&b.site);
+            ask(address, &key, "POST", "/peer/v1/emergency", uid.as_bytes()).unwrap().status
+        };
+        assert_eq!(ask_for(&study), expected);
+        assert_eq!(ask_for("1.2.3.4"), if expected == 200 { 404 } else { 403 });
+    }
 }
