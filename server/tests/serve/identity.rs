@@ -72,6 +72,16 @@ fn every_route_asks_who_is_there() {
             assert!(challenge(&reply).contains("insufficient_scope"), "{path}");
         }
     }
+    // And each has its line, with why.
+    let lines = site.list(&["audit", "show"]);
+    for (method, path, label) in EXAMPLES.iter().filter(|(_, _, label)| !PUBLIC.contains(label)) {
+        let refused = lines.iter().filter(|line| line["op"] == *label && line["status"] == "401");
+        let asked = EXAMPLES.iter().filter(|(_, _, other)| other == label).count();
+        let each = if *label == "patient_statement" { 2 } else { 3 };
+        let whys: Vec<_> = refused.map(|line| line["why"].as_str().unwrap_or_default()).collect();
+        assert_eq!(whys.len(), each * asked, "{method} {path}");
+        assert!(*label == "patient_statement" || whys.iter().all(|why| !why.is_empty()), "{path}");
+    }
     // What is no resource is not told apart for who is not known.
     assert_eq!(ask(&server, "GET", "/no-such", None).status(), 401);
     assert_eq!(ask(&server, "PATCH", "/metrics", None).status(), 401);

@@ -2,6 +2,9 @@
 //! ledgers alone (forged entries, forks, roll-backs, withheld revocations) are tests of `cairn-ledger`
 //! and of `sites`.
 
+#[path = "../../src/peer/route_examples.rs"]
+mod route_examples;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -11,6 +14,7 @@ use crate::support::peer::{Reply, ask, liar, recorder, secret};
 use crate::support::sites::{Hospital, introduce};
 use cairn_chunker::id::ChunkId;
 use cairn_ledger::keys::SiteSecret;
+use route_examples::PEER_EXAMPLES;
 use serde_json::Value;
 
 const A: &str = "a.example/cairn";
@@ -101,6 +105,27 @@ fn nobody_reads_without_a_right_of_their_own() {
     // The other faces of the server are not there.
     for path in ["/dicom-web/studies", "/metrics", "/", "/wado"] {
         assert_eq!(ask(sharing.at(), &b, "GET", path, b"").unwrap().status, 404, "{path}");
+    }
+}
+
+/// Every route there is for sites, with a key that no ledger has: but for the greeting, nothing, and a line
+/// for each.
+#[test]
+fn who_is_no_site_gets_nothing_at_any_route() {
+    let a = Hospital::start(A);
+    let address = a.url().strip_prefix("https://").unwrap().parse().unwrap();
+    let stranger = SiteSecret::from_seed([0x5a; 32]);
+    for (method, path, label) in PEER_EXAMPLES {
+        let status = ask(address, &stranger, method, path, b"").unwrap().status;
+        assert_eq!(status, if *label == "peer_hello" { 200 } else { 403 }, "{method} {path}");
+    }
+    let lines = a.site.list(&["audit", "show"]);
+    for (_, path, label) in PEER_EXAMPLES.iter().filter(|(_, _, label)| *label != "peer_hello") {
+        let refused = lines.iter().find(|line| line["op"] == *label && line["status"] == "403");
+        assert!(
+            refused.is_some_and(|line| line["who"].as_str().unwrap().starts_with("key ")),
+            "{path}"
+        );
     }
 }
 
