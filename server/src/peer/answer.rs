@@ -28,6 +28,11 @@ const SIZE: &str = "text/x.tlog.size";
 pub(crate) async fn answer(app: &Arc<App>, route: PeerRoute, mut ask: Ask) -> Answer {
     let site = app.site().ok_or_else(|| Problem::not_found("this server shares nothing"))?;
     let key = ask.site_key.ok_or_else(|| Problem::internal("a site without a key"))?;
+    if route == PeerRoute::Hello {
+        return hello(app, site).await;
+    }
+    // Who is not known is not told either whether what they ask makes sense.
+    let reader = known(&site, &key)?;
     match route {
         PeerRoute::Hello => hello(app, site).await,
         PeerRoute::Record(study, version) => {
@@ -42,10 +47,9 @@ pub(crate) async fn answer(app: &Arc<App>, route: PeerRoute, mut ask: Ask) -> An
         PeerRoute::Loans(study, version) => {
             studies::loans(app, site, studies::Asked { key, study, version }, ask).await
         }
-        PeerRoute::Receipt => receipts::sign(app, site, key, ask).await,
-        PeerRoute::Consent => consents::take(app, site, key, ask).await,
+        PeerRoute::Receipt => receipts::sign(app, site, reader, ask).await,
+        PeerRoute::Consent => consents::take(app, site, reader, ask).await,
         PeerRoute::Search => {
-            let reader = known(&site, &key)?;
             let body = ask.body.whole(QUESTION_BYTES_MAX as u64).await?;
             let question: Question = serde_json::from_slice(&body)
                 .map_err(|_| Problem::bad("the question cannot be read"))?;
@@ -56,7 +60,6 @@ pub(crate) async fn answer(app: &Arc<App>, route: PeerRoute, mut ask: Ask) -> An
             Ok(Reply::ok("application/json", found))
         }
         PeerRoute::Emergency => {
-            known(&site, &key)?;
             if !site.tells_by_uid() {
                 let why = "this site tells nobody whether it has a study of some UID";
                 return Err(Problem::new(StatusCode::FORBIDDEN, why));
@@ -66,31 +69,25 @@ pub(crate) async fn answer(app: &Arc<App>, route: PeerRoute, mut ask: Ask) -> An
             let uid = uid.to_owned();
             app.blocking(move |app| emergency::answer(app, &site, &uid)).await
         }
-        PeerRoute::Log(path) => {
-            known(&site, &key)?;
-            log_file(app, site, &path).await
-        }
+        PeerRoute::Log(path) => log_file(app, site, &path).await,
         PeerRoute::Seen(other) => {
-            known(&site, &key)?;
             let seen = app.blocking(move |_| Ok(site.seen_of(&other))).await?;
             let seen = seen.ok_or_else(|| Problem::not_found("that log is not known here"))?;
             Ok(Reply::ok(TEXT, seen.format()))
         }
         PeerRoute::AddCheckpoint => {
-            known(&site, &key)?;
             let body = ask.body.whole(NOTE_BYTES_MAX as u64).await?;
             app.blocking(move |_| add_checkpoint(&site, &body)).await
         }
         PeerRoute::Nudge => {
-            let other = known(&site, &key)?;
-            site.nudge(&other);
+            site.nudge(&reader);
             Ok(Reply::new(StatusCode::NO_CONTENT))
         }
     }
 }
 
 /// The site whose key in force this is.
-pub(super) fn known(site: &Site, key: &[u8; 32]) -> Result<SiteId, Problem> {
+fn known(site: &Site, key: &[u8; 32]) -> Result<SiteId, Problem> {
     let unknown = || Problem::new(StatusCode::FORBIDDEN, "the key belongs to no known site");
     site.is_known_key(key).ok_or_else(unknown)
 }

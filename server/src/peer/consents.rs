@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use cairn_ledger::id::SiteId;
 use cairn_ledger::limits::STATEMENT_BYTES_MAX;
 use cairn_ledger::patient::SignedStatement;
 use serde::{Deserialize, Serialize};
 
-use super::answer::known;
 use super::{Client, Error};
 use crate::http::{Answer, App, Ask, Problem, Reply};
 use crate::patient::refused;
@@ -28,8 +28,7 @@ pub(crate) struct Consented {
 }
 
 /// Grants what a patient consents to, if that is for who shows it.
-pub(super) async fn take(app: &Arc<App>, site: Arc<Site>, key: [u8; 32], mut ask: Ask) -> Answer {
-    let reader = known(&site, &key)?;
+pub(super) async fn take(app: &Arc<App>, site: Arc<Site>, reader: SiteId, mut ask: Ask) -> Answer {
     let body = ask.body.whole(STATEMENT_BYTES_MAX as u64).await?;
     let signed = SignedStatement::decode(&body)
         .map_err(|_| Problem::bad("that is nothing that a patient signed"))?;

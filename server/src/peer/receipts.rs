@@ -11,7 +11,7 @@ use cairn_ledger::limits::CLOCK_SKEW_SECONDS;
 use cairn_ledger::order::Order;
 use hyper::StatusCode;
 
-use super::answer::{known, trouble};
+use super::answer::trouble;
 use super::right::now;
 use crate::error::Error;
 use crate::http::{Answer, App, Ask, Problem, Reply};
@@ -23,9 +23,7 @@ pub(super) const RECEIPT_BYTES_MAX: usize = 1 << 10;
 const AGAIN_WITHIN_ENTRIES: u64 = 4096;
 
 /// Signs for an access that another site reports.
-pub(super) async fn sign(app: &Arc<App>, site: Arc<Site>, key: [u8; 32], mut ask: Ask) -> Answer {
-    // Who is not known is not told either whether what they sent makes sense.
-    let reader = known(&site, &key)?;
+pub(super) async fn sign(app: &Arc<App>, site: Arc<Site>, reader: SiteId, mut ask: Ask) -> Answer {
     let body = ask.body.whole(RECEIPT_BYTES_MAX as u64).await?;
     let receipt = Receipt::decode(&body).map_err(|_| Problem::bad("that is no receipt"))?;
     app.blocking(move |_| {
