@@ -84,7 +84,7 @@ fn nobody_reads_without_a_right_of_their_own() {
     let stranger = SiteSecret::generate().unwrap();
     refused(sharing.record_as(&stranger, "TREAT"), "the key belongs to no known site");
     let own_key_of_the_owner = secret(&sharing.a.site);
-    refused(sharing.record_as(&own_key_of_the_owner, "TREAT"), "no grant");
+    refused(sharing.record_as(&own_key_of_the_owner, "TREAT"), "the key belongs to no known site");
 
     // For bytes as for the record: chunks, another version, another study.
     let chunks = sharing.path("chunks", "TREAT");
