@@ -1,6 +1,7 @@
 """pynetdicom as client and as receiver."""
 
 import io
+import json
 import threading
 import time
 
@@ -106,7 +107,9 @@ def kept(section, archive, instances, folder):
 def by_stow(section, archive, instances):
     """The same images by STOW-RS: no second copy, and studies keep their roots."""
     studies = sorted({each.study for each in instances})
-    roots = lambda: [archive.command("--json", "show", study) for study in studies]
+    # A record of the root is made once a study has been quiet, which may be at any moment here.
+    told = lambda study: json.loads(archive.command("--json", "show", study)) | {"record": None}
+    roots = lambda: [told(study) for study in studies]
     before = roots(), archive.metric('cairn_ingest_instances_total{outcome="duplicate"}')
     client = Client(archive.url)
     for batch in groups(instances, 24):
