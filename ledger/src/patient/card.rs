@@ -14,7 +14,7 @@ const POSSESSION: &[u8] = b"cairn 2026-11 v1 patient card\n";
 /// Upper case, digits, colons and dashes: QR's alphanumeric mode (ISO/IEC 18004 §7.4.4).
 const PREFIX: &str = "CAIRN-PATIENT-1:";
 
-/// See the [module](self). As text it is `CAIRN-PATIENT-1:` and 192 hexadecimal digits.
+/// The public key, and that its holder made the card. As text it is `CAIRN-PATIENT-1:` and 192 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PatientCard {
     key: [u8; 32],
