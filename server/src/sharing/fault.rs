@@ -128,6 +128,9 @@ pub(crate) enum Fault {
     /// What a patient signed does not do what it is shown for.
     #[error("the patient's signature does not count here: {0}")]
     Consent(&'static str),
+    /// What a patient's command was given cannot be used, or the hospital does not take it.
+    #[error("{0}")]
+    Patient(String),
     /// The key is bound to another patient's studies.
     #[error("that card is another patient's here already")]
     OtherPatient,

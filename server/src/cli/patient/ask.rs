@@ -95,7 +95,7 @@ pub(super) fn studies(session: &Session, args: &StudiesArgs) -> Result<Exit> {
     let signed = SignedStatement::sign(&secret, before.owner()?, now(), body)?;
     let told: Sheet = say(&args.home.server, args.home.ca.as_deref(), &signed)?;
     if told.site != before.site {
-        return Err(Fault::Request("another site answered".into()).into());
+        return Err(Fault::Patient("another site answered".into()).into());
     }
     sheet::write(&args.sheet, &told)?;
     if session.output.json {
@@ -116,7 +116,7 @@ pub(super) fn grant(session: &Session, args: &GrantArgs) -> Result<Exit> {
     let blinding = SiteId::from_hex(&study.blinding).map(|bytes| Blinding(bytes.0));
     let consent = Consent {
         study: study.id()?,
-        blinding: blinding.ok_or(Fault::Request("the sheet's study has no blinding".into()))?,
+        blinding: blinding.ok_or(Fault::Patient("the sheet's study has no blinding".into()))?,
         grantee,
         purpose: Purpose::from_code(&args.purpose).unwrap_or(Purpose::PatientRequest),
         not_before,
@@ -168,7 +168,7 @@ pub(super) fn revoke(session: &Session, args: &RevokeArgs) -> Result<Exit> {
 
 pub(super) fn proof(session: &Session, meant: &Meant) -> Result<Exit> {
     let (_, study) = meant.read()?;
-    let none = || Fault::Request("the sheet has no proof of that study yet".into());
+    let none = || Fault::Patient("the sheet has no proof of that study yet".into());
     let proof = study.proof.ok_or_else(none)?;
     if session.output.json {
         session.output.object(&serde_json::json!({ "proof": proof }))?;
@@ -184,7 +184,7 @@ fn say<T: DeserializeOwned>(
     ca: Option<&std::path::Path>,
     signed: &SignedStatement,
 ) -> Result<T> {
-    let fault = |why: String| Error::from(Fault::Request(why));
+    let fault = |why: String| Error::from(Fault::Patient(why));
     let http = |error: reqwest::Error| fault(format!("{server} does not answer: {error}"));
     let mut client = Client::builder().timeout(PATIENCE).redirect(redirect::Policy::none());
     if let Some(ca) = ca {

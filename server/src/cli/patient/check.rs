@@ -40,7 +40,7 @@ pub(super) fn check(session: &Session, args: &CheckArgs) -> Result<Exit> {
         |error: Error| Error::Proof { path: args.proof.clone(), why: error.to_string() };
     let parsed = LogProof::parse_with_entry(text.as_bytes()).map_err(Error::from);
     let (_, entry) = parsed.map_err(unreadable)?;
-    let entry = entry.ok_or(Fault::Request("the proof does not carry its entry".into()))?;
+    let entry = entry.ok_or(Fault::Patient("the proof does not carry its entry".into()))?;
     let keys = args.keys.find(session, &text).map_err(unreadable)?;
     let mut proof = check_proof(&text, &keys).map_err(unreadable)?;
     if proof.valid && !proof.is_signature_checked {

@@ -15,7 +15,7 @@ const SIDE: u32 = 480;
 fn code(text: &str) -> Result<QrCode> {
     // Paper gets creased: a quarter of it may be unreadable (level Q).
     let made = QrCode::with_error_correction_level(text.as_bytes(), EcLevel::Q);
-    Ok(made.map_err(|_| Fault::Request("it is too long for a QR code".into()))?)
+    Ok(made.map_err(|_| Fault::Patient("it is too long for a QR code".into()))?)
 }
 
 /// For a terminal, two dots high a line.

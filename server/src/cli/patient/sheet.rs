@@ -36,7 +36,7 @@ impl Meant {
         let (first, more) = (meant.next().cloned(), meant.next().is_some());
         match first.filter(|_| !more && !self.study.is_empty()) {
             Some(study) => Ok((sheet, study)),
-            None => Err(Fault::Request("the sheet has no such study, or several".into()).into()),
+            None => Err(Fault::Patient("the sheet has no such study, or several".into()).into()),
         }
     }
 }
@@ -44,7 +44,7 @@ impl Meant {
 impl Sheet {
     /// Whose sheet it is.
     pub(super) fn owner(&self) -> Result<SiteId> {
-        let fault = || Fault::Request("the sheet does not say of which site it is".into());
+        let fault = || Fault::Patient("the sheet does not say of which site it is".into());
         Ok(SiteId::from_hex(&self.site).ok_or_else(fault)?)
     }
 }
@@ -52,7 +52,7 @@ impl Sheet {
 impl SheetStudy {
     /// Its name on the ledger.
     pub(super) fn id(&self) -> Result<StudyId> {
-        let fault = || Fault::Request("the sheet's study has no name".into());
+        let fault = || Fault::Patient("the sheet's study has no name".into());
         Ok(StudyId::from_hex(&self.study).ok_or_else(fault)?)
     }
 }
@@ -64,7 +64,7 @@ pub(super) fn read(file: &Path) -> Result<Sheet> {
 
 /// Writes a sheet, for its owner alone; in the place of an earlier one.
 pub(super) fn write(file: &Path, sheet: &Sheet) -> Result<()> {
-    let fault = |error: serde_json::Error| Fault::Request(error.to_string());
+    let fault = |error: serde_json::Error| Fault::Patient(error.to_string());
     let text = serde_json::to_string_pretty(sheet).map_err(fault)? + "\n";
     let file = std::path::absolute(file).map_err(Error::io("find", file))?;
     let new = file.with_extension("new");
