@@ -6,6 +6,7 @@
 
 pub mod editions;
 pub mod entrusted;
+mod names;
 pub mod outbox;
 mod schema;
 pub mod search;
@@ -18,6 +19,7 @@ mod sqlite_narrow;
 mod sqlite_outbox;
 mod sqlite_read;
 mod sqlite_rows;
+mod sqlite_schema;
 mod sqlite_search;
 mod sqlite_write;
 mod values;

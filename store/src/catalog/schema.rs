@@ -1,15 +1,17 @@
 //! The tables.
 
 /// Version of the schema, kept in `user_version`.
-pub(super) const SCHEMA_VERSION: i64 = 5;
+pub(super) const SCHEMA_VERSION: i64 = 6;
 /// The version before [`OUTBOX`], which is brought up to date in place.
 pub(super) const WITHOUT_OUTBOX: i64 = 2;
 /// The version before [`EDITIONS`], likewise.
 pub(super) const WITHOUT_EDITIONS: i64 = 3;
 /// The version before [`ENTRUSTED`], likewise.
 pub(super) const WITHOUT_ENTRUSTED: i64 = 4;
+/// The version before [`NAMES`](super::names::NAMES), likewise.
+pub(super) const WITHOUT_NAMES: i64 = 5;
 
-/// Widths are chosen for what repeats by the million: a chunk takes some 55 bytes, a version 130.
+/// Widths are chosen for what repeats by the million: a chunk takes some 60 bytes with its name, a version 130.
 pub(super) const SCHEMA: &str = "
 CREATE TABLE pack (
     no       INTEGER PRIMARY KEY,
@@ -19,9 +21,8 @@ CREATE TABLE pack (
     checksum BLOB,
     created  INTEGER NOT NULL
 );
--- Where chunks lie; inner is NULL where the record is the chunk. Rows stand in the order of arrival;
--- only the index is random, and it holds eight bytes of the name instead of all 32: a third of the
--- pages to touch for each commit. Whoever looks up compares the whole name.
+-- Where chunks lie; inner is NULL where the record is the chunk. Rows stand in the order of arrival,
+-- and are found by name through the runs of [`super::names`].
 CREATE TABLE chunk (
     no     INTEGER PRIMARY KEY,
     id     BLOB NOT NULL,
@@ -29,10 +30,8 @@ CREATE TABLE chunk (
     offset INTEGER NOT NULL,
     record INTEGER NOT NULL,
     inner  INTEGER,
-    bytes  INTEGER NOT NULL,
-    key    INTEGER NOT NULL
+    bytes  INTEGER NOT NULL
 );
-CREATE INDEX chunk_by_key ON chunk (key);
 CREATE TABLE study (
     no INTEGER PRIMARY KEY,
     uid TEXT NOT NULL UNIQUE,
@@ -94,12 +93,10 @@ CREATE TABLE instance (
     number TEXT NOT NULL,
     -- Sequence number of the version that is shown; 0: all of it was deleted.
     visible INTEGER NOT NULL,
-    key INTEGER NOT NULL,
     -- Instance attributes of the version that is shown.
     attributes BLOB NOT NULL
 );
--- By eight bytes of a hash of the UID, for the same reason.
-CREATE INDEX instance_by_key ON instance (key);
+-- By UID they are found as chunks are by name.
 CREATE INDEX instance_of_series ON instance (series);
 CREATE TABLE version (
     instance INTEGER NOT NULL,
@@ -157,6 +154,14 @@ CREATE TABLE counter (
 CREATE TABLE bucket (id TEXT NOT NULL);
 -- Every study's content has a record as of this sequence number.
 INSERT INTO counter VALUES ('next_seq', 1), ('recorded_seq', 1);
+";
+
+/// What [`WITHOUT_NAMES`] has, and this schema has not.
+pub(super) const UNINDEXED: &str = "
+DROP INDEX chunk_by_key;
+DROP INDEX instance_by_key;
+ALTER TABLE chunk DROP COLUMN key;
+ALTER TABLE instance DROP COLUMN key;
 ";
 
 /// What is owed to others. See [`super::outbox`].

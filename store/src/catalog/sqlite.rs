@@ -10,27 +10,23 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, Transaction, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, params};
 
-use super::schema::{
-    EDITIONS, ENTRUSTED, OUTBOX, SCHEMA, SCHEMA_VERSION, WITHOUT_EDITIONS, WITHOUT_ENTRUSTED,
-    WITHOUT_OUTBOX,
-};
+use super::names::{self, Kind, Names};
+use super::sqlite_schema;
 use super::sqlite_write::BatchWriter;
-use super::{Batch, PackNo};
+use super::{Batch, Location, PackNo};
 use crate::error::{Error, Result};
 use crate::keys::StoredId;
 use crate::pack::PackId;
 
-/// Page cache of the connection that writes, used as the catalog grows. Names of chunks and instances
-/// come in no order, so a commit touches leaves all over two indexes: with a million instances these
-/// take some 80 MiB, and what is not cached is read again for each commit.
-const WRITER_CACHE_KIB: i64 = 128 * 1024;
+/// Page cache of the connection that writes. A commit touches the ends of the tables and the names that
+/// came last; only studies and series are looked up all over.
+const WRITER_CACHE_KIB: i64 = 16 * 1024;
 
-/// Pages (of 4 KiB) that the write-ahead log takes before they are brought into the file: 192 MiB. With
-/// a million instances each commit touches some thousand leaves that come in no order, more than
-/// SQLite brings in after (1000); the longer that waits, the more of them were touched several times.
-const CHECKPOINT_PAGES: i64 = 48 * 1024;
+/// Pages (of 4 KiB) that the write-ahead log takes before they are brought into the file: 64 MiB. The
+/// longer that waits, the more of them were written several times.
+const CHECKPOINT_PAGES: i64 = 16 * 1024;
 
 /// At the end the log is brought in if it is no longer than this: soon done, and a small catalog is
 /// one file. A longer one is left to whoever opens the catalog next.
@@ -46,6 +42,7 @@ const BUSY: Duration = Duration::from_secs(30);
 /// The catalog in one SQLite file. Opens connections as readers need them.
 pub struct SqliteCatalog {
     path: std::path::PathBuf,
+    names: Names,
     writer: Mutex<Connection>,
     readers: Mutex<Vec<Connection>>,
 }
@@ -64,49 +61,19 @@ pub(super) fn fault(action: &'static str) -> impl FnOnce(rusqlite::Error) -> Err
 impl SqliteCatalog {
     /// Opens the catalog, making it if it is not there.
     pub fn open(path: &Path) -> Result<Self> {
-        let writer = Connection::open(path).map_err(fault("open"))?;
+        let mut writer = Connection::open(path).map_err(fault("open"))?;
         prepare(&writer, WRITER_CACHE_KIB)?;
         writer
             .pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)
             .and_then(|()| writer.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true))
             .map_err(fault("be set up"))?;
-        let version: i64 = writer
-            .pragma_query_value(None, "user_version", |row| row.get(0))
-            .map_err(fault("read its version"))?;
-        // Two processes may find it so at once; the second waits, and finds it done.
-        let make = |tables: &str| {
-            let script = format!(
-                "BEGIN IMMEDIATE; {tables} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-            );
-            let made = writer.execute_batch(&script);
-            let now: rusqlite::Result<i64> =
-                writer.pragma_query_value(None, "user_version", |row| row.get(0));
-            match made {
-                Err(_) if now == Ok(SCHEMA_VERSION) => {
-                    // What was begun for nothing.
-                    writer.execute_batch("ROLLBACK").map_err(fault("make its tables"))
-                }
-                made => made.map_err(fault("make its tables")),
-            }
-        };
-        match version {
-            0 => make(&format!("{SCHEMA} {OUTBOX} {EDITIONS} {ENTRUSTED}"))?,
-            WITHOUT_OUTBOX => make(&format!("{OUTBOX} {EDITIONS} {ENTRUSTED}"))?,
-            WITHOUT_EDITIONS => make(&format!("{EDITIONS} {ENTRUSTED}"))?,
-            WITHOUT_ENTRUSTED => make(ENTRUSTED)?,
-            SCHEMA_VERSION => {}
-            _ => {
-                return Err(Error::Catalog {
-                    action: "be opened",
-                    source: format!(
-                        "it has schema {version}, and this build knows {SCHEMA_VERSION}; \
-                         run: cairn rebuild"
-                    )
-                    .into(),
-                });
-            }
-        }
-        Ok(Self { path: path.to_owned(), writer: Mutex::new(writer), readers: Mutex::default() })
+        sqlite_schema::bring_up_to_date(&mut writer)?;
+        Ok(Self {
+            path: path.to_owned(),
+            names: Names::default(),
+            writer: Mutex::new(writer),
+            readers: Mutex::default(),
+        })
     }
 
     /// Is the write-ahead log soon brought in?
@@ -122,7 +89,13 @@ impl SqliteCatalog {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs `job` on a reading connection of its own.
+    /// What is remembered of runs of names.
+    pub(super) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// Runs `job` on a reading connection of its own, in one transaction: all that it reads is of one
+    /// moment.
     pub(super) fn read<T>(&self, job: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let pooled = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = if let Some(connection) = pooled {
@@ -133,7 +106,13 @@ impl SqliteCatalog {
             prepare(&made, READER_CACHE_KIB)?;
             made
         };
-        let result = job(&connection);
+        let result = snapshot(&connection).and_then(|()| job(&connection));
+        if !connection.is_autocommit() {
+            connection
+                .prepare_cached("ROLLBACK")
+                .and_then(|mut end| end.execute([]))
+                .map_err(fault("be read"))?;
+        }
         self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         result
     }
@@ -173,8 +152,9 @@ impl SqliteCatalog {
         let mut connection = self.write();
         (|| {
             let transaction = connection.transaction()?;
-            write_locations(&transaction, batch)?;
-            BatchWriter::new(&transaction, batch.pack)?.write(batch)?;
+            let chunks = write_locations(&transaction, &self.names, batch)?;
+            let writer = BatchWriter::new(&transaction, &self.names, batch.pack)?;
+            let instances = writer.write(batch)?;
             let last = batch.instances.iter().map(|instance| instance.seq);
             let last = last.chain(batch.studies.iter().map(|(seq, _)| *seq));
             if let Some(last) = last.chain(batch.deletions.iter().map(|(seq, _)| *seq)).max() {
@@ -195,6 +175,8 @@ impl SqliteCatalog {
                 "UPDATE pack SET bytes = max(bytes, ?2) WHERE no = ?1 AND state = 0",
                 params![batch.pack.0, batch.pack_bytes.cast_signed()],
             )?;
+            names::settle(&transaction, Kind::Chunk, chunks)?;
+            names::settle(&transaction, Kind::Instance, instances)?;
             transaction.commit()
         })()
         .map_err(fault("take a commit"))
@@ -216,16 +198,28 @@ fn prepare(connection: &Connection, cache_kib: i64) -> Result<()> {
     .map_err(fault("be set up"))
 }
 
-fn write_locations(transaction: &Transaction<'_>, batch: &Batch<'_>) -> rusqlite::Result<()> {
-    // Sorted, so that the tree is walked in order: twice as fast for thousands of random keys.
-    let mut sorted: Vec<_> = batch.locations.iter().collect();
-    sorted.sort_unstable_by_key(|(id, _)| *id);
+fn snapshot(connection: &Connection) -> Result<()> {
+    connection
+        .prepare_cached("BEGIN")
+        .and_then(|mut begin| begin.execute([]))
+        .map_err(fault("be read"))?;
+    Ok(())
+}
+
+/// Gives how many were new.
+fn write_locations(
+    transaction: &Transaction<'_>,
+    names: &Names,
+    batch: &Batch<'_>,
+) -> rusqlite::Result<u64> {
+    let mut added = 0;
     let mut insert = transaction.prepare_cached(
-        "INSERT INTO chunk (id, pack, offset, record, inner, bytes, key)
-         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
-         WHERE NOT EXISTS (SELECT 1 FROM chunk WHERE key = ?7 AND id = ?1)",
+        "INSERT INTO chunk (id, pack, offset, record, inner, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
-    for (id, place) in sorted {
+    for (id, place) in batch.locations {
+        if locate(transaction, names, id)?.is_some() {
+            continue;
+        }
         insert.execute(params![
             id.0,
             place.pack.0,
@@ -233,18 +227,49 @@ fn write_locations(transaction: &Transaction<'_>, batch: &Batch<'_>) -> rusqlite
             place.record_bytes,
             place.inner,
             place.bytes,
-            chunk_key(id),
         ])?;
+        names::add(transaction, Kind::Chunk, chunk_key(id), transaction.last_insert_rowid())?;
+        added += 1;
     }
-    Ok(())
+    Ok(added)
 }
 
-/// What the chunk index holds of a name.
+/// Where a chunk lies.
+pub(super) fn locate(
+    connection: &Connection,
+    names: &Names,
+    id: &StoredId,
+) -> rusqlite::Result<Option<Location>> {
+    for no in names.find(connection, Kind::Chunk, chunk_key(id))? {
+        let found = connection
+            .prepare_cached(
+                "SELECT pack, offset, record, inner, bytes FROM chunk WHERE no = ?1 AND id = ?2",
+            )?
+            .query_row(params![no, id.0], location)
+            .optional()?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+fn location(row: &Row<'_>) -> rusqlite::Result<Location> {
+    Ok(Location {
+        pack: PackNo(row.get(0)?),
+        offset: row.get::<_, i64>(1)? as u64,
+        record_bytes: row.get(2)?,
+        inner: row.get(3)?,
+        bytes: row.get(4)?,
+    })
+}
+
+/// What entries of chunks hold of a name.
 pub(super) fn chunk_key(id: &StoredId) -> i64 {
     i64::from_le_bytes([0, 1, 2, 3, 4, 5, 6, 7].map(|i| id.0[i]))
 }
 
-/// What the instance index holds of a SOP Instance UID.
+/// What entries of instances hold of a SOP Instance UID.
 pub(super) fn uid_key(uid: &str) -> i64 {
     chunk_key(&StoredId(*blake3::hash(uid.as_bytes()).as_bytes()))
 }

@@ -196,6 +196,7 @@ impl Editions for SqliteCatalog {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::super::schema::EDITION_TABLES;
+    use super::super::sqlite_schema;
     use super::*;
 
     fn some_edition(study: u8, version: u64) -> Edition {
@@ -280,7 +281,7 @@ mod tests {
         for table in EDITION_TABLES {
             catalog.write().execute_batch(&format!("DROP TABLE {table}")).unwrap();
         }
-        catalog.write().pragma_update(None, "user_version", 3).unwrap();
+        sqlite_schema::tests::age(&catalog.write(), 3);
         drop(catalog);
         // A rebuild from a catalog of before takes what there is.
         let rebuilt = SqliteCatalog::open(&folder.path().join("rebuilt.sqlite")).unwrap();

@@ -6,8 +6,6 @@ use cairn_dicom::query::name::GroupPattern;
 use cairn_dicom::query::{Pattern, Query, Rule};
 use rusqlite::types::Value;
 
-use super::sqlite::uid_key;
-
 const STUDY_INSTANCE_UID: u32 = 0x0020_000D;
 const SERIES_INSTANCE_UID: u32 = 0x0020_000E;
 const SOP_INSTANCE_UID: u32 = 0x0008_0018;
@@ -31,8 +29,8 @@ pub(super) struct Narrow {
 }
 
 impl Narrow {
-    /// For rows of `study`.
-    pub(super) fn studies(query: &Query) -> Self {
+    /// For rows of `study`. `instances`: rows that may have the SOP Instance UIDs asked for, if any are.
+    pub(super) fn studies(query: &Query, instances: Option<&[i64]>) -> Self {
         let mut narrow = Self::default();
         if let Some(uid) = &query.study {
             narrow.one_of("study.uid IN (", std::slice::from_ref(uid), ")");
@@ -57,30 +55,34 @@ impl Narrow {
             );
         }
         narrow.instances(
-            query,
+            instances,
             "study.no IN (SELECT s.study FROM series s JOIN instance i ON i.series = s.no
-                WHERE i.key IN (",
+                WHERE i.no IN (",
             "))",
         );
         narrow
     }
 
-    /// For rows of `series`, whatever their study.
-    pub(super) fn series(query: &Query) -> Self {
+    /// For rows of `series`, whatever their study. `instances`: as for [`Self::studies`].
+    pub(super) fn series(query: &Query, instances: Option<&[i64]>) -> Self {
         let mut narrow = Self::default();
         if let Some(uid) = &query.series {
             narrow.one_of("series.uid IN (", std::slice::from_ref(uid), ")");
         }
         narrow.texts(query, SERIES_INSTANCE_UID, "series.uid");
         narrow.texts(query, MODALITY, "series.modality");
-        narrow.instances(query, "series.no IN (SELECT series FROM instance WHERE key IN (", "))");
+        narrow.instances(
+            instances,
+            "series.no IN (SELECT series FROM instance WHERE no IN (",
+            "))",
+        );
         narrow
     }
 
     /// For rows of `instance`, whatever their series.
-    pub(super) fn sop_instances(query: &Query) -> Self {
+    pub(super) fn sop_instances(instances: Option<&[i64]>) -> Self {
         let mut narrow = Self::default();
-        narrow.instances(query, "instance.key IN (", ")");
+        narrow.instances(instances, "instance.no IN (", ")");
         narrow
     }
 
@@ -108,10 +110,10 @@ impl Narrow {
         self.and(&format!("{before}{}{after}", places.join(", ")));
     }
 
-    fn instances(&mut self, query: &Query, before: &str, after: &str) {
-        if let Some(uids) = literal(query, SOP_INSTANCE_UID) {
-            let keys = uids.iter().map(|uid| Value::Integer(uid_key(uid))).collect();
-            self.one_of_values(before, keys, after);
+    fn instances(&mut self, rows: Option<&[i64]>, before: &str, after: &str) {
+        if let Some(rows) = rows {
+            let rows = rows.iter().map(|no| Value::Integer(*no)).collect();
+            self.one_of_values(before, rows, after);
         }
     }
 
@@ -170,6 +172,11 @@ pub(super) fn infix_name(query: &Query) -> Option<&Pattern> {
         _ => return None,
     }
     Some(pattern)
+}
+
+/// The SOP Instance UIDs that are asked for, if the query tells them.
+pub(super) fn sop_instance_uids(query: &Query) -> Option<Vec<String>> {
+    literal(query, SOP_INSTANCE_UID)
 }
 
 /// The one pattern that a value has to fit.

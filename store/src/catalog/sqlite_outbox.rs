@@ -461,6 +461,7 @@ fn take_out(
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::super::sqlite_schema;
     use super::*;
 
     fn parcel(study: &str, seqs: &str, added_ms: u64, due_ms: u64) -> Parcel {
@@ -560,7 +561,7 @@ mod tests {
         for table in OUTBOX_TABLES.iter().chain(&EDITION_TABLES) {
             catalog.write().execute_batch(&format!("DROP TABLE {table}")).unwrap();
         }
-        catalog.write().pragma_update(None, "user_version", 2).unwrap();
+        sqlite_schema::tests::age(&catalog.write(), 2);
         drop(catalog);
         let catalog = SqliteCatalog::open(&path).unwrap();
         assert_eq!(catalog.route_since("r").unwrap(), 1);

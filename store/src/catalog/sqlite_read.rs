@@ -4,12 +4,13 @@ use cairn_chunker::id::{ChunkId, DatasetHash, PixelDigest, StudyRoot};
 use cairn_dicom::attributes::Attributes;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::sqlite::{SqliteCatalog, chunk_key, fault, uid_key};
+use super::names::Kind;
+use super::sqlite::{SqliteCatalog, fault, uid_key};
 use super::values::unpack_values;
 use super::{
     Batch, Catalog, CommitmentRow, Editions, Entrusted, Existence, Found, Location, Outbox, PackNo,
     PackRow, PackState, Reach, Search, SeriesRow, SeriesState, StudyRow, Totals, VersionRow,
-    Visitor, sqlite_search,
+    Visitor, sqlite, sqlite_search,
 };
 use crate::commit::{Outcome, StudyEntry, Target};
 use crate::error::{Error, Result};
@@ -103,6 +104,25 @@ pub(super) fn walk<T>(
     Ok(())
 }
 
+impl SqliteCatalog {
+    /// What `read` finds of each row of `instance` that may have a SOP Instance UID; it has to compare
+    /// the whole.
+    fn of_instances<T>(
+        &self,
+        sop: &str,
+        read: impl Fn(&Connection, i64) -> Result<Vec<T>>,
+    ) -> Result<Vec<T>> {
+        self.read(|connection| {
+            let rows = self.names().find(connection, Kind::Instance, uid_key(sop));
+            let mut found = Vec::new();
+            for no in rows.map_err(fault("find an instance"))? {
+                found.extend(read(connection, no)?);
+            }
+            Ok(found)
+        })
+    }
+}
+
 impl Catalog for SqliteCatalog {
     fn bind_bucket(&self, id: &str) -> Result<Option<String>> {
         let connection = self.write();
@@ -192,49 +212,29 @@ impl Catalog for SqliteCatalog {
     }
 
     fn locate(&self, chunk: &StoredId) -> Result<Option<Location>> {
-        let sql = "SELECT pack, offset, record, inner, bytes FROM chunk WHERE key = ?2 AND id = ?1";
         self.read(|connection| {
-            (|| {
-                connection
-                    .prepare_cached(sql)?
-                    .query_row(params![chunk.0, chunk_key(chunk)], |row| {
-                        Ok(Location {
-                            pack: PackNo(row.get(0)?),
-                            offset: row.get::<_, i64>(1)? as u64,
-                            record_bytes: row.get(2)?,
-                            inner: row.get(3)?,
-                            bytes: row.get(4)?,
-                        })
-                    })
-                    .optional()
-            })()
-            .map_err(fault("find a chunk"))
+            sqlite::locate(connection, self.names(), chunk).map_err(fault("find a chunk"))
         })
     }
 
     fn versions(&self, study: &str, series: &str, sop: &str) -> Result<Vec<VersionRow>> {
         let sql = format!(
             "SELECT {VERSION_COLUMNS}
-             WHERE i.key = ?4 AND i.uid = ?3 AND series.uid = ?2 AND study.uid = ?1
+             WHERE i.no = ?4 AND i.uid = ?3 AND series.uid = ?2 AND study.uid = ?1
              ORDER BY v.seq"
         );
-        self.read(|connection| {
-            collect(
-                connection,
-                "list versions",
-                &sql,
-                params![study, series, sop, uid_key(sop)],
-                version_row,
-            )
+        self.of_instances(sop, |connection, no| {
+            collect(connection, "list versions", &sql, params![study, series, sop, no], version_row)
         })
     }
 
     fn versions_of_sop(&self, sop: &str) -> Result<Vec<VersionRow>> {
-        let sql =
-            format!("SELECT {VERSION_COLUMNS} WHERE i.key = ?2 AND i.uid = ?1 ORDER BY v.seq");
-        self.read(|connection| {
-            collect(connection, "list versions", &sql, params![sop, uid_key(sop)], version_row)
-        })
+        let sql = format!("SELECT {VERSION_COLUMNS} WHERE i.no = ?2 AND i.uid = ?1 ORDER BY v.seq");
+        let mut versions = self.of_instances(sop, |connection, no| {
+            collect(connection, "list versions", &sql, params![sop, no], version_row)
+        })?;
+        versions.sort_by_key(|version| version.seq);
+        Ok(versions)
     }
 
     fn studies(&self, uid: Option<&str>, visit: Visitor<'_, StudyRow>) -> Result<()> {
@@ -328,19 +328,23 @@ impl Catalog for SqliteCatalog {
     fn existence(&self, target: &Target) -> Result<Existence> {
         let Target { study_uid, series_uid, sop_instance_uid } = target;
         let series = series_uid.as_deref().unwrap_or_default();
-        let shown: Option<Option<i64>> = self.read(|connection| {
-            if let Some(sop) = sop_instance_uid {
-                let sql = "SELECT max(i.visible) FROM instance i
-                     JOIN series ON series.no = i.series JOIN study ON study.no = series.study
-                     WHERE i.key = ?1 AND i.uid = ?2 AND series.uid = ?3 AND study.uid = ?4";
-                let which = params![uid_key(sop), sop, series, study_uid];
-                return one(connection, "find an instance", sql, which, |row| row.get(0));
-            }
+        let shown: Option<i64> = if let Some(sop) = sop_instance_uid {
+            let sql = "SELECT i.visible FROM instance i
+                 JOIN series ON series.no = i.series JOIN study ON study.no = series.study
+                 WHERE i.no = ?1 AND i.uid = ?2 AND series.uid = ?3 AND study.uid = ?4";
+            let shown = self.of_instances(sop, |connection, no| {
+                let which = params![no, sop, series, study_uid];
+                collect(connection, "find an instance", sql, which, |row| row.get(0))
+            })?;
+            shown.into_iter().max()
+        } else {
             let sql = "SELECT sum(instances) FROM series
                  WHERE study = (SELECT no FROM study WHERE uid = ?1) AND (?2 = '' OR uid = ?2)";
-            one(connection, "find a study", sql, params![study_uid, series], |row| row.get(0))
-        })?;
-        Ok(match shown.flatten() {
+            let which = params![study_uid, series];
+            self.read(|connection| one(connection, "find a study", sql, which, |row| row.get(0)))?
+                .flatten()
+        };
+        Ok(match shown {
             None => Existence::Unknown,
             Some(0) => Existence::Gone,
             Some(_) => Existence::Present,
@@ -350,24 +354,24 @@ impl Catalog for SqliteCatalog {
     fn attributes(&self, study: &str, series: &str, sop: &str) -> Result<Option<Attributes>> {
         let sql = "SELECT study.attributes, series.attributes, i.attributes FROM instance i
              JOIN series ON series.no = i.series JOIN study ON study.no = series.study
-             WHERE i.key = ?1 AND i.uid = ?2 AND series.uid = ?3 AND study.uid = ?4
+             WHERE i.no = ?1 AND i.uid = ?2 AND series.uid = ?3 AND study.uid = ?4
                 AND i.visible <> 0";
-        let which = params![uid_key(sop), sop, series, study];
-        let packed: Option<[Vec<u8>; 3]> = self.read(|connection| {
-            one(connection, "find an instance", sql, which, |row| {
+        let packed: Vec<[Vec<u8>; 3]> = self.of_instances(sop, |connection, no| {
+            let which = params![no, sop, series, study];
+            collect(connection, "find an instance", sql, which, |row| {
                 Ok([row.get(0)?, row.get(1)?, row.get(2)?])
             })
         })?;
-        let Some(packed) = packed else { return Ok(None) };
+        let Some(packed) = packed.first() else { return Ok(None) };
         let mut attributes = Attributes::default();
-        for level in &packed {
+        for level in packed {
             unpack_values(level, &mut attributes)?;
         }
         Ok(Some(attributes))
     }
 
     fn search(&self, search: &Search<'_>, visit: Visitor<'_, Found>) -> Result<Reach> {
-        self.read(|connection| sqlite_search::search(connection, search, visit))
+        self.read(|connection| sqlite_search::search(connection, self.names(), search, visit))
     }
 
     fn study_record(&self, study: &str) -> Result<Option<StudyEntry>> {

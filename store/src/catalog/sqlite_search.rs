@@ -20,9 +20,10 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 
 use super::Visitor;
+use super::names::{Kind, Names};
 use super::search::{Found, Plan, Reach, Search, Stop};
-use super::sqlite::fault;
-use super::sqlite_narrow::{Narrow, infix_name};
+use super::sqlite::{fault, uid_key};
+use super::sqlite_narrow::{Narrow, infix_name, sop_instance_uids};
 use super::sqlite_rows::Parents;
 use crate::error::Result;
 
@@ -37,18 +38,19 @@ const STOP: Result<ControlFlow<()>> = Ok(ControlFlow::Break(()));
 /// What is done with each number; `Break` ends the walk.
 type Each<'a> = &'a mut dyn FnMut(i64) -> Result<ControlFlow<()>>;
 
-/// Runs a search on one snapshot of the catalog.
+/// Runs a search on the snapshot that the connection reads.
 pub(super) fn search(
     connection: &Connection,
+    names: &Names,
     search: &Search<'_>,
     visit: Visitor<'_, Found>,
 ) -> Result<Reach> {
     if search.take == 0 {
         return Ok(Reach::default());
     }
-    let transaction = connection.unchecked_transaction().map_err(fault(ACTION))?;
     let searcher = Searcher {
-        connection: &transaction,
+        connection,
+        names,
         search,
         plan: Plan::new(search.query),
         after: i64::try_from(search.after).unwrap_or(i64::MAX),
@@ -89,6 +91,7 @@ impl Smallest {
 
 pub(super) struct Searcher<'a> {
     connection: &'a Connection,
+    names: &'a Names,
     pub(super) search: &'a Search<'a>,
     pub(super) plan: Plan<'a>,
     after: i64,
@@ -128,6 +131,17 @@ impl Searcher<'_> {
 
     fn is_spent(&self) -> bool {
         self.rows.get() >= self.rows_max.get()
+    }
+
+    /// Rows of instances that may have a UID that is asked for; `None`: none is.
+    fn named(&self) -> Result<Option<Vec<i64>>> {
+        let Some(uids) = sop_instance_uids(self.search.query) else { return Ok(None) };
+        let mut rows = Vec::new();
+        for uid in uids {
+            let found = self.names.find(self.connection, Kind::Instance, uid_key(&uid));
+            rows.extend(found.map_err(fault(ACTION))?);
+        }
+        Ok(Some(rows))
     }
 
     fn narrows_studies(&self) -> bool {
@@ -188,7 +202,7 @@ impl Searcher<'_> {
     }
 
     fn find_instances(&self, smallest: &mut Smallest) -> Result<()> {
-        let narrow = Narrow::sop_instances(self.search.query);
+        let narrow = Narrow::sop_instances(self.named()?.as_deref());
         if !narrow.is_empty() || !self.narrows_studies() && !self.narrows_series() {
             return self.find_instances_in_order(&narrow, smallest);
         }
@@ -277,7 +291,7 @@ impl Searcher<'_> {
     /// Studies whose own keys match and of which something is shown, ascending.
     fn each_study(&self, after: i64, each: Each<'_>) -> Result<()> {
         let by_name = self.studies_by_name()?;
-        let narrow = Narrow::studies(self.search.query);
+        let narrow = Narrow::studies(self.search.query, self.named()?.as_deref());
         if let (Some(studies), true) = (&by_name, narrow.is_empty()) {
             for study in studies.iter().copied().filter(|study| *study > after) {
                 let shown =
@@ -320,7 +334,7 @@ impl Searcher<'_> {
 
     /// Series whose own keys match, ascending, whatever their study.
     fn each_series(&self, after: i64, each: Each<'_>) -> Result<()> {
-        let narrow = Narrow::series(self.search.query);
+        let narrow = Narrow::series(self.search.query, self.named()?.as_deref());
         let sql = format!(
             "SELECT no FROM series WHERE +no > ?1 AND instances > 0{} ORDER BY no",
             narrow.sql

@@ -10,6 +10,7 @@ use cairn_dicom::query::moment::Date;
 use cairn_dicom::query::name::fold_names;
 use rusqlite::{OptionalExtension, Transaction, params};
 
+use super::names::{self, Kind, Names};
 use super::sqlite::uid_key;
 use super::sqlite_outbox::Arrivals;
 use super::values::pack_values;
@@ -29,6 +30,9 @@ const UNNAME_STUDY: &str = "DELETE FROM study_name WHERE name = ?1 AND study = ?
 /// One batch on its way into the tables.
 pub(super) struct BatchWriter<'a> {
     pub(super) transaction: &'a Transaction<'a>,
+    names: &'a Names,
+    /// Instances that were not there.
+    added: u64,
     /// Anything was ever deleted: without it nobody has to look for tombstones.
     tombstones: bool,
     /// The pack that holds the commit.
@@ -40,16 +44,28 @@ pub(super) struct BatchWriter<'a> {
 }
 
 impl<'a> BatchWriter<'a> {
-    pub(super) fn new(transaction: &'a Transaction<'a>, pack: PackNo) -> Result<Self> {
+    pub(super) fn new(
+        transaction: &'a Transaction<'a>,
+        names: &'a Names,
+        pack: PackNo,
+    ) -> Result<Self> {
         let tombstones = transaction
             .prepare_cached("SELECT EXISTS (SELECT 1 FROM tombstone)")?
             .query_row([], |row| row.get(0))?;
         let pack = pack.0;
-        Ok(Self { transaction, tombstones, pack, studies: HashMap::new(), series: HashMap::new() })
+        Ok(Self {
+            transaction,
+            names,
+            added: 0,
+            tombstones,
+            pack,
+            studies: HashMap::new(),
+            series: HashMap::new(),
+        })
     }
 
-    /// Writes everything but the chunks' places.
-    pub(super) fn write(mut self, batch: &Batch<'_>) -> Result<()> {
+    /// Writes everything but the chunks' places; gives how many instances got a name.
+    pub(super) fn write(mut self, batch: &Batch<'_>) -> Result<u64> {
         let mut arrivals = Arrivals::default();
         for instance in batch.instances {
             if self.instance(instance)? {
@@ -63,7 +79,7 @@ impl<'a> BatchWriter<'a> {
         for (seq, deletion) in batch.deletions {
             self.deletion(*seq, deletion)?;
         }
-        Ok(())
+        Ok(self.added)
     }
 
     /// Finds or makes the study's row; a visible version brings its attributes up to date.
@@ -219,11 +235,14 @@ impl<'a> BatchWriter<'a> {
             None => {
                 self.transaction
                     .prepare_cached(
-                        "INSERT INTO instance (series, uid, number, visible, key, attributes)
-                         VALUES (?1, ?2, '', 0, ?3, x'')",
+                        "INSERT INTO instance (series, uid, number, visible, attributes)
+                         VALUES (?1, ?2, '', 0, x'')",
                     )?
-                    .execute(params![series, sop, uid_key(sop)])?;
-                self.transaction.last_insert_rowid()
+                    .execute(params![series, sop])?;
+                let no = self.transaction.last_insert_rowid();
+                names::add(self.transaction, Kind::Instance, uid_key(sop), no)?;
+                self.added += 1;
+                no
             }
         };
         let added = self.version(no, deleted, new)?;
@@ -239,12 +258,18 @@ impl<'a> BatchWriter<'a> {
     }
 
     fn known_instance(&self, series: i64, sop: &str) -> Result<Option<(i64, i64)>> {
-        self.transaction
-            .prepare_cached(
-                "SELECT no, visible FROM instance WHERE key = ?3 AND uid = ?1 AND series = ?2",
-            )?
-            .query_row(params![sop, series, uid_key(sop)], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()
+        for no in self.names.find(self.transaction, Kind::Instance, uid_key(sop))? {
+            let sql = "SELECT visible FROM instance WHERE no = ?1 AND uid = ?2 AND series = ?3";
+            let visible = self
+                .transaction
+                .prepare_cached(sql)?
+                .query_row(params![no, sop, series], |row| row.get(0))
+                .optional()?;
+            if let Some(visible) = visible {
+                return Ok(Some((no, visible)));
+            }
+        }
+        Ok(None)
     }
 
     /// Shows a version in the place of another one (`before`, 0: of none).
