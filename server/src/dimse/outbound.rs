@@ -18,6 +18,8 @@ const COUNTED_BYTES: u32 = 6;
 const FRAGMENT_BYTES_MAX: u32 = 256 << 10;
 /// What is gathered before it is written.
 const GATHER_BYTES: usize = 128 << 10;
+/// What is kept for the next: all that one write takes, or the system would be asked for it each time.
+const KEPT_BYTES: usize = GATHER_BYTES + FRAGMENT_BYTES_MAX as usize + (64 << 10);
 
 /// See the [module](self).
 pub(super) struct Outbound {
@@ -135,7 +137,7 @@ impl Outbound {
         let written = self.stream.write_all(&self.buffer);
         self.sent += self.buffer.len() as u64;
         self.buffer.clear();
-        self.buffer.shrink_to(2 * GATHER_BYTES);
+        self.buffer.shrink_to(KEPT_BYTES);
         written.map_err(|error| match error.kind() {
             // The write timeout of the socket.
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => End::Slow,

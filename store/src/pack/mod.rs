@@ -18,7 +18,7 @@ pub use block::{Block, BlockBuilder, OpenedBlock};
 pub use open::OpenPack;
 pub use record::{RECORD_HEADER_BYTES, RecordHeader, RecordKind};
 pub use scan::{FooterEntry, Scanned, ScannedRecord, open_record, read_footer, scan};
-pub(crate) use scan::{decode_trailer, open_lent};
+pub(crate) use scan::{decode_trailer, open_in_place, open_lent};
 
 use std::fmt;
 

@@ -1,5 +1,7 @@
 //! Reading packs: by footer where it is sound, record by record where it is not.
 
+use std::ops::Range;
+
 use cairn_chunker::codec::Codec;
 
 use crate::keys::{RecordKey, StoredId, TAG_BYTES, check_tag};
@@ -118,6 +120,33 @@ pub fn open_record(
         }
         Cipher::Gcm(key) => open_lent(|id| key.record(id), pack, offset, bytes),
     }
+}
+
+/// Checks a record as [`open_record`] does, and decrypts it where it stands. Returns the header, and
+/// where the payload is.
+pub(crate) fn open_in_place(
+    cipher: &Cipher,
+    pack: PackId,
+    offset: u64,
+    record: &mut Vec<u8>,
+) -> Result<(RecordHeader, Range<usize>), &'static str> {
+    let (header, payload) = parts(record)?;
+    let payload = RECORD_HEADER_BYTES..RECORD_HEADER_BYTES + payload.len();
+    let aad = header.aad(pack, offset);
+    match cipher {
+        Cipher::Plain => {
+            if check_tag(&aad, &record[payload.clone()]) != header.tag {
+                return Err("the record has a flipped bit");
+            }
+        }
+        Cipher::Gcm(key) => {
+            record.truncate(payload.end);
+            record.extend_from_slice(&header.tag);
+            key.open(&header.id, header.nonce, &aad, &mut record[payload.start..])
+                .ok_or("the record has a flipped bit, or was written under another key")?;
+        }
+    }
+    Ok((header, payload))
 }
 
 /// Checks and decrypts a record with its own key, which `key` gives for the record's id.
@@ -329,6 +358,17 @@ mod tests {
             let record = &bytes[PACK_HEADER_BYTES..];
             assert!(open_record(&cipher, pack, PACK_HEADER_BYTES as u64, record).is_ok());
             assert!(open_record(&cipher, pack, 65, record).is_err());
+            let (header, payload) =
+                open_record(&cipher, pack, PACK_HEADER_BYTES as u64, record).unwrap();
+            for more in [0, 5] {
+                let mut copy = record.to_vec();
+                copy.resize(record.len() + more, 1);
+                let opened = open_in_place(&cipher, pack, PACK_HEADER_BYTES as u64, &mut copy);
+                let (again, range) = opened.unwrap();
+                assert_eq!((again, &copy[range]), (header, payload.as_slice()));
+                let mut moved = record.to_vec();
+                assert!(open_in_place(&cipher, pack, 65, &mut moved).is_err());
+            }
             let other = PackId::generate().unwrap();
             assert!(open_record(&cipher, other, PACK_HEADER_BYTES as u64, record).is_err());
         }

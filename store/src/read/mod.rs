@@ -184,19 +184,18 @@ impl Reader {
     }
 
     fn whole_record(&self, place: Location) -> Result<Bytes> {
-        let (header, payload) = self.packs.record(place)?;
-        if header.kind != RecordKind::Chunk {
-            return Err(self.damaged(place, "the record is no chunk"));
-        }
-        if header.codec == codec::Codec::Stored {
-            return Ok(payload.into());
-        }
-        let bytes = header.plain_bytes as usize;
-        if bytes > MANIFEST_BYTES_MAX {
-            return Err(self.damaged(place, "the chunk is longer than any"));
-        }
-        memory::filled(bytes, |plain| codec::decode_into(header.codec, &payload, plain))
-            .map_err(|_| self.damaged(place, "the chunk cannot be decoded"))
+        let whole = self.packs.with_record(place, |header, payload| {
+            if header.kind != RecordKind::Chunk {
+                return Err("the record is no chunk");
+            }
+            let bytes = header.plain_bytes as usize;
+            if bytes > MANIFEST_BYTES_MAX {
+                return Err("the chunk is longer than any");
+            }
+            memory::filled(bytes, |plain| codec::decode_into(header.codec, payload, plain))
+                .map_err(|_| "the chunk cannot be decoded")
+        })?;
+        whole.map_err(|why| self.damaged(place, why))
     }
 
     fn block(&self, place: Location) -> Result<Arc<OpenedBlock>> {
@@ -204,12 +203,13 @@ impl Reader {
         if let Some(block) = self.blocks.get(&key) {
             return Ok(block);
         }
-        let (header, payload) = self.packs.record(place)?;
-        if header.kind != RecordKind::Block {
-            return Err(self.damaged(place, "the record is no block"));
-        }
-        let block = open_block(header.codec, &payload, header.plain_bytes)
-            .map_err(|why| self.damaged(place, why))?;
+        let block = self.packs.with_record(place, |header, payload| {
+            if header.kind != RecordKind::Block {
+                return Err("the record is no block");
+            }
+            open_block(header.codec, payload, header.plain_bytes)
+        })?;
+        let block = block.map_err(|why| self.damaged(place, why))?;
         let block = Arc::new(block);
         self.blocks.insert(key, Arc::clone(&block));
         Ok(block)

@@ -1,5 +1,6 @@
 //! Packs as files or objects to read ranges of.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -12,8 +13,16 @@ use crate::catalog::{Location, PackNo, PackState};
 use crate::error::{Damage, Error, Result};
 use crate::layout::pack_object;
 use crate::limits::{OPEN_PACKS_MAX, PACK_BYTES_MAX, REMOTE_CACHE_BYTES, REMOTE_READ_BYTES};
-use crate::pack::{Cipher, PackId, RecordHeader, open_record};
+use crate::pack::{Cipher, PackId, RecordHeader, open_in_place};
 use crate::store::Shared;
+
+/// What a thread keeps for the next record at most: a coded frame seldom takes more.
+const RECORD_KEPT_BYTES: usize = 512 << 10;
+
+thread_local! {
+    /// Taken for the time of a call.
+    static RECORD: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// One pack, ready to be read.
 struct OpenedPack {
@@ -100,19 +109,39 @@ impl Packs {
 
     /// Reads, checks and decrypts a record.
     pub(super) fn record(&self, place: Location) -> Result<(RecordHeader, Vec<u8>)> {
+        self.with_record(place, |header, payload| (*header, payload.to_vec()))
+    }
+
+    /// The same for who needs the payload no longer than `look` takes: it stands in memory of the thread,
+    /// which is used again.
+    pub(super) fn with_record<T>(
+        &self,
+        place: Location,
+        look: impl FnOnce(&RecordHeader, &[u8]) -> T,
+    ) -> Result<T> {
         let pack = self.pack(place.pack)?;
         let damaged =
             |why: &str| Damage { pack: pack.id, offset: place.offset, why: why.to_owned() };
-        let bytes = match &pack.file {
+        let mut record = RECORD.take();
+        record.clear();
+        match &pack.file {
             Some(file) => {
-                let mut bytes = vec![0; place.record_bytes as usize];
-                file.read_exact_at(&mut bytes, place.offset)
+                record.resize(place.record_bytes as usize, 0);
+                file.read_exact_at(&mut record, place.offset)
                     .map_err(|error| damaged(&format!("it cannot be read: {error}")))?;
-                bytes.into()
             }
-            None => self.remote(place.pack, &pack, place.offset, place.record_bytes)?,
-        };
-        open_record(&pack.cipher, pack.id, place.offset, &bytes).map_err(|why| damaged(why).into())
+            None => {
+                let read = self.remote(place.pack, &pack, place.offset, place.record_bytes)?;
+                record.extend_from_slice(&read);
+            }
+        }
+        let (header, payload) = open_in_place(&pack.cipher, pack.id, place.offset, &mut record)
+            .map_err(|why| damaged(why))?;
+        let seen = look(&header, &record[payload]);
+        if record.capacity() <= RECORD_KEPT_BYTES {
+            RECORD.set(record);
+        }
+        Ok(seen)
     }
 
     /// Reads a range in whole segments, which neighbours will want next.
