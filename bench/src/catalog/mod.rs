@@ -36,6 +36,10 @@ const COMMIT_INSTANCES: u64 = 500;
 const PAIR_BYTES: u64 = 2000;
 /// How slow a search may be, 95 times of 100.
 const P95_MS_MAX: f64 = 50.0;
+/// Chunks of an instance.
+const CHUNKS: u64 = 2;
+/// What memory a chunk may take, in bytes.
+const CHUNK_MEMORY_MAX: f64 = 2.0;
 /// How much slower ingest may be with a full catalog than with an empty one.
 const SLOWER_MAX: f64 = 1.2;
 
@@ -64,16 +68,20 @@ pub(crate) struct CatalogArgs {
     small: u64,
 }
 
-/// How quickly a part of the instances was committed.
+/// How quickly the tenth of the instances before a mark was committed: 10,000 of them, ten times as many,
+/// and so on.
 #[derive(Debug, Serialize)]
 struct Rate {
-    what: &'static str,
+    /// Instances that are in the catalog then.
+    mark: u64,
     instances: u64,
     wall_s: f64,
     /// Of this process: what counts where others keep the machine busy.
     cpu_s: f64,
     instances_per_s: f64,
     cpu_us_per_instance: f64,
+    /// Memory of this process that is not of files, in bytes.
+    memory_bytes: u64,
 }
 
 /// Measures, and adds tables and goals.
@@ -84,10 +92,7 @@ pub(crate) fn run(bench: &Bench<'_>, args: &CatalogArgs, report: &mut Report) ->
     let rates = fill(&catalog, args.instances)?;
     catalog.checkpoint()?;
     let bytes = std::fs::metadata(&path).context("the catalog's length")?.len();
-    let slower = rates[0].instances_per_s / rates[1].instances_per_s;
-    report.goal(Goal::at_most("a commit of the last tenth / the first", "x", slower, SLOWER_MAX));
-    let slower = rates[1].cpu_us_per_instance / rates[0].cpu_us_per_instance;
-    report.goal(Goal::at_most("the same in CPU time", "x", slower, SLOWER_MAX));
+    goals(&rates, report);
     let mut latencies = Vec::new();
     for kind in KINDS {
         let latency = measure(&catalog, args, kind)?;
@@ -110,29 +115,65 @@ pub(crate) fn run(bench: &Bench<'_>, args: &CatalogArgs, report: &mut Report) ->
     beside::measure(bench, args, &data, report)
 }
 
-/// Commits all instances; gives the rates of the first and the last tenth.
-fn fill(catalog: &SqliteCatalog, count: u64) -> Result<[Rate; 2]> {
+/// What the last mark costs beside the first, and what memory each chunk took between the last two.
+fn goals(rates: &[Rate], report: &mut Report) {
+    let ([first, ..], [.., before, last]) = (rates, rates) else { return };
+    let what = format!("a commit before {} / {}", grouped(last.mark), grouped(first.mark));
+    let slower = first.instances_per_s / last.instances_per_s;
+    report.goal(Goal::at_most(what.clone(), "x", slower, SLOWER_MAX));
+    let slower = last.cpu_us_per_instance / first.cpu_us_per_instance;
+    report.goal(Goal::at_most(format!("{what}, CPU time"), "x", slower, SLOWER_MAX));
+    let chunks = (last.mark - before.mark) * CHUNKS;
+    let memory = last.memory_bytes as f64 - before.memory_bytes as f64;
+    let what = format!("memory for each chunk above {}", grouped(before.mark * CHUNKS));
+    report.goal(Goal::at_most(what, "bytes", memory / chunks as f64, CHUNK_MEMORY_MAX));
+}
+
+/// Commits all instances; gives the rates before each mark.
+fn fill(catalog: &SqliteCatalog, count: u64) -> Result<Vec<Rate>> {
     let pack = catalog.add_pack(PackId([7; 16]), 0)?;
-    let tenth = count / 10;
-    let rate = |what, range: Range<u64>| -> Result<Rate> {
-        let instances = range.end - range.start;
-        let (mut wall_s, mut cpu_s) = (0.0, 0.0);
-        for start in range.clone().step_by(COMMIT_INSTANCES as usize) {
-            let end = range.end.min(start + COMMIT_INSTANCES);
-            let (wall, cpu) = commit(catalog, pack, start..end)?;
-            wall_s += wall;
-            cpu_s += cpu;
-        }
-        let instances_per_s = instances as f64 / wall_s;
-        let cpu_us_per_instance = cpu_s * 1e6 / instances as f64;
-        Ok(Rate { what, instances, wall_s, cpu_s, instances_per_s, cpu_us_per_instance })
-    };
-    let first = rate("first tenth", 0..tenth)?;
-    rate("between", tenth..count - tenth)?;
-    let last = rate("last tenth", count - tenth..count)?;
+    let (mut rates, mut done) = (Vec::new(), 0);
+    let marks = (4..).map(|power| 10u64.pow(power)).take_while(|mark| *mark < count);
+    for mark in marks.chain([count]) {
+        let from = done.max(mark - mark / 10);
+        let instances = mark - from;
+        add(catalog, pack, done..from)?;
+        let (wall_s, cpu_s) = add(catalog, pack, from..mark)?;
+        rates.push(Rate {
+            mark,
+            instances,
+            wall_s,
+            cpu_s,
+            instances_per_s: instances as f64 / wall_s,
+            cpu_us_per_instance: cpu_s * 1e6 / instances as f64,
+            memory_bytes: memory_bytes()?,
+        });
+        done = mark;
+        eprintln!("{} instances are in the catalog", grouped(mark));
+    }
     // In the bucket, as far as anybody asks, and with roots: nothing is left to do for who opens it.
     catalog.seal_stored(pack, count * PAIR_BYTES)?;
-    Ok([first, last])
+    Ok(rates)
+}
+
+/// Commits instances; gives the seconds that the catalog took, and those of CPU time.
+fn add(catalog: &SqliteCatalog, pack: PackNo, range: Range<u64>) -> Result<(f64, f64)> {
+    let (mut wall_s, mut cpu_s) = (0.0, 0.0);
+    for start in range.clone().step_by(COMMIT_INSTANCES as usize) {
+        let end = range.end.min(start + COMMIT_INSTANCES);
+        let (wall, cpu) = commit(catalog, pack, start..end)?;
+        wall_s += wall;
+        cpu_s += cpu;
+    }
+    Ok((wall_s, cpu_s))
+}
+
+/// Memory of this process that is not of files.
+fn memory_bytes() -> Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").context("its own memory")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    Ok(kib.context("its own memory")? * 1024)
 }
 
 /// Commits some instances; gives the seconds that the catalog took, and those of CPU time.
@@ -149,7 +190,7 @@ fn commit(catalog: &SqliteCatalog, pack: PackNo, range: Range<u64>) -> Result<(f
             Location { pack, offset: i * 1000, record_bytes: 900, inner: None, bytes: 1000 };
         (StoredId(hash(i, 'c')), place)
     };
-    let locations: Vec<_> = (range.start * 2..range.end * 2).map(location).collect();
+    let locations: Vec<_> = (range.start * CHUNKS..range.end * CHUNKS).map(location).collect();
     let batch = Batch {
         pack,
         pack_bytes: range.end * PAIR_BYTES,
@@ -173,14 +214,16 @@ fn cpu_seconds() -> Result<f64> {
 }
 
 fn rate_table(rates: &[Rate]) -> Table {
-    let mut table = Table::new(["COMMITS", "INSTANCES", "CATALOG S", "INSTANCES/S", "CPU US EACH"]);
+    let mut table =
+        Table::new(["BEFORE", "INSTANCES", "CATALOG S", "INSTANCES/S", "CPU US EACH", "MEMORY MB"]);
     for rate in rates {
         table.row([
-            rate.what.to_owned(),
+            grouped(rate.mark),
             grouped(rate.instances),
             format!("{:.2}", rate.wall_s),
             grouped(rate.instances_per_s as u64),
             format!("{:.0}", rate.cpu_us_per_instance),
+            format!("{:.1}", crate::figures::mb(rate.memory_bytes)),
         ]);
     }
     table
