@@ -1,6 +1,6 @@
 //! How the control bytes of each target are read, and written for seeds.
 
-use cairn_chunker::codec::{Content, Effort};
+use cairn_chunker::codec::{Compression, Content, Effort};
 use cairn_chunker::limits::{CHUNK_BYTES_MAX, GEAR_BYTES_MAX};
 use cairn_chunker::span::{Geometry, SpanKind};
 use cairn_dicom::Framing;
@@ -109,6 +109,7 @@ pub fn coding(
     let effort = Effort {
         text_level: i32::from(how & 7) - 1,
         pixel_level: i32::from(how >> 3 & 3),
+        compression: if how & 128 == 0 { Compression::Default } else { Compression::Turbo },
         filter: how & 32 == 0,
         compress: how & 64 == 0,
     };

@@ -6,6 +6,7 @@
 //! checked by whoever asked for it.
 
 mod classed;
+mod packed;
 mod pixel;
 mod zstandard;
 
@@ -27,6 +28,8 @@ pub enum Codec {
     PixelMed = 2,
     /// MED prediction, zigzag, groups by magnitude, prefix codes: see `FORMAT.md`.
     PixelClassed = 3,
+    /// MED prediction, zigzag, groups packed in as many bits as they need: see `FORMAT.md`.
+    PixelPacked = 5,
 }
 
 impl Codec {
@@ -37,6 +40,7 @@ impl Codec {
             1 => Ok(Self::Zstd),
             2 => Ok(Self::PixelMed),
             3 => Ok(Self::PixelClassed),
+            5 => Ok(Self::PixelPacked),
             _ => Err(Error::Codec { codec: id, why: "this build does not know the codec" }),
         }
     }
@@ -59,6 +63,16 @@ pub enum Content {
     Dense,
 }
 
+/// What new chunks are coded for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Compression {
+    /// For size, at a speed that keeps up with networks and disks.
+    #[default]
+    Default,
+    /// For speed: pixels by [`Codec::PixelPacked`], text at level 1 at most.
+    Turbo,
+}
+
 /// How hard to try. Never changes a name or a root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effort {
@@ -66,6 +80,8 @@ pub struct Effort {
     pub text_level: i32,
     /// Zstandard level behind the pixel filter; 1 unless set (higher ones gain nothing).
     pub pixel_level: i32,
+    /// For size or for speed.
+    pub compression: Compression,
     /// Apply the pixel filter.
     pub filter: bool,
     /// Compress at all.
@@ -74,7 +90,39 @@ pub struct Effort {
 
 impl Default for Effort {
     fn default() -> Self {
-        Self { text_level: 3, pixel_level: 1, filter: true, compress: true }
+        Self {
+            text_level: 3,
+            pixel_level: 1,
+            compression: Compression::Default,
+            filter: true,
+            compress: true,
+        }
+    }
+}
+
+impl Effort {
+    /// The filter for pixels.
+    fn pixel_codec(self) -> Codec {
+        match self.compression {
+            Compression::Default => Codec::PixelClassed,
+            Compression::Turbo => Codec::PixelPacked,
+        }
+    }
+
+    /// The level for what is not filtered.
+    fn plain_level(self) -> i32 {
+        match self.compression {
+            Compression::Default => self.text_level,
+            Compression::Turbo => self.text_level.min(1),
+        }
+    }
+
+    /// How many times shorter plain matching has to be, at least, for it to be preferred.
+    fn drawn_ratio(self) -> usize {
+        match self.compression {
+            Compression::Default => 1,
+            Compression::Turbo => 2,
+        }
     }
 }
 
@@ -119,7 +167,7 @@ pub fn encode(plain: &[u8], content: Content, effort: Effort) -> Encoded {
         return Encoded::STORED;
     }
     let best = match content {
-        Content::Text => compressed(plain, effort.text_level),
+        Content::Text => compressed(plain, effort.plain_level()),
         Content::Dense => dense(plain),
         Content::Pixels(geometry) if effort.filter => pixels(plain, geometry, effort),
         Content::Pixels(_) => compressed(plain, effort.pixel_level),
@@ -144,15 +192,16 @@ fn dense(plain: &[u8]) -> Option<Encoded> {
 }
 
 fn pixels(plain: &[u8], geometry: Geometry, effort: Effort) -> Option<Encoded> {
-    let maybe_drawn = geometry.sample_bytes == 1 || has_few_values(plain, geometry);
+    let turbo = effort.compression == Compression::Turbo;
+    let maybe_drawn = geometry.sample_bytes == 1 || (!turbo && has_few_values(plain, geometry));
     if maybe_drawn && looks_drawn(plain, geometry, effort) {
-        return compressed(plain, effort.text_level);
+        return compressed(plain, effort.plain_level());
     }
-    let filtered = encode_filtered(Codec::PixelClassed, plain, geometry);
+    let filtered = encode_filtered(effort.pixel_codec(), plain, geometry);
     match filtered {
         // Of what is all but empty, Zstandard makes still less, and it is quick there.
         Some(coded) if coded.bytes.len() < plain.len() / EMPTY_RATIO => {
-            let direct = compressed(plain, effort.text_level);
+            let direct = compressed(plain, effort.plain_level());
             direct.filter(|direct| direct.bytes.len() < coded.bytes.len()).or(Some(coded))
         }
         Some(coded) => Some(coded),
@@ -175,10 +224,12 @@ fn looks_drawn(plain: &[u8], geometry: Geometry, effort: Effort) -> bool {
             .copied()
             .collect()
     };
-    let filtered = encode_filtered(Codec::PixelClassed, &sample, geometry);
-    let direct = zstandard::compress(&sample, effort.text_level);
+    let filtered = encode_filtered(effort.pixel_codec(), &sample, geometry);
+    let direct = zstandard::compress(&sample, effort.plain_level());
     match (filtered, direct) {
-        (Some(filtered), Some(direct)) => direct.len() < filtered.bytes.len(),
+        (Some(filtered), Some(direct)) => {
+            direct.len() * effort.drawn_ratio() < filtered.bytes.len()
+        }
         (filtered, direct) => filtered.is_none() && direct.is_some(),
     }
 }
@@ -205,6 +256,7 @@ pub fn encode_filtered(codec: Codec, plain: &[u8], geometry: Geometry) -> Option
     let bytes = match codec {
         Codec::PixelMed => pixel::encode(plain, geometry, Effort::default().pixel_level),
         Codec::PixelClassed => classed::encode(plain, geometry),
+        Codec::PixelPacked => packed::encode(plain, geometry),
         Codec::Stored | Codec::Zstd => None,
     }?;
     Some(Encoded { codec, bytes })
@@ -234,6 +286,7 @@ pub fn decode_into(codec: Codec, coded: &[u8], plain: &mut [u8]) -> Result<()> {
         Codec::Zstd => zstandard::decompress(codec, coded, plain),
         Codec::PixelMed => pixel::decode(coded, plain),
         Codec::PixelClassed => classed::decode(coded, plain),
+        Codec::PixelPacked => packed::decode(coded, plain),
     }
 }
 
@@ -300,8 +353,10 @@ mod tests {
             length in 0usize..20_000,
             raw: Vec<u8>,
             filter: bool,
+            turbo: bool,
         ) {
-            let effort = Effort { filter, ..Effort::default() };
+            let compression = if turbo { Compression::Turbo } else { Compression::Default };
+            let effort = Effort { compression, filter, ..Effort::default() };
             for plain in [smooth(seed, length), raw] {
                 let coded = encode(&plain, content, effort);
                 let payload = coded.payload(&plain);
@@ -311,7 +366,7 @@ mod tests {
         }
 
         #[test]
-        fn hostile_bytes_never_panic(id in 0u8..5, coded: Vec<u8>, length in 0usize..100_000) {
+        fn hostile_bytes_never_panic(id in 0u8..7, coded: Vec<u8>, length in 0usize..100_000) {
             if let Ok(codec) = Codec::from_id(id) {
                 let _ = decode(codec, &coded, length);
             }
@@ -343,6 +398,29 @@ mod tests {
         let plainly = encode(&plain, Content::Text, Effort::default());
         assert_eq!(filtered.codec, Codec::PixelClassed);
         assert!(filtered.bytes.len() * 2 < plainly.payload(&plain).len());
+    }
+
+    #[test]
+    fn turbo_packs_pixels_and_stores_noise() {
+        let turbo = Effort { compression: Compression::Turbo, ..Effort::default() };
+        let geometry = Geometry { sample_bytes: 2, big_endian: false, left: 1, above: 64 };
+        let smooth: Vec<u8> =
+            (0..64u16 * 64).flat_map(|i| (i % 64 * 3 + i / 64).to_le_bytes()).collect();
+        let coded = encode(&smooth, Content::Pixels(geometry), turbo);
+        assert_eq!(coded.codec, Codec::PixelPacked);
+        assert!(comes_back(&coded, &smooth));
+        let mut noise = vec![0; 100_000];
+        blake3::Hasher::new().finalize_xof().fill(&mut noise);
+        assert_eq!(encode(&noise, Content::Pixels(geometry), turbo).codec, Codec::Stored);
+    }
+
+    /// Eight-bit drawings, where bits by the group are many times what matching leaves.
+    #[test]
+    fn turbo_knows_a_drawing() {
+        let turbo = Effort { compression: Compression::Turbo, ..Effort::default() };
+        let geometry = Geometry { sample_bytes: 1, big_endian: false, left: 1, above: 256 };
+        let drawn: Vec<u8> = (0..65_536).map(|i| (i % 7 * 40) as u8).collect();
+        assert_eq!(encode(&drawn, Content::Pixels(geometry), turbo).codec, Codec::Zstd);
     }
 
     #[test]

@@ -16,7 +16,7 @@ mod huffman;
 mod sample;
 mod stripe;
 mod tables;
-mod vector;
+pub(in crate::codec) mod vector;
 #[cfg(target_arch = "x86_64")]
 mod wavefront;
 

@@ -6,13 +6,13 @@
 #[cfg(test)]
 thread_local! {
     /// Do as if the core could do no more than every one of its kind.
-    pub(super) static PLAIN: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+    pub(in crate::codec) static PLAIN: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
 /// The token of what the core can do more.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn best() -> Option<pulp::x86::V3> {
+pub(in crate::codec) fn best() -> Option<pulp::x86::V3> {
     #[cfg(test)]
     if PLAIN.get() {
         return None;
