@@ -16,7 +16,7 @@ use cairn_store::disk::{Disk, DiskFile, OsDisk};
 use cairn_store::ingest::Ingest;
 use cairn_store::verify::{Scope, verify};
 use cairn_store::{IngestConfig, Store};
-use support::spool::{BLOCK, HEAD, LONG, Sender, data_sets, sorted, spool_files};
+use support::spool::{BLOCK, HEAD, LONG, Sender, data_sets, sorted, spool_files, with_noise};
 use support::{Archive, as_dataset, bytes_of, export_all};
 
 /// A segment of the smallest spool that has several.
@@ -28,9 +28,9 @@ fn small() -> IngestConfig {
     IngestConfig { spool_bytes: SPOOL, ..support::quick() }
 }
 
-/// Slices of 131 kB: seven fill a segment. Each seed is a study of its own.
+/// Slices of 131 kB, which cannot be packed: seven fill a segment. Each seed is a study of its own.
 fn study(seed: u64, count: u32) -> Vec<Vec<u8>> {
-    bytes_of(phantom::ct(seed, count as _, 256))
+    with_noise(bytes_of(phantom::ct(seed, count as _, 256)), 256 * 256 * 2)
 }
 
 fn send(ingest: &Ingest, files: &[Vec<u8>]) {

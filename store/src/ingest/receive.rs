@@ -347,6 +347,7 @@ fn receive_whole(
             if known.is_empty() {
                 let candidate = Candidate {
                     object: whole.bytes,
+                    boundaries: &whole.boundaries,
                     dataset_hash: whole.dataset_hash.0,
                     source,
                     arrival,

@@ -55,6 +55,24 @@ impl<'a> Sender<'a> {
     }
 }
 
+/// Pixels of a slice; they end its file.
+pub const PIXEL_BYTES: usize = 128 * 128 * 2;
+
+/// Slices that no codec makes shorter: their records are all of one length.
+pub fn noise(count: u32) -> Vec<Vec<u8>> {
+    with_noise(slices(count), PIXEL_BYTES)
+}
+
+/// Files with noise in place of the pixels that end them.
+pub fn with_noise(mut files: Vec<Vec<u8>>, pixel_bytes: usize) -> Vec<Vec<u8>> {
+    for file in &mut files {
+        let pixels = file.len() - pixel_bytes;
+        let mut noise = blake3::Hasher::new().update(file).finalize_xof();
+        noise.fill(&mut file[pixels..]);
+    }
+    files
+}
+
 pub fn slices(count: u32) -> Vec<Vec<u8>> {
     bytes_of(phantom::ct(1, count as _, 128))
 }

@@ -12,9 +12,9 @@ use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use super::pace::Load;
-use super::record::Description;
+use super::record::{self, Description, OBJECT_BYTES_MAX};
 use super::segment::{SegmentReader, Unreadable};
-use super::{Spool, State, Waiting, tell_damage, wait, weight};
+use super::{Spool, State, Waiting, packed, tell_damage, wait, weight};
 use crate::error::{Error, Kind, Result};
 use crate::ingest::in_flight::Reservation;
 use crate::ingest::message::{Ack, Message, Receipt};
@@ -40,6 +40,13 @@ enum Next {
     Stop,
 }
 
+/// Segments that are read, and memory for a packed record.
+#[derive(Default)]
+struct Readers {
+    by_segment: HashMap<u64, SegmentReader>,
+    scratch: Vec<u8>,
+}
+
 /// A record that was handed on.
 struct Taken {
     no: u64,
@@ -51,7 +58,7 @@ struct Taken {
 /// The thread. Ends when it is asked to; what is still spooled then stays.
 pub(crate) fn run(pipeline: &Arc<Pipeline>, messages: &SyncSender<Message>) {
     let spool = &pipeline.spool;
-    let mut readers = HashMap::new();
+    let mut readers = Readers::default();
     let mut looked = Instant::now();
     loop {
         if let Err(error) = spool.tidy(pipeline) {
@@ -68,7 +75,7 @@ pub(crate) fn run(pipeline: &Arc<Pipeline>, messages: &SyncSender<Message>) {
             Next::Take(waiting) => hand_on(pipeline, messages, &mut readers, waiting),
             Next::Look => {
                 let known = lock(&spool.state);
-                readers.retain(|no, _| known.segments.contains_key(no));
+                readers.by_segment.retain(|no, _| known.segments.contains_key(no));
             }
         }
         if spool.is_awaited() {
@@ -273,7 +280,7 @@ enum Stays {
 fn hand_on(
     pipeline: &Arc<Pipeline>,
     messages: &SyncSender<Message>,
-    readers: &mut HashMap<u64, SegmentReader>,
+    readers: &mut Readers,
     waiting: Waiting,
 ) {
     let spool = &pipeline.spool;
@@ -317,13 +324,13 @@ fn damaged(pipeline: &Pipeline, taken: Taken, offset: u64, why: &str) {
 
 fn read(
     pipeline: &Pipeline,
-    readers: &mut HashMap<u64, SegmentReader>,
+    readers: &mut Readers,
     segment: u64,
     offset: u64,
     bytes: u64,
 ) -> std::result::Result<Again, Unreadable> {
     let shared = &pipeline.shared;
-    let reader = match readers.entry(segment) {
+    let reader = match readers.by_segment.entry(segment) {
         std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
         std::collections::hash_map::Entry::Vacant(place) => {
             let path = shared.layout.spool_segment(segment);
@@ -335,9 +342,26 @@ fn read(
         return Err(Unreadable::Damaged("the record has another length"));
     }
     let length = header.payload_bytes();
-    let mut buffer = pipeline.spool.memory.acquire(length + TAG_BYTES);
-    let description = reader.object(offset, &header, &mut buffer)?;
-    let object = buffer.freeze().slice(header.description_bytes as usize..length);
+    let description_bytes = header.description_bytes as usize;
+    let memory = &pipeline.spool.memory;
+    let (description, object) = if header.kind == record::Kind::Packed {
+        // Not of the pool: whoever waits for memory there must not hold any of it.
+        let scratch = &mut readers.scratch;
+        scratch.resize(scratch.len().max(length + TAG_BYTES), 0);
+        let description = reader.object(offset, &header, scratch)?;
+        let packed = &scratch[description_bytes..length];
+        let why = Unreadable::Damaged("the object cannot be unpacked");
+        let Some(bytes) = packed::plain_bytes(packed, OBJECT_BYTES_MAX) else { return Err(why) };
+        let mut buffer = memory.acquire(bytes);
+        if !packed::unpack(packed, &mut buffer[..bytes]) {
+            return Err(why);
+        }
+        (description, buffer.freeze().slice(..bytes))
+    } else {
+        let mut buffer = memory.acquire(length + TAG_BYTES);
+        let description = reader.object(offset, &header, &mut buffer)?;
+        (description, buffer.freeze().slice(description_bytes..length))
+    };
     let Description { source, received_ms, arrival, sender } = description;
     Ok(Again { object, id: header.id, source, received_ms, arrival, sender })
 }

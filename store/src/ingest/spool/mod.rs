@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! sender's thread                                        cairn-spool
-//! read → split → hash → append → fdatasync → answer      read → decrypt → the ordinary way in
+//! read → split → hash → pack → append → fdatasync → answer    read → unpack → the ordinary way in
 //!                          └── DIR/spool/N.spool ──────────▲
 //! ```
 //! As a mail server does: what was taken is written down whole, and delivered afterwards. Only objects
@@ -21,6 +21,7 @@
 mod drain;
 mod head;
 mod pace;
+mod packed;
 mod record;
 mod recover;
 mod scan;
@@ -34,6 +35,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use cairn_chunker::id::ChunkId;
+use cairn_chunker::span::Boundary;
 
 use super::buffer::Pool;
 use super::in_flight::Reservation;
@@ -79,6 +81,8 @@ pub struct Spooled {
 /// An object that may be spooled.
 pub(super) struct Candidate<'a> {
     pub(super) object: &'a [u8],
+    /// Where its spans start.
+    pub(super) boundaries: &'a [Boundary],
     pub(super) dataset_hash: [u8; 32],
     pub(super) source: Source,
     pub(super) arrival: Arrival,
@@ -263,9 +267,16 @@ impl Spool {
         candidate: Candidate<'_>,
         owed: Owed,
     ) -> Result<Option<Owed>> {
-        let Candidate { object, dataset_hash, source, arrival, sender } = candidate;
+        let Candidate { object, boundaries, dataset_hash, source, arrival, sender } = candidate;
         let description = Description { source, received_ms: now_ms(), arrival, sender };
         let Some(description) = description.encode() else { return Ok(Some(owed)) };
+        // Not under the lock: senders do it beside each other.
+        let verify = pipeline.config.verify_encoding;
+        let packed = pipeline.time(Stage::Encode, || packed::pack(object, boundaries, verify));
+        let (kind, object) = match &packed {
+            Some(packed) => (Kind::Packed, packed.as_slice()),
+            None => (Kind::Object, object),
+        };
         let bytes = record_bytes(description.len() + object.len());
         let id = pipeline.shared.site.stored_id(&ChunkId(dataset_hash));
         let mut log = lock(&self.log);
@@ -274,7 +285,6 @@ impl Spool {
         }
         let durable = lock(&self.state).durable.bytes;
         let no = log.last + 1;
-        let kind = Kind::Object;
         let record = Spooling { kind, no, id, description: &description, object };
         let open = log.open.as_mut().ok_or(Error::Internal("no segment is open"))?;
         let append = || open.append(&pipeline.shared, &record, durable);

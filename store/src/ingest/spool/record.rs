@@ -1,7 +1,7 @@
 //! One received object in the spool: a header of fixed length, then what is encrypted.
 //!
 //! ```text
-//! header (112) | description (CBOR) | the object, exactly as it was received | zeros, to a full block
+//! header (112) | description (CBOR) | the object as it was received, or packed | zeros, to a full block
 //! ```
 //! The header is authenticated with the rest, together with the segment, its present use and the place
 //! in it, so a record can be neither changed nor moved, nor taken for one of another use of the same
@@ -44,6 +44,8 @@ pub(super) enum Kind {
     Object = 1,
     /// Nothing of this use stands behind it.
     End = 2,
+    /// An object that was packed ([`super::packed`]).
+    Packed = 3,
 }
 
 /// The fixed start of a record.
@@ -57,7 +59,7 @@ pub(super) struct Header {
     pub(super) durable_bytes: u64,
     /// Length of the description.
     pub(super) description_bytes: u32,
-    /// Length of the object.
+    /// Length of the object, as it stands here.
     pub(super) object_bytes: u32,
     /// Stored id of the hash of its data set.
     pub(super) id: StoredId,
@@ -129,6 +131,7 @@ impl Header {
         let kind = match bytes[4..8] {
             [1, 0, 0, 0] => Kind::Object,
             [2, 0, 0, 0] => Kind::End,
+            [3, 0, 0, 0] => Kind::Packed,
             _ => return Err("the record needs a later version"),
         };
         let mut header = Self {

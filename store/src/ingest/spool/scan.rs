@@ -91,7 +91,7 @@ pub(super) fn scan(
 fn place(reader: &SegmentReader, at: u64, buffer: &mut [u8]) -> Place {
     let Ok(header) = reader.header(at) else { return Place::Other };
     let read = match header.kind {
-        Kind::Object => reader.object(at, &header, buffer).map(drop),
+        Kind::Object | Kind::Packed => reader.object(at, &header, buffer).map(drop),
         Kind::End => reader.payload(at, &header, buffer).map(drop),
     };
     match read {

@@ -311,7 +311,7 @@ impl SegmentReader {
         header: &Header,
         buffer: &mut [u8],
     ) -> std::result::Result<Description, Unreadable> {
-        if header.kind != Kind::Object {
+        if header.kind == Kind::End {
             return Err(Unreadable::Damaged("no object stands here"));
         }
         self.payload(offset, header, buffer)?;
