@@ -56,7 +56,8 @@ debian() {
 crate() {
     ! have "$1" "$2" || return 0
     command -v cargo >/dev/null || { say "$1" MISSING 'needs cargo'; return; }
-    build cargo install --locked --root "$PREFIX" --version "$4" "$3"
+    # What was built stays there, so that another run goes on where a limit ended this one.
+    build cargo install --locked --root "$PREFIX" --target-dir "$PREFIX/build" --version "$4" "$3"
     local code=$?
     [ $code = 0 ] && say "$1" installed "crates.io: $3 $4" || say "$1" MISSING "$3: $(why $code)"
 }

@@ -1,15 +1,15 @@
 //! Two axes with grid, marks and names: what most plots are drawn into.
 
 use super::axis::Axis;
-use super::svg::{Anchor, Sheet, WIDTH};
+use super::svg::{Anchor, Sheet, WIDTH, text_width};
 
 /// Units beside the plot.
 const LEFT: f64 = 46.0;
-const RIGHT: f64 = 12.0;
-const TOP: f64 = 18.0;
+const RIGHT: f64 = 18.0;
+const TOP: f64 = 24.0;
 const BOTTOM: f64 = 36.0;
 /// Units from top to bottom, with everything.
-const HEIGHT: f64 = 270.0;
+const HEIGHT: f64 = 276.0;
 
 /// How a value is written beside a mark.
 pub(super) type Format = fn(f64) -> String;
@@ -55,7 +55,9 @@ impl Frame {
             let x = left + self.x.axis.at(tick) * (right - left);
             self.sheet.line("grid", (x, top), (x, bottom));
             let text = (self.x.format)(tick);
-            self.sheet.text("tick", (x, bottom + 14.0), Anchor::Middle, &text);
+            // The last one must not be cut off.
+            let over = (x + text_width(&text) / 2.0 - WIDTH).max(0.0);
+            self.sheet.text("tick", (x - over, bottom + 14.0), Anchor::Middle, &text);
         }
         for tick in self.y.axis.ticks() {
             let y = bottom - self.y.axis.at(tick) * (bottom - top);

@@ -63,9 +63,10 @@ impl Scatter<'_> {
         for point in order {
             let at = frame.at(point.x, point.y);
             let name = cut(&point.name, NAME_MAX);
-            let class = if point.class == "cairn" { "name strong" } else { "name" };
+            let strong = if point.class == "cairn" { " strong" } else { "" };
+            let class = format!("name {}{strong}", point.class);
             let place = place(at, text_width(&name), &taken);
-            frame.sheet.text(class, (place.0, place.3 - 3.0), Anchor::Start, &name);
+            frame.sheet.text(&class, (place.0, place.3 - 3.0), Anchor::Start, &name);
             taken.push(place);
         }
         frame.sheet.finish(label)
