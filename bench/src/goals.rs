@@ -51,6 +51,15 @@ impl Goal {
         self.holds
     }
 
+    /// Is it further from being kept, or less well kept, than another of the same limit?
+    pub(crate) fn is_worse_than(&self, other: &Self) -> bool {
+        match self.side {
+            _ if self.measured.is_nan() => true,
+            Side::AtMost => self.measured > other.measured,
+            Side::AtLeast => self.measured < other.measured,
+        }
+    }
+
     /// The limit as people read it.
     pub(crate) fn promise(&self) -> String {
         let sign = if self.side == Side::AtMost { "<=" } else { ">=" };
@@ -59,6 +68,9 @@ impl Goal {
 
     /// What was measured as people read it.
     pub(crate) fn found(&self) -> String {
+        if !self.measured.is_finite() {
+            return "not measured".to_owned();
+        }
         format!("{:.3} {}", self.measured, self.unit)
     }
 }

@@ -5,7 +5,7 @@ use super::frame::Format;
 use super::svg::{Anchor, Sheet, WIDTH, cut, text_width};
 
 /// Units for names on the left, and for values on the right.
-const LEFT: f64 = 92.0;
+const LEFT: f64 = 96.0;
 const RIGHT: f64 = 62.0;
 const ROW: f64 = 17.0;
 const GROUP: f64 = 22.0;

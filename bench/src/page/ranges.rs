@@ -3,7 +3,7 @@
 use super::axis::Axis;
 use super::svg::{Anchor, Sheet, WIDTH, cut, number};
 
-const LEFT: f64 = 92.0;
+const LEFT: f64 = 96.0;
 const RIGHT: f64 = 16.0;
 const ROW: f64 = 17.0;
 const GROUP: f64 = 22.0;
@@ -43,7 +43,8 @@ pub(super) fn svg(groups: &[RangeGroup], limit: Option<(&str, f64)>, label: &str
     sheet.text("axis", (middle, bottom + 29.0), Anchor::Middle, "milliseconds, logarithmic");
     if let Some((name, ms)) = limit {
         sheet.line("limit", (x(ms), top - 2.0), (x(ms), bottom));
-        sheet.text("limit-name", (x(ms), top - 6.0), Anchor::Start, name);
+        let anchor = if x(ms) < WIDTH / 2.0 { Anchor::Start } else { Anchor::End };
+        sheet.text("limit-name", (x(ms), top - 6.0), anchor, name);
     }
     let mut y = top;
     for group in groups {

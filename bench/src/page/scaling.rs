@@ -61,7 +61,7 @@ fn cores(document: &Document, known: &Known) -> Option<Figure> {
         levels: &levels,
         x_name: "cores that Cairn may use (taskset, RAYON_NUM_THREADS)",
         y_name: "MB/s of the set, logarithmic",
-        x_is_log: false,
+        x_is_log: true,
         y_is_log: true,
         x_format: svg::number,
         has_dots: true,

@@ -44,31 +44,24 @@ fn web(set: &str, measured: &Value, known: &Known) -> Vec<Figure> {
     figures
 }
 
-/// Who a sample is of, as the tables call them.
-fn who(sample: &Value, name: &str) -> &'static str {
+/// Who a sample is of, as the tables call them; "nobody" is a peer that throws everything away.
+fn who<'a>(sample: &'a Value, name: &str) -> &'a str {
     let who = sample.get(name).unwrap_or(&Value::Null);
-    let who = who.get("Server").unwrap_or(who);
-    match who.get("Orthanc").and_then(|orthanc| orthanc["compressed"].as_bool()) {
-        Some(true) => "orthanc, compressed",
-        Some(false) => "orthanc",
-        None if who == "Cairn" => "cairn",
-        None => "nobody",
-    }
+    who.get("Server").unwrap_or(who).as_str().filter(|name| *name != "Nobody").unwrap_or("nobody")
+}
+
+/// As the plots have it: there is little room for names.
+fn short(name: &str) -> String {
+    name.replace("orthanc, compressed", "orthanc, zlib")
 }
 
 /// Values by who they are of: a bar each, in order of the names below.
-fn bars(values: &BTreeMap<&'static str, Vec<f64>>) -> Vec<Bar> {
+fn bars(values: &BTreeMap<&str, Vec<f64>>) -> Vec<Bar> {
     let order = ["cairn", "orthanc", "orthanc, compressed", "nobody"];
     let bar = |name: &str| {
         let spread = Spread::of(values.get(name)?.iter().copied())?;
         let ends = Some((spread.min, spread.max));
-        Some(Bar {
-            name: name.to_owned(),
-            class: class(name),
-            value: spread.median,
-            ends,
-            more: 0.0,
-        })
+        Some(Bar { name: short(name), class: class(name), value: spread.median, ends, more: 0.0 })
     };
     order.into_iter().filter_map(bar).collect()
 }
@@ -117,7 +110,7 @@ fn latencies(set: &str, measured: &Value, known: &Known) -> Option<Figure> {
         let at = |name| number(latency, name);
         let (Some(p50), Some(p95)) = (at("p50_ms"), at("p95_ms")) else { continue };
         let (Some(p99), Some(max)) = (at("p99_ms"), at("max_ms")) else { continue };
-        let range = Range { name: who.to_owned(), class: class(who), p50, p95, p99, max };
+        let range = Range { name: short(who), class: class(who), p50, p95, p99, max };
         match groups.iter_mut().find(|group| group.title == title) {
             Some(group) => group.ranges.push(range),
             None => groups.push(RangeGroup { title: title.to_owned(), ranges: vec![range] }),
@@ -131,7 +124,7 @@ fn latencies(set: &str, measured: &Value, known: &Known) -> Option<Figure> {
     let drawing = ranges::svg(&groups, limit, &title);
     let sentence = "The dot is the request in the middle: half took less. The marks to its right are 95 of \
                     100, 99 of 100 and the slowest. Further left is faster; each step of the axis is ten \
-                    times."
+                    times. Zlib: Orthanc with StorageCompression."
         .to_owned();
     Some(Figure { id: format!("latency-{set}"), drawing, title, sentence })
 }
@@ -156,7 +149,7 @@ fn curve(set: &str, measured: &Value, kind: &str, name: &str) -> Option<Figure> 
         let every = (points.len() / 200).max(1);
         let points: Vec<_> = points.iter().step_by(every).chain(points.last()).copied().collect();
         if points.len() > 2 {
-            series.push(Series { name: who.to_owned(), class: class(who), points });
+            series.push(Series { name: short(who), class: class(who), points });
         }
     }
     if series.is_empty() {

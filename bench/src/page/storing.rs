@@ -7,6 +7,7 @@ use super::figure::Figure;
 use super::read::{Known, class, list, number, spread, text};
 use super::svg;
 use crate::all::document::{Document, Kind, Part};
+use crate::contestant::Contestant;
 
 /// The steps, and what they are called in the page.
 const STEPS: [(&str, &str); 4] = [
@@ -53,7 +54,7 @@ fn stored(lines: &[&Value], set: &str, set_bytes: Option<f64>) -> Option<Figure>
         .into_iter()
         .collect();
     let cairn = bars.iter().find(|bar| bar.class == "cairn")?.clone();
-    let next = bars.iter().find(|bar| bar.class != "cairn").cloned();
+    let next = bars.iter().find(|bar| Contestant::is_peer_store(&bar.name)).cloned();
     let title = format!("Stored bytes, {set}");
     let groups = [Group { title: String::new(), bars }];
     let axis_name = "MB stored (10^6 bytes); shorter is smaller";
@@ -61,7 +62,10 @@ fn stored(lines: &[&Value], set: &str, set_bytes: Option<f64>) -> Option<Figure>
     let plot = Bars { groups: &groups, marks: &marks, axis_name, format, is_log: false };
     let beside = next.map_or_else(String::new, |next| {
         let part = cairn.value / next.value * 100.0;
-        format!(" Cairn takes {part:.0} per cent of what {}, the next, takes.", next.name)
+        format!(
+            " Cairn takes {part:.0} per cent of what {}, the next of the stores, takes.",
+            next.name
+        )
     });
     let changed = if has_changed {
         " The pale part is what came on top when the same images came in once more with another \

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 /// Units across.
 pub(super) const WIDTH: f64 = 400.0;
 /// Units that a letter of the usual text takes, about.
-const LETTER: f64 = 5.9;
+const LETTER: f64 = 6.1;
 
 /// Where text stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,22 +4,23 @@ use std::fmt::Write as _;
 
 use super::svg::escaped;
 use crate::all::document::{Document, Part, State};
+use crate::goals::Goal;
 use crate::table::Table;
 
 /// Every promise, and whether it holds.
 pub(super) fn goals(document: &Document) -> String {
-    let rows =
-        document.parts.iter().flat_map(|part| part.report.goals.iter().map(move |g| (part, g)));
     let mut out = String::new();
-    for (part, goal) in rows {
-        let (class, holds) = if goal.holds() { ("yes", "yes") } else { ("no", "no") };
-        let [what, label] = [&goal.what, &part.label].map(|text| escaped(text));
-        let [promise, found] = [goal.promise(), goal.found()].map(|text| escaped(&text));
-        let _ = write!(
-            out,
-            "<tr><td>{what}</td><td>{promise}</td><td>{found}</td><td class=\"{class}\">{holds}</td>\
-             <td class=\"text\">{label}</td></tr>"
-        );
+    for part in &document.parts {
+        for (what, goal) in folded(&part.report.goals) {
+            let (class, holds) = if goal.holds() { ("yes", "yes") } else { ("no", "no") };
+            let [what, label] = [&what, &part.label].map(|text| escaped(text));
+            let [promise, found] = [goal.promise(), goal.found()].map(|text| escaped(&text));
+            let _ = write!(
+                out,
+                "<tr><td>{what}</td><td>{promise}</td><td>{found}</td><td class=\"{class}\">{holds}\
+                 </td><td class=\"text\">{label}</td></tr>"
+            );
+        }
     }
     if out.is_empty() {
         return out;
@@ -29,6 +30,19 @@ pub(super) fn goals(document: &Document) -> String {
          this run, and whether it holds.</p><div class=\"scroll\"><table><tr><th>promise</th><th>limit</th>\
          <th>measured</th><th>holds</th><th class=\"text\">in</th></tr>{out}</table></div></section>"
     )
+}
+
+/// The goals of a part; of its many searches, the slowest stands for all.
+fn folded(goals: &[Goal]) -> Vec<(String, &Goal)> {
+    let is_search = |goal: &&Goal| goal.what.starts_with("search ");
+    let searches: Vec<&Goal> = goals.iter().filter(is_search).collect();
+    let slowest = searches.iter().copied().reduce(|a, b| if b.is_worse_than(a) { b } else { a });
+    let all = slowest.map(|goal| {
+        let what = goal.what.strip_prefix("search ").unwrap_or(&goal.what);
+        (format!("{} kinds of search, the slowest: {what}", searches.len()), goal)
+    });
+    let others = goals.iter().filter(|goal| !is_search(goal));
+    others.map(|goal| (goal.what.clone(), goal)).chain(all).collect()
 }
 
 /// Who was there, and who was not.

@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 
 use super::html;
 use crate::all::document::{Document, FORMAT, State};
+use crate::service::Who;
+
+const ORTHANC: Who = Who::Orthanc { compressed: false };
 
 fn spread(median: f64) -> Value {
     json!({ "median": median, "min": median * 0.9, "max": median * 1.2 })
@@ -59,16 +62,16 @@ fn web() -> Value {
     json!({ "dicomweb: synthetic": {
         "bytes": 3.8e8,
         "requests": [line("cairn", 1.9), line("orthanc", 370.0)],
-        "samples": [sample(json!("Cairn"), 2.0), sample(json!({ "Orthanc": { "compressed": false } }), 6.0)],
+        "samples": [sample(json!(Who::Cairn), 2.0), sample(json!(ORTHANC), 6.0)],
     }})
 }
 
 fn dimse() -> Value {
     let sample = |by: Value, wall_s: f64| json!({ "by": by, "clients": "Lean", "step": "Store", "wall_s": wall_s, "answers": latency(wall_s) });
-    let orthanc = json!({ "Server": { "Orthanc": { "compressed": false } } });
+    let orthanc = json!({ "Server": ORTHANC });
     let samples = [
         sample(json!("Nobody"), 0.2),
-        sample(json!({ "Server": "Cairn" }), 3.0),
+        sample(json!({ "Server": Who::Cairn }), 3.0),
         sample(orthanc, 10.0),
     ];
     json!({ "dimse: synthetic CT": { "bytes": 5.3e8, "samples": samples } })
@@ -184,6 +187,15 @@ fn every_figure_is_there() {
     assert_eq!(count("svg"), ids.len(), "a drawing for each figure");
     assert_eq!(count("figcaption"), ids.len(), "a sentence for each figure");
     assert!(!page.contains("<figcaption></figcaption>"));
+    // Both servers are drawn by their names.
+    let figure = |id: &str| {
+        let (_, rest) = page.split_once(&format!("<figure id=\"{id}\">")).unwrap();
+        rest.split_once("</figure>").unwrap().0
+    };
+    for id in ["stow-synthetic", "curve-frame-synthetic", "dimse-synthetic CT"] {
+        assert!(figure(id).contains(">cairn<") && figure(id).contains(">orthanc<"), "{id}");
+        assert_eq!(figure(id).contains(">nobody<"), id.starts_with("dimse"), "{id}");
+    }
     // Bars, dots and curves have places: nothing that could not be computed is drawn.
     assert!(!page.contains("NaN") && !page.contains("\"inf\""));
 }
