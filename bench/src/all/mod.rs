@@ -114,11 +114,11 @@ pub(crate) fn run(bench: &Bench<'_>, args: &AllArgs, json: Option<&Path>) -> Res
     let at_end = Arc::clone(&book);
     before_the_end(move || open(&at_end).close());
     for (index, part) in planned.iter().enumerate() {
-        eprintln!("[{} of {count}] {}", index + 1, part.label);
         change(&book, index, |part| {
             part.state = State::Running;
             part.load_before = machine::load();
         })?;
+        eprintln!("[{} of {count}] {}", index + 1, part.label);
         let begun = Instant::now();
         let mut report = Report::default();
         let measured = measure(bench, part, &mut report);
