@@ -128,7 +128,7 @@ fn take_part(from: &Path, to: &Path) -> Result<()> {
         let below = file.strip_prefix(from)?;
         // Counted anew in each folder: copies of a series lose the same slices.
         if below.parent() != Some(&folder) {
-            folder = below.parent().unwrap_or(Path::new("")).to_owned();
+            below.parent().unwrap_or(Path::new("")).clone_into(&mut folder);
             number = 0;
         }
         if number % step == 0 {

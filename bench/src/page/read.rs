@@ -24,7 +24,7 @@ pub(super) fn spread(value: &Value, name: &str) -> Option<Spread> {
 }
 
 /// The elements of an array in an object.
-pub(super) fn list<'a>(value: Option<&'a Value>) -> impl Iterator<Item = &'a Value> + Clone {
+pub(super) fn list(value: Option<&Value>) -> impl Iterator<Item = &Value> + Clone {
     value.and_then(Value::as_array).into_iter().flatten()
 }
 

@@ -127,7 +127,9 @@ pub(super) fn details(document: &Document) -> String {
 
 fn table(table: &Table) -> String {
     let cells = |kind: &str, cells: &[String]| -> String {
-        cells.iter().map(|cell| format!("<{kind}>{}</{kind}>", escaped(cell))).collect()
+        cells
+            .iter()
+            .fold(String::new(), |row, cell| row + &format!("<{kind}>{}</{kind}>", escaped(cell)))
     };
     let mut out = format!("<div class=\"scroll\"><table><tr>{}</tr>", cells("th", &table.headings));
     for row in &table.rows {
