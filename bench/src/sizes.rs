@@ -45,6 +45,8 @@ struct Line {
     instance_bytes: u64,
     instances: u64,
     wall_s: Spread,
+    /// What counts where others keep the machine busy.
+    cpu_s: Spread,
     mb_per_s: Spread,
     instances_per_s: Spread,
 }
@@ -116,8 +118,10 @@ impl Line {
             let walls = samples.iter().map(|sample| get(sample.usage.wall_s));
             Spread::of(walls).context("no samples")
         };
+        let cpu = samples.iter().map(|sample| sample.usage.cpu_s);
         Ok(Self {
             who,
+            cpu_s: Spread::of(cpu).context("no samples")?,
             instance_bytes: written.bytes / written.files,
             instances: written.files,
             wall_s: spread(&|wall_s| wall_s)?,
@@ -128,7 +132,7 @@ impl Line {
 }
 
 fn table(lines: &[Line]) -> Table {
-    let headings = ["WHO", "BYTES EACH", "INSTANCES", "WALL S", "MB/S", "INSTANCES/S"];
+    let headings = ["WHO", "BYTES EACH", "INSTANCES", "WALL S", "CPU S", "MB/S", "INSTANCES/S"];
     let mut table = Table::new(headings);
     for line in lines {
         table.row([
@@ -136,6 +140,7 @@ fn table(lines: &[Line]) -> Table {
             grouped(line.instance_bytes),
             grouped(line.instances),
             line.wall_s.text(2),
+            line.cpu_s.text(2),
             line.mb_per_s.text(0),
             line.instances_per_s.text(0),
         ]);
