@@ -46,10 +46,9 @@ impl Lines<'_> {
             Named { axis: y, name: self.y_name.to_owned(), format: number },
         );
         let (left, _, right, _) = Frame::bounds();
-        for level in self.levels {
-            let (_, y) = frame.at(0.0, level.y);
-            frame.sheet.line("limit", (left, y), (right, y));
-            frame.sheet.text("limit-name", (right - 3.0, y - 4.0), Anchor::End, &level.name);
+        let heights: Vec<f64> = self.levels.iter().map(|level| frame.at(0.0, level.y).1).collect();
+        for y in &heights {
+            frame.sheet.line("limit", (left, *y), (right, *y));
         }
         for series in self.series {
             let places: Vec<_> = series.points.iter().map(|(x, y)| frame.at(*x, *y)).collect();
@@ -58,6 +57,10 @@ impl Lines<'_> {
                 let about = format!("{}: {} at {}", series.name, number(*y), (self.x_format)(*x));
                 frame.sheet.dot(series.class, *place, 3.5, &about);
             }
+        }
+        // Names last: nothing is drawn over them.
+        for (level, y) in self.levels.iter().zip(heights) {
+            frame.sheet.text("limit-name", (right - 3.0, y - 4.0), Anchor::End, &level.name);
         }
         let names = self.series.iter().map(|series| (series.class, &*series.name));
         legend(names) + &frame.sheet.finish(label)

@@ -66,6 +66,10 @@ impl Scatter<'_> {
             let strong = if point.class == "cairn" { " strong" } else { "" };
             let class = format!("name {}{strong}", point.class);
             let place = place(at, text_width(&name), &taken);
+            let near = (at.0.clamp(place.0, place.2), at.1.clamp(place.1 + 3.0, place.3 - 3.0));
+            if (near.0 - at.0).hypot(near.1 - at.1) > 14.0 {
+                frame.sheet.line(&format!("leader {}", point.class), at, near);
+            }
             frame.sheet.text(&class, (place.0, place.3 - 3.0), Anchor::Start, &name);
             taken.push(place);
         }
@@ -92,7 +96,7 @@ impl Scatter<'_> {
 fn place((x, y): (f64, f64), width: f64, taken: &[Box]) -> Box {
     let (left, top, right, bottom) = Frame::bounds();
     let mut best = (f64::INFINITY, (x, y, x, y));
-    for distance in [0.0, 10.0, 20.0, 32.0] {
+    for distance in [0.0, 10.0, 20.0, 32.0, 46.0, 60.0] {
         let corners = [
             (x + 8.0, y - 7.0 - distance),
             (x - 8.0 - width, y - 7.0 - distance),
