@@ -1,21 +1,19 @@
-//! Who stores the set: `cairn`, its peers, and a plain copy as the floor.
+//! Who stores the set: `cairn`, its peers, a plain copy as the floor, and a hash of all as another.
 //!
 //! Every peer runs as its manual has it, in the cheapest way that still compresses, so that the
 //! comparison is with its best case:
 //! - making its repository is not timed (`cairn` makes its archive within the first import);
-//! - borg does not encrypt (`cairn` and restic do, always);
-//! - caches, which let restic and borg skip files whose size and times did not change, are on, and
-//!   do not count as stored;
+//! - borg does not encrypt (`cairn`, restic, rustic and kopia do, always);
+//! - caches, which let peers skip files whose size and times did not change, are on, and do not count
+//!   as stored;
 //! - nobody but `cairn` and the copy is asked to sync. What a peer left for later shows as the time of
 //!   a sync afterwards.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::measure::{Bench, first_line, output};
+use crate::measure::first_line;
 
 /// Another store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -27,8 +25,16 @@ pub(crate) enum Peer {
     /// borg, zstd 3, chunks of about 32 KiB
     #[value(name = "borg-32k")]
     BorgFine,
+    /// rustic, its defaults
+    Rustic,
+    /// kopia, its defaults: no compression
+    Kopia,
     /// casync, its usual chunks of about 64 KiB, zstd
     Casync,
+    /// desync, its usual chunks of about 64 KiB, zstd
+    Desync,
+    /// tar and zstd 3, one solid stream: no store
+    Zstd,
 }
 
 /// Who stores.
@@ -38,16 +44,20 @@ pub(crate) enum Contestant {
     Peer(Peer),
     /// `cp -r` and a sync: no store, but the least that durable writing of the set takes.
     Copy,
+    /// b3sum over the set: the least that reading and hashing it takes.
+    Hash,
 }
 
-/// What is stored, one after the other, into one repository.
+/// What is done, one after the other, with one repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// The set, into an empty repository.
+    /// The set is stored, into an empty repository.
     First,
-    /// The same set.
+    /// The same set is stored.
     Again,
-    /// The changed set.
+    /// The set is given back into an empty folder.
+    Export,
+    /// The changed set is stored.
     Changed,
 }
 
@@ -56,8 +66,50 @@ impl Step {
         match self {
             Self::First => "first",
             Self::Again => "again",
+            Self::Export => "export",
             Self::Changed => "changed",
         }
+    }
+}
+
+impl Peer {
+    /// The program, and what asks for its version.
+    fn program(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Restic => ("restic", "version"),
+            Self::Borg | Self::BorgFine => ("borg", "--version"),
+            Self::Rustic => ("rustic", "--version"),
+            Self::Kopia => ("kopia", "--version"),
+            Self::Casync => ("casync", "--version"),
+            Self::Desync => ("desync", "--help"),
+            Self::Zstd => ("zstd", "--version"),
+        }
+    }
+
+    /// Settings and durability.
+    fn settings(self) -> &'static str {
+        match self {
+            Self::Restic => "compression auto; encrypted, always; durability: its default",
+            Self::Borg => {
+                "zstd,3; no encryption, its fastest; durability: its default, fsync at commit"
+            }
+            Self::BorgFine => "as borg, with --chunker-params 10,18,15,4095",
+            Self::Rustic => "its defaults: zstd; encrypted, always; durability: its default",
+            Self::Kopia => "its defaults: no compression; encrypted, always",
+            Self::Casync | Self::Desync => "its defaults; no encryption; durability: no fsync",
+            Self::Zstd => "tar to zstd -3 on all cores: one solid stream; no fsync",
+        }
+    }
+
+    /// Does its time compare? casync and desync neither scan for changes nor keep an index; zstd is no
+    /// store.
+    pub(crate) fn is_for_time(self) -> bool {
+        !matches!(self, Self::Casync | Self::Desync | Self::Zstd)
+    }
+
+    /// Does it give back any file by itself, and store what it has only once?
+    pub(crate) fn is_store(self) -> bool {
+        self != Self::Zstd
     }
 }
 
@@ -68,137 +120,72 @@ impl Contestant {
             Self::Peer(Peer::Restic) => "restic",
             Self::Peer(Peer::Borg) => "borg",
             Self::Peer(Peer::BorgFine) => "borg-32k",
+            Self::Peer(Peer::Rustic) => "rustic",
+            Self::Peer(Peer::Kopia) => "kopia",
             Self::Peer(Peer::Casync) => "casync",
+            Self::Peer(Peer::Desync) => "desync",
+            Self::Peer(Peer::Zstd) => "tar + zstd",
             Self::Copy => "cp + sync",
+            Self::Hash => "b3sum",
         }
     }
 
     /// Version, settings and durability; `None` if it is not installed.
     pub(crate) fn about(self) -> Option<String> {
-        let (program, argument, settings) = match self {
+        match self {
             Self::Cairn => {
-                return Some(
-                    "cairn: its defaults: encrypted, every file acknowledged after fsync"
-                        .to_owned(),
-                );
+                let about = "cairn: its defaults: encrypted, every file acknowledged after fsync";
+                Some(about.to_owned())
             }
-            Self::Copy => return Some("cp + sync: cp -r, then syncfs, timed together".to_owned()),
-            Self::Peer(Peer::Restic) => (
-                "restic",
-                "version",
-                "compression auto; encrypted, always; durability: its default",
-            ),
-            Self::Peer(Peer::Borg) => (
-                "borg",
-                "--version",
-                "zstd,3; no encryption, its fastest; durability: its default, fsync at commit",
-            ),
-            Self::Peer(Peer::BorgFine) => {
-                ("borg", "--version", "as borg, with --chunker-params 10,18,15,4095")
+            Self::Copy => Some("cp + sync: cp -r, then syncfs, timed together".to_owned()),
+            Self::Hash => {
+                let version = first_line(Command::new("b3sum").arg("--version"))?;
+                Some(format!("b3sum: {version}; --num-threads 2, over all files"))
             }
-            Self::Peer(Peer::Casync) => {
-                ("casync", "--version", "its defaults; no encryption; durability: no fsync")
+            Self::Peer(peer) => {
+                let (program, argument) = peer.program();
+                let version = first_line(Command::new(program).arg(argument))?;
+                Some(format!("{}: {version}; {}", self.name(), peer.settings()))
             }
-        };
-        let version = first_line(Command::new(program).arg(argument))?;
-        Some(format!("{}: {version}; {settings}", self.name()))
+        }
     }
 
-    /// A copy of a set that is there has nothing to teach: it takes part in the first step only.
+    /// A copy of a set that is there has nothing to teach, nor has reading what changed.
     pub(crate) fn takes_part(self, step: Step) -> bool {
-        self != Self::Copy || step == Step::First
-    }
-}
-
-/// The repository of one contestant, and its caches beside it.
-#[derive(Debug)]
-pub(crate) struct Home {
-    who: Contestant,
-    folder: PathBuf,
-}
-
-impl Home {
-    /// An empty repository in `folder`, which is empty.
-    pub(crate) fn new(who: Contestant, folder: PathBuf) -> Result<Self> {
-        let home = Self { who, folder };
-        let repository = home.repository();
-        match who {
-            Contestant::Peer(Peer::Restic) => {
-                output(home.command("restic").arg("-r").arg(&repository).arg("init"))?;
-            }
-            Contestant::Peer(Peer::Borg | Peer::BorgFine) => {
-                output(home.command("borg").args(["init", "-e", "none"]).arg(&repository))?;
-            }
-            Contestant::Peer(Peer::Casync) | Contestant::Copy => {
-                std::fs::create_dir(&repository)?;
-            }
-            Contestant::Cairn => {}
-        }
-        Ok(home)
-    }
-
-    /// Everything below it is what was stored.
-    pub(crate) fn repository(&self) -> PathBuf {
-        self.folder.join("repository")
-    }
-
-    /// Where `cairn` keeps packs; not there for others.
-    pub(crate) fn bucket(&self) -> PathBuf {
-        self.repository().join("bucket")
-    }
-
-    /// The command that stores `set`.
-    pub(crate) fn store(&self, bench: &Bench<'_>, set: &Path, step: Step) -> Command {
-        let repository = self.repository();
-        let name = step.name();
-        match self.who {
-            Contestant::Cairn => {
-                let mut command = bench.cairn(&repository);
-                command.arg("import").arg(set);
-                command
-            }
-            Contestant::Peer(Peer::Restic) => {
-                let mut command = self.command("restic");
-                command.args(["--quiet", "--compression", "auto", "-r"]).arg(repository);
-                command.arg("backup").arg(set);
-                command
-            }
-            Contestant::Peer(peer @ (Peer::Borg | Peer::BorgFine)) => {
-                let mut command = self.command("borg");
-                command.args(["create", "-C", "zstd,3"]);
-                if peer == Peer::BorgFine {
-                    command.args(["--chunker-params", "10,18,15,4095"]);
-                }
-                let mut archive = repository.into_os_string();
-                archive.push(format!("::{name}"));
-                command.arg(archive).arg(set);
-                command
-            }
-            Contestant::Peer(Peer::Casync) => {
-                let mut store = std::ffi::OsString::from("--store=");
-                store.push(repository.join("default.castr"));
-                let mut command = self.command("casync");
-                command.arg("make").arg(store);
-                command.arg(repository.join(format!("{name}.caidx"))).arg(set);
-                command
-            }
-            Contestant::Copy => {
-                let mut command = Command::new("sh");
-                command.args(["-c", "cp -r \"$1\" \"$2\" && sync -f \"$2\"", "sh"]);
-                command.arg(set).arg(repository);
-                command
-            }
+        match self {
+            Self::Copy => matches!(step, Step::First | Step::Export),
+            Self::Hash => step == Step::Again,
+            Self::Cairn | Self::Peer(_) => true,
         }
     }
 
-    /// A peer's program, with its caches and settings in this home.
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        command
-            .env("RESTIC_PASSWORD", "not a secret")
-            .env("RESTIC_CACHE_DIR", self.folder.join("cache"))
-            .env("BORG_BASE_DIR", self.folder.join("base"))
-            .env("BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK", "yes");
-        command
+    /// Is it a store, with stored bytes that compare?
+    pub(crate) fn is_peer_store(name: &str) -> bool {
+        Self::peer_named(name).is_some_and(Peer::is_store)
+    }
+
+    /// Is it a peer whose time compares?
+    pub(crate) fn is_peer_for_time(name: &str) -> bool {
+        Self::peer_named(name).is_some_and(Peer::is_for_time)
+    }
+
+    fn peer_named(name: &str) -> Option<Peer> {
+        Peer::value_variants().iter().copied().find(|peer| Self::Peer(*peer).name() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_compares() {
+        assert!(Contestant::is_peer_store("borg-32k") && Contestant::is_peer_for_time("restic"));
+        assert!(Contestant::is_peer_store("casync") && !Contestant::is_peer_for_time("casync"));
+        for name in ["cairn", "cp + sync", "b3sum", "tar + zstd", "nobody"] {
+            assert!(!Contestant::is_peer_store(name), "{name}");
+        }
+        assert!(Contestant::Hash.takes_part(Step::Again));
+        assert!(!Contestant::Copy.takes_part(Step::Again));
     }
 }

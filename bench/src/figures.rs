@@ -1,9 +1,9 @@
 //! Numbers out of repeated measurements, and how they are shown. Megabytes are 10^6 bytes.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Middle and ends of repeated measurements.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Spread {
     /// The middle one, or the mean of the two in the middle.
     pub(crate) median: f64,
@@ -63,6 +63,12 @@ pub(crate) fn grouped(number: u64) -> String {
         out.push(digit);
     }
     out
+}
+
+/// The whole number nearest to `value`, as `-1,234`.
+pub(crate) fn grouped_signed(value: f64) -> String {
+    let sign = if value < -0.5 { "-" } else { "" };
+    format!("{sign}{}", grouped(value.abs().round() as u64))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `cairn-bench ingest`: one set, stored by everybody, three times over.
+//! `cairn-bench ingest`: one set, stored by everybody, stored again, given back, and stored changed.
 //!
 //! Every run begins with empty repositories. In a run, the steps follow one another, and within a
 //! step the contestants, beginning with another one in each run; each step reads the set first, so
@@ -7,13 +7,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use crate::contestant::{Contestant, Home, Peer, Step};
+use crate::contestant::{Contestant, Peer, Step};
 use crate::figures::{Spread, grouped, mb, median, percent};
 use crate::files::{Size, size, warm};
 use crate::goals::Goal;
+use crate::home::Home;
 use crate::measure::{Bench, Sample};
 use crate::report::Report;
 use crate::table::Table;
@@ -21,7 +22,10 @@ use crate::table::Table;
 /// Peak memory of `cairn`, whatever it stores.
 pub(crate) const PEAK_MB_MAX: f64 = 400.0;
 
-/// Store a folder, store it again, store a changed copy; beside restic, borg, casync and cp
+/// Part of the time of b3sum that reading and hashing may take beside other work of a re-import.
+const OF_HASHING_MIN: f64 = 0.7;
+
+/// Store a folder, store it again, export it, store a changed copy; beside other stores and cp
 #[derive(Debug, Args)]
 pub(crate) struct IngestArgs {
     /// The folder to store
@@ -34,9 +38,10 @@ pub(crate) struct IngestArgs {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
     /// Stores to compare with; those that are not installed are left out
-    #[arg(long, value_delimiter = ',', default_value = "restic,borg,borg-32k,casync")]
+    #[arg(long, value_delimiter = ',', value_enum)]
+    #[arg(default_values_t = Peer::value_variants().to_vec())]
     peers: Vec<Peer>,
-    /// Compare with nobody
+    /// Compare with nobody but cp
     #[arg(long, conflicts_with = "peers")]
     no_peers: bool,
     /// Goal: stored bytes, as a part of the best peer's
@@ -79,27 +84,31 @@ struct Contest<'a> {
     contestants: Vec<Contestant>,
     steps: Vec<(Step, &'a Path)>,
     stored: Vec<(Contestant, Step, Stored)>,
+    /// What is to be said of an export.
+    exported: Option<String>,
 }
 
 /// Measures, and adds the tables and goals.
 pub(crate) fn run(bench: &Bench<'_>, args: &IngestArgs, report: &mut Report) -> Result<()> {
-    let mut steps = vec![(Step::First, &*args.set), (Step::Again, &*args.set)];
+    let mut steps =
+        [Step::First, Step::Again, Step::Export].map(|step| (step, &*args.set)).to_vec();
     steps.extend(args.changed.as_deref().map(|changed| (Step::Changed, changed)));
     for (_, folder) in &steps {
         ensure!(size(folder)?.files > 0, "{} holds no files", folder.display());
     }
     let peers: &[Peer] = if args.no_peers { &[] } else { &args.peers };
-    let contestants = installed(peers, report);
-    let mut contest = Contest { bench, contestants, steps, stored: Vec::new() };
+    let contestants = installed(peers, args.no_peers, report);
+    let mut contest = Contest { bench, contestants, steps, stored: Vec::new(), exported: None };
     for run in 0..args.runs as usize {
         contest.run(run)?;
     }
+    contest.exported.take().into_iter().for_each(|sentence| report.note(sentence));
     let set = size(&args.set)?;
     report.figures("set", &serde_json::json!({ "path": args.set, "size": set }))?;
     let lines = contest.lines()?;
     let title = format!(
         "{}: {} files, {} bytes; {} runs, median (min-max)",
-        args.set.display(),
+        args.set.file_name().unwrap_or(args.set.as_os_str()).display(),
         grouped(set.files),
         grouped(set.bytes),
         args.runs
@@ -110,10 +119,11 @@ pub(crate) fn run(bench: &Bench<'_>, args: &IngestArgs, report: &mut Report) -> 
     compare(&lines, args.stored_max, report)
 }
 
-/// `cairn`, the peers that are there, and the copy.
-fn installed(peers: &[Peer], report: &mut Report) -> Vec<Contestant> {
+/// `cairn`, the peers that are there, the copy and the hash.
+fn installed(peers: &[Peer], is_alone: bool, report: &mut Report) -> Vec<Contestant> {
     let all = [Contestant::Cairn].into_iter();
     let all = all.chain(peers.iter().map(|&peer| Contestant::Peer(peer))).chain([Contestant::Copy]);
+    let all = all.chain((!is_alone).then_some(Contestant::Hash));
     let there = all.filter(|who| {
         let about = who.about();
         let is_there = about.is_some();
@@ -121,6 +131,18 @@ fn installed(peers: &[Peer], report: &mut Report) -> Vec<Contestant> {
         is_there
     });
     there.collect()
+}
+
+/// Everything came back, and is removed. Of several versions of an instance `cairn` gives back the one
+/// that is shown: then the sentence says so.
+fn check_export(who: Contestant, set: &Path, home: &Home) -> Result<Option<String>> {
+    let (asked, given) = (size(set)?, size(&home.exported())?);
+    let name = who.name();
+    std::fs::remove_dir_all(home.exported()).context("removing an export")?;
+    ensure!(given == asked || who == Contestant::Cairn, "{name}: {given:?} back, of {asked:?}");
+    ensure!(given.files > 0, "cairn gave nothing back");
+    let text = format!("{name}: the export has {} of {} files", given.files, asked.files);
+    Ok((given != asked).then(|| text + ", one for each UID"))
 }
 
 impl Contest<'_> {
@@ -137,7 +159,11 @@ impl Contest<'_> {
             for (who, home) in homes.iter().filter(|(who, _)| who.takes_part(step)) {
                 eprintln!("run {}, {}: {}", run + 1, step.name(), who.name());
                 warm(set)?;
-                let (sample, _) = self.bench.run(&home.store(self.bench, set, step))?;
+                let command = home.step(self.bench, set, step)?;
+                let (sample, _) = self.bench.run(&command).with_context(|| who.name())?;
+                if step == Step::Export {
+                    self.exported = check_export(*who, set, home)?.or(self.exported.take());
+                }
                 let repository = size(&home.repository())?;
                 let bucket = size(&home.bucket())?;
                 self.stored.push((*who, step, Stored { sample, repository, bucket }));
@@ -229,15 +255,12 @@ fn compare(lines: &[Line], stored_max: f64, report: &mut Report) -> Result<()> {
     let cairn = |step: Step| {
         lines.iter().find(|line| line.who == Contestant::Cairn.name() && line.step == step.name())
     };
-    let names = [Contestant::Cairn.name(), Contestant::Copy.name()];
-    let peers = |step: Step| {
-        lines.iter().filter(move |line| line.step == step.name() && !names.contains(&line.who))
-    };
+    let of = |step: Step| lines.iter().filter(move |line| line.step == step.name());
+    let stores = |step| of(step).filter(|line| Contestant::is_peer_store(line.who));
+    let in_time = |step| of(step).filter(|line| Contestant::is_peer_for_time(line.who));
     let first = cairn(Step::First).context("cairn did not take part")?;
     let again = cairn(Step::Again).context("cairn did not take part")?;
-    // casync is no peer in time: it neither scans for changes nor keeps an index.
-    let in_time = |line: &&Line| line.who != Contestant::Peer(Peer::Casync).name();
-    if let Some(best) = peers(Step::First).min_by_key(|line| line.stored_bytes) {
+    if let Some(best) = stores(Step::First).min_by_key(|line| line.stored_bytes) {
         let ratio = first.stored_bytes as f64 / best.stored_bytes as f64;
         report.goal(Goal::at_most(format!("stored / {}", best.who), "x", ratio, stored_max));
     }
@@ -248,7 +271,7 @@ fn compare(lines: &[Line], stored_max: f64, report: &mut Report) -> Result<()> {
         report.goal(Goal::at_most("... in the bucket", "%", bucket, 0.6));
     }
     let by_wall = |a: &&Line, b: &&Line| a.wall_s.median.total_cmp(&b.wall_s.median);
-    if let Some(best) = peers(Step::First).filter(in_time).min_by(by_wall) {
+    if let Some(best) = in_time(Step::First).min_by(by_wall) {
         let ratio = first.wall_s.median / best.wall_s.median;
         report.goal(Goal::at_most(format!("first time / {}", best.who), "x", ratio, 0.333));
     }
@@ -257,13 +280,25 @@ fn compare(lines: &[Line], stored_max: f64, report: &mut Report) -> Result<()> {
     let of_cairn = lines.iter().filter(|line| line.who == Contestant::Cairn.name());
     let peak = of_cairn.map(|line| line.peak_bytes).max().context("cairn did not take part")?;
     report.goal(Goal::at_most("peak memory", "MB", mb(peak), PEAK_MB_MAX));
-    if let Some(best) = peers(Step::Again).filter(in_time).min_by(by_wall) {
+    if let Some(best) = in_time(Step::Again).min_by(by_wall) {
         let ratio = again.wall_s.median / best.wall_s.median;
         report.note(format!(
             "re-import: {ratio:.2} x the time of {}, which skips files by size and times and reads \
              none; cairn reads and hashes all",
             best.who
         ));
+    }
+    let others = |who: Contestant, step| of(step).find(|line| line.who == who.name());
+    if let Some(hash) = others(Contestant::Hash, Step::Again) {
+        let part = hash.wall_s.median / again.wall_s.median;
+        let what = "re-import, speed as a part of b3sum's";
+        report.goal(Goal::at_least(what, "x", part, OF_HASHING_MIN));
+    }
+    if let (Some(export), Some(copy)) =
+        (cairn(Step::Export), others(Contestant::Copy, Step::Export))
+    {
+        let ratio = export.wall_s.median / copy.wall_s.median;
+        report.note(format!("export: {ratio:.2} x the time of cp and a sync"));
     }
     Ok(())
 }

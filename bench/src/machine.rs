@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Clock ticks a second in /proc/stat: USER_HZ, 100 on every architecture that Rust supports.
 const TICKS_PER_S: f64 = 100.0;
 
 /// One line about a machine.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Machine {
     cpu: String,
     cores: usize,
@@ -29,7 +29,7 @@ impl Machine {
             memory_bytes: memory_bytes(&read("/proc/meminfo")).unwrap_or(0),
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             scratch_filesystem: filesystem(&mounts, &scratch).unwrap_or("unknown").to_owned(),
-            load_before: read("/proc/loadavg").split(' ').take(3).collect::<Vec<_>>().join(" "),
+            load_before: load(),
         }
     }
 
@@ -45,6 +45,11 @@ impl Machine {
             self.load_before,
         )
     }
+}
+
+/// Processes that ran or waited in the last minute, five and fifteen, on average.
+pub(crate) fn load() -> String {
+    read("/proc/loadavg").split(' ').take(3).collect::<Vec<_>>().join(" ")
 }
 
 /// CPU seconds that all processes and the kernel used since the machine started.

@@ -1,6 +1,6 @@
 //! `cairn-bench`: what `cairn` costs as a whole process, beside other stores on the same machine.
 //!
-//! Every figure but those of `codec` and `catalog` is of real binaries run as children: wall time, user and system
+//! Every figure but those of `codec`, `limits` and `catalog` is of real binaries run as children: wall time, user and system
 //! time and peak memory come from the kernel's account of the child, stored bytes from the lengths
 //! of the files it left. Everything is written below one scratch folder, which is removed at the end,
 //! also on an error, SIGINT or SIGTERM.
@@ -8,9 +8,11 @@
 //! Exit codes: 0 the measurement was made, whether or not the goals hold (`--strict` makes a missed
 //! goal 1); 1 it could not be made; 2 wrong usage.
 
+mod all;
 mod catalog;
 mod codec;
 mod contestant;
+mod cores;
 mod dice;
 mod dicomweb;
 mod dimse;
@@ -18,17 +20,22 @@ mod figures;
 mod files;
 mod giant;
 mod goals;
+mod home;
 mod ingest;
 mod instances;
 mod latency;
+mod limits;
 mod line;
 mod machine;
 mod many;
 mod measure;
 mod multipart;
+mod page;
+mod reference;
 mod report;
 mod scratch;
 mod service;
+mod sizes;
 mod soak;
 mod study;
 mod table;
@@ -40,8 +47,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
+use serde::Serialize;
 
-use report::Report;
+use measure::Bench;
+use report::{Heading, Report};
 
 /// Measures cairn as a whole process, beside other stores on the same machine
 #[derive(Debug, Parser)]
@@ -52,10 +61,13 @@ use report::Report;
 Exit codes: 0 measured; 1 not measured, or with --strict a goal was missed; 2 wrong usage.
 
 Examples:
+  cairn-bench all --corpus corpus --html all.html
   cairn-bench ingest --set s1 --changed s2 --runs 3 --json ingest.json
   cairn-bench giant --gib 5 --scratch /mnt/large
   cairn-bench many --count 100000
   cairn-bench codec s1/fnndsc
+  cairn-bench reference s1/fnndsc --python venv/bin/python
+  cairn-bench cores --set s1
   cairn-bench catalog --instances 1000000
   cairn-bench dicomweb --set s1/fnndsc --runs 3
   cairn-bench dimse --runs 3
@@ -90,10 +102,16 @@ pub(crate) struct Common {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    All(all::AllArgs),
+    Report(all::ReportArgs),
+    Limits(limits::LimitsArgs),
     Ingest(ingest::IngestArgs),
     Giant(giant::GiantArgs),
     Many(many::ManyArgs),
     Codec(codec::CodecArgs),
+    Reference(reference::ReferenceArgs),
+    Cores(cores::CoresArgs),
+    Sizes(sizes::SizesArgs),
     Catalog(catalog::CatalogArgs),
     Dicomweb(dicomweb::DicomwebArgs),
     Dimse(dimse::DimseArgs),
@@ -129,8 +147,11 @@ fn main() -> ExitCode {
     if let Command::Study(args) = &cli.command {
         return study::write(args).map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS);
     }
+    if let Command::Report(args) = &cli.command {
+        return all::write_page(args).map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS);
+    }
     match run(&cli) {
-        Ok(report) if cli.common.strict && !report.goals_hold() => ExitCode::FAILURE,
+        Ok(is_good) if cli.common.strict && !is_good => ExitCode::FAILURE,
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
@@ -141,31 +162,58 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Measures what was asked for, prints it and writes it.
-fn run(cli: &Cli) -> Result<Report> {
+/// Measures what was asked for, prints it and writes it; do all goals hold?
+fn run(cli: &Cli) -> Result<bool> {
     let common = &cli.common;
     // Refuse an unwritable file before the measuring, not after.
     let json = common.json.as_ref().map(std::fs::File::create).transpose();
     let json = json.context("the JSON file cannot be written")?;
     let scratch = scratch::Scratch::new(common.scratch.as_deref())?;
-    let bench = measure::Bench::new(common, &scratch)?;
-    let mut report = Report::new(&bench);
-    println!("{}", report.heading());
-    match &cli.command {
-        Command::Ingest(args) => ingest::run(&bench, args, &mut report)?,
-        Command::Giant(args) => giant::run(&bench, args, &mut report)?,
-        Command::Many(args) => many::run(&bench, args, &mut report)?,
-        Command::Codec(args) => codec::run(args, &mut report)?,
-        Command::Catalog(args) => catalog::run(&bench, args, &mut report)?,
-        Command::Dicomweb(args) => dicomweb::run(&bench, args, &mut report)?,
-        Command::Dimse(args) => dimse::run(&bench, args, &mut report)?,
-        Command::Soak(args) => soak::run(&bench, args, &mut report)?,
-        // Did not come here.
-        Command::Study(_) | Command::Measured { .. } | Command::OpenToSignals { .. } => {}
+    let bench = Bench::new(common, &scratch)?;
+    let heading = Heading::new(&bench);
+    println!("{}", heading.text());
+    if let Command::All(args) = &cli.command {
+        return all::run(&bench, args, common.json.as_deref());
     }
+    let mut report = Report::default();
+    measure(&bench, &cli.command, &mut report)?;
     print!("{}", report.text());
     if let Some(file) = json {
-        serde_json::to_writer_pretty(file, &report).context("writing the JSON file")?;
+        let whole = Whole { heading, report: &report };
+        serde_json::to_writer_pretty(file, &whole).context("writing the JSON file")?;
     }
-    Ok(report)
+    Ok(report.goals_hold())
+}
+
+/// The JSON of one measurement.
+#[derive(Serialize)]
+struct Whole<'a> {
+    #[serde(flatten)]
+    heading: Heading,
+    #[serde(flatten)]
+    report: &'a Report,
+}
+
+/// One measurement.
+fn measure(bench: &Bench<'_>, command: &Command, report: &mut Report) -> Result<()> {
+    match command {
+        Command::Limits(args) => limits::run(bench, args, report),
+        Command::Ingest(args) => ingest::run(bench, args, report),
+        Command::Giant(args) => giant::run(bench, args, report),
+        Command::Many(args) => many::run(bench, args, report),
+        Command::Codec(args) => codec::run(args, report),
+        Command::Reference(args) => reference::run(bench, args, report),
+        Command::Cores(args) => cores::run(bench, args, report),
+        Command::Sizes(args) => sizes::run(bench, args, report),
+        Command::Catalog(args) => catalog::run(bench, args, report),
+        Command::Dicomweb(args) => dicomweb::run(bench, args, report),
+        Command::Dimse(args) => dimse::run(bench, args, report),
+        Command::Soak(args) => soak::run(bench, args, report),
+        // Did not come here.
+        Command::All(_)
+        | Command::Report(_)
+        | Command::Study(_)
+        | Command::Measured { .. }
+        | Command::OpenToSignals { .. } => Ok(()),
+    }
 }

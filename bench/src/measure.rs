@@ -156,12 +156,15 @@ pub(crate) fn first_line(command: &mut Command) -> Option<String> {
     Some(String::from_utf8_lossy(&text).lines().next()?.trim().to_owned())
 }
 
-/// Gives `wrapped` the environment of `command`, and none of this user's settings of `cairn`.
+/// Gives `wrapped` the folder and environment of `command`, and none of this user's settings of `cairn`.
 fn take_environment(wrapped: &mut Command, command: &Command) {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CAIRN_") {
             wrapped.env_remove(name);
         }
+    }
+    if let Some(folder) = command.get_current_dir() {
+        wrapped.current_dir(folder);
     }
     for (name, value) in command.get_envs() {
         match value {

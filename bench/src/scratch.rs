@@ -18,10 +18,13 @@ const EXIT_INTERRUPTED: i32 = 130;
 const REMOVALS_MAX: u32 = 20;
 
 /// What a signal has to end.
-static TO_END: Mutex<ToEnd> = Mutex::new(ToEnd { folder: None, groups: Vec::new() });
+static TO_END: Mutex<ToEnd> =
+    Mutex::new(ToEnd { folder: None, groups: Vec::new(), last_words: None });
 
 struct ToEnd {
     folder: Option<PathBuf>,
+    /// What is done before this process exits.
+    last_words: Option<Box<dyn FnOnce() + Send>>,
     /// The process groups of the children that run now.
     groups: Vec<Pid>,
 }
@@ -69,6 +72,28 @@ impl Scratch {
         std::fs::create_dir_all(&path).with_context(|| format!("{}", path.display()))?;
         Ok(path)
     }
+
+    /// Removes everything in it but `keep`.
+    pub(crate) fn clear(&self, keep: &Path) -> Result<()> {
+        for entry in std::fs::read_dir(self.path()).context("listing the scratch folder")? {
+            let path = entry?.path();
+            if path == keep {
+                continue;
+            }
+            let gone = if path.is_dir() {
+                std::fs::remove_dir_all(&path)
+            } else {
+                std::fs::remove_file(&path)
+            };
+            gone.with_context(|| format!("removing {}", path.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Has `last_words` run where a signal ends this process, once its children were ended.
+pub(crate) fn before_the_end(last_words: impl FnOnce() + Send + 'static) {
+    to_end().last_words = Some(Box::new(last_words));
 }
 
 /// Marks a child as one to end on a signal, for as long as this lives.
@@ -99,10 +124,13 @@ impl Drop for Running {
 
 /// Ends the children, removes the folder, ends this process.
 fn end() -> ! {
-    let to_end = to_end();
+    let mut to_end = to_end();
     for &group in &to_end.groups {
         // It may have ended by itself.
         let _ = killpg(group, Signal::SIGKILL);
+    }
+    if let Some(last_words) = to_end.last_words.take() {
+        last_words();
     }
     if let Some(folder) = &to_end.folder {
         for _ in 0..REMOVALS_MAX {

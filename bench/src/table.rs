@@ -2,36 +2,44 @@
 
 use std::fmt::Write as _;
 
+use serde::{Deserialize, Serialize};
+
 /// See the [module](self).
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Table {
-    /// The headings, then the rows; all of one length.
-    lines: Vec<Vec<String>>,
+    pub(crate) headings: Vec<String>,
+    /// Each as long as the headings.
+    pub(crate) rows: Vec<Vec<String>>,
 }
 
 impl Table {
     pub(crate) fn new<const N: usize>(headings: [&str; N]) -> Self {
-        Self { lines: vec![headings.map(str::to_owned).to_vec()] }
+        Self { headings: headings.map(str::to_owned).to_vec(), rows: Vec::new() }
     }
 
     pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        assert_eq!(N, self.lines[0].len(), "a cell for each heading");
-        self.lines.push(Vec::from(cells));
+        assert_eq!(N, self.headings.len(), "a cell for each heading");
+        self.rows.push(Vec::from(cells));
     }
 
     /// The table, indented by two spaces.
     pub(crate) fn text(&self) -> String {
-        let chars = |line: &Vec<String>, column: usize| line[column].chars().count();
-        let columns = self.lines[0].len();
-        let widths: Vec<usize> = (0..columns)
-            .map(|column| self.lines.iter().map(|line| chars(line, column)).max().unwrap_or(0))
+        let lines = || std::iter::once(&self.headings).chain(&self.rows);
+        let chars = |line: &Vec<String>, column: usize| {
+            line.get(column).map_or(0, |cell| cell.chars().count())
+        };
+        let widths: Vec<usize> = (0..self.headings.len())
+            .map(|column| lines().map(|line| chars(line, column)).max().unwrap_or(0))
             .collect();
         let mut out = String::new();
-        for line in &self.lines {
-            let mut text = format!("  {:<width$}", line[0], width = widths[0]);
-            for (cell, &width) in line.iter().zip(&widths).skip(1) {
+        for line in lines() {
+            let mut text = String::new();
+            for (column, (cell, &width)) in line.iter().zip(&widths).enumerate() {
                 // Writing to a String cannot fail.
-                let _ = write!(text, "  {cell:>width$}");
+                let _ = match column {
+                    0 => write!(text, "  {cell:<width$}"),
+                    _ => write!(text, "  {cell:>width$}"),
+                };
             }
             out += text.trim_end();
             out.push('\n');

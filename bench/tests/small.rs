@@ -73,7 +73,7 @@ fn ingest_without_peers() {
     let (_, json) = good(&arguments);
     let steps = json["steps"].as_array().unwrap();
     let names: Vec<_> = steps.iter().map(|step| (&step["who"], &step["step"])).collect();
-    assert_eq!(names.len(), 4, "{names:?}");
+    assert_eq!(names.len(), 6, "{names:?}");
     for step in steps {
         assert!(step["wall_s"]["median"].as_f64().unwrap() > 0.0);
         assert!(step["peak_bytes"].as_u64().unwrap() > 100_000);
@@ -146,6 +146,78 @@ fn soaks_of_seconds() {
         let attacks = soak["attacks"]["ends"].as_object().unwrap();
         assert_eq!(attacks.is_empty(), more.is_empty(), "{stdout}");
     }
+}
+
+/// `cairn-bench all` on a small corpus, with a Python that is not there.
+fn all(folder: &Path, only: &str) -> Command {
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    std::fs::create_dir(path("scratch")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cairn-bench"));
+    command.args(["all", "--quick", "--only", only, "--python", "/no/such/python"]);
+    command.args(["--corpus", &path("corpus"), "--scratch", &path("scratch")]);
+    command.args(["--json", &path("all.json"), "--html", &path("all.html")]);
+    command.arg("--cairn").arg(cairn());
+    command
+}
+
+/// A corpus of one hospital.
+fn corpus() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for file in phantom::ct(5, 4, 64) {
+        let path = folder.path().join("corpus/hospital").join(&file.name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, file.bytes).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn a_part_that_fails_does_not_end_the_run() {
+    let folder = corpus();
+    let output = all(folder.path(), "limits,reference,codec").output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{stderr}");
+    assert_eq!(std::fs::read_dir(folder.path().join("scratch")).unwrap().count(), 0);
+    let json = std::fs::read(folder.path().join("all.json")).unwrap();
+    let json: Value = serde_json::from_slice(&json).unwrap();
+    let parts = json["parts"].as_array().unwrap();
+    let states: Vec<_> = parts.iter().map(|part| part["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["done", "done", "failed"], "{stderr}");
+    let reason = parts[2]["reason"].as_str().unwrap();
+    assert!(reason.contains("imagecodecs"), "{reason}");
+    let coders = parts[1]["report"]["coders"].as_array().unwrap();
+    assert!(coders.len() > 3, "{coders:?}");
+    let of = |name: &str| json["peers"].as_array().unwrap().iter().find(|p| p["name"] == name);
+    assert!(of("imagecodecs").unwrap()["version"].is_null());
+    let page = std::fs::read_to_string(folder.path().join("all.html")).unwrap();
+    assert!(page.contains("<figure id=\"encode\">") && page.contains("cannot import imagecodecs"));
+
+    // The same page again from the JSON.
+    let again = folder.path().join("again.html");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cairn-bench"));
+    command.arg("report").arg(folder.path().join("all.json")).arg("--html").arg(&again);
+    assert!(command.status().unwrap().success());
+    assert_eq!(std::fs::read_to_string(again).unwrap(), page);
+}
+
+#[test]
+fn a_signal_leaves_a_report_of_what_was_done() {
+    let folder = corpus();
+    let mut command = all(folder.path(), "limits,sizes");
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("[2 of 2]")), "it did not come to the sizes");
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(std::fs::read_dir(folder.path().join("scratch")).unwrap().count(), 0);
+    let json = std::fs::read(folder.path().join("all.json")).unwrap();
+    let json: Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(json["interrupted"], true);
+    let states: Vec<_> = [0, 1].map(|n| json["parts"][n]["state"].clone()).to_vec();
+    assert_eq!(states, ["done", "running"]);
+    let page = std::fs::read_to_string(folder.path().join("all.html")).unwrap();
+    assert!(page.contains("The run was interrupted"));
 }
 
 #[test]

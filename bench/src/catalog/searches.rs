@@ -154,7 +154,9 @@ pub(super) fn measure(catalog: &SqliteCatalog, args: &CatalogArgs, kind: &Kind) 
         })?;
         times.push(start.elapsed().as_secs_f64() * 1e3);
     }
-    ensure!(found > 0 || kind.what.contains("nobody"), "{}: nothing found", kind.what);
+    // A small catalog has nothing far behind.
+    let may_miss = kind.what.contains("nobody") || kind.what.contains("far behind");
+    ensure!(found > 0 || may_miss, "{}: nothing found", kind.what);
     times.sort_by(f64::total_cmp);
     let percentile = |percent: usize| times[(times.len() - 1) * percent / 100];
     Ok(Latency {

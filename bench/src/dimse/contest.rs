@@ -12,6 +12,7 @@ use super::client::{self, Outbox, Receiver, SENDERS};
 use super::lean::{self, Peer, Shelf};
 use crate::files::size;
 use crate::instances::{Instance, Set};
+use crate::latency::Latency;
 use crate::measure::Bench;
 use crate::service::{Service, Who, data};
 
@@ -92,12 +93,15 @@ pub(super) struct Sample {
     pub(super) server_peak_bytes: u64,
     /// Below the archive's folder after a store, the server having ended, without spare files.
     pub(super) stored_bytes: u64,
+    /// How long lean senders waited for each answer to a store.
+    pub(super) answers: Option<Latency>,
 }
 
 /// What a step took of its clients.
 struct Took {
     wall_s: f64,
     cpu_s: f64,
+    answers: Option<Latency>,
 }
 
 /// Who receives what is moved.
@@ -210,7 +214,7 @@ impl<'a> Contest<'a> {
         let to = destination.map(Destination::port);
         let peer = Peer::start(Some(Shelf { set: Arc::clone(&self.set), destination: to }))?;
         let took = self.ask(peer.port, clients, step, destination)?;
-        let Took { wall_s, cpu_s: client_cpu_s } = took;
+        let Took { wall_s, cpu_s: client_cpu_s, answers } = took;
         let (server_cpu_s, server_peak_bytes, stored_bytes) = (0.0, 0, 0);
         let by = By::Nobody;
         Ok(Sample {
@@ -223,6 +227,7 @@ impl<'a> Contest<'a> {
             server_cpu_s,
             server_peak_bytes,
             stored_bytes,
+            answers,
         })
     }
 
@@ -263,6 +268,7 @@ impl<'a> Contest<'a> {
             server_cpu_s: after.cpu_s - before.cpu_s,
             server_peak_bytes: after.peak_bytes,
             stored_bytes,
+            answers: took.answers,
         })
     }
 
@@ -283,13 +289,14 @@ impl<'a> Contest<'a> {
         let received_before_s = received_s(destination)?;
         let before_s = cpu_s()?;
         let begun = Instant::now();
-        match clients {
-            Clients::Dcmtk => self.by_dcmtk(port, step)?,
+        let answers_s = match clients {
+            Clients::Dcmtk => self.by_dcmtk(port, step).map(|()| Vec::new())?,
             Clients::Lean => self.by_lean(port, step)?,
-        }
+        };
         let wall_s = begun.elapsed().as_secs_f64();
         let own_s = cpu_s()? - before_s;
-        Ok(Took { wall_s, cpu_s: own_s + received_s(destination)? - received_before_s })
+        let cpu_s = own_s + received_s(destination)? - received_before_s;
+        Ok(Took { wall_s, cpu_s, answers: Latency::of(answers_s) })
     }
 
     fn by_dcmtk(&self, port: u16, step: Step) -> Result<()> {
@@ -305,7 +312,8 @@ impl<'a> Contest<'a> {
         }
     }
 
-    fn by_lean(&self, port: u16, step: Step) -> Result<()> {
+    /// Gives the seconds of each answer to a store.
+    fn by_lean(&self, port: u16, step: Step) -> Result<Vec<f64>> {
         match step {
             Step::Store => lean::send(port, &self.set.instances.iter().collect::<Vec<_>>()),
             Step::StoreLater => {
@@ -322,14 +330,15 @@ impl<'a> Contest<'a> {
                         .iter()
                         .map(|part| scope.spawn(move || lean::send(port, part)))
                         .collect();
-                    senders.into_iter().try_for_each(|sender| match sender.join() {
+                    let sent = senders.into_iter().map(|sender| match sender.join() {
                         Ok(sent) => sent,
                         Err(_) => bail!("a sender panicked"),
-                    })
+                    });
+                    Ok(sent.collect::<Result<Vec<_>>>()?.concat())
                 })
             }
-            Step::Get => lean::get(port, &self.set.largest_study()),
-            Step::Move => lean::request_move(port, &self.set.largest_study()),
+            Step::Get => lean::get(port, &self.set.largest_study()).map(|()| Vec::new()),
+            Step::Move => lean::request_move(port, &self.set.largest_study()).map(|()| Vec::new()),
         }
     }
 

@@ -90,6 +90,11 @@ pub(crate) fn run(bench: &Bench<'_>, args: &DimseArgs, report: &mut Report) -> R
     Ok(())
 }
 
+/// Version of DCMTK's programs, if they are installed.
+pub(crate) fn clients() -> Option<String> {
+    client::about()
+}
+
 /// One set, in all runs.
 fn measure(
     bench: &Bench<'_>,

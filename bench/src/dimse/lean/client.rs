@@ -1,6 +1,7 @@
 //! Who sends, who asks.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -28,13 +29,18 @@ pub(super) fn kinds<'a>(instances: impl IntoIterator<Item = &'a Instance>) -> Ve
     instances.into_iter().map(kind).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// Sends instances over one association; each waits for the answer to the one before it.
-pub(in crate::dimse) fn send(port: u16, instances: &[&Instance]) -> Result<()> {
+/// Sends instances over one association; each waits for the answer to the one before it. Gives the
+/// seconds from the first byte of each to its answer.
+pub(in crate::dimse) fn send(port: u16, instances: &[&Instance]) -> Result<Vec<f64>> {
     let mut agreed = open(port, &kinds(instances.iter().copied()), &[])?;
+    let mut answers_s = Vec::with_capacity(instances.len());
     for (instance, id) in instances.iter().zip((1..=u16::MAX).cycle()) {
+        let begun = Instant::now();
         store(&mut agreed, id, instance)?;
+        answers_s.push(begun.elapsed().as_secs_f64());
     }
-    agreed.wire.release()
+    agreed.wire.release()?;
+    Ok(answers_s)
 }
 
 /// Sends an instance and waits for the answer.
