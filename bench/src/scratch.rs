@@ -91,7 +91,7 @@ impl Scratch {
     }
 }
 
-/// Has `last_words` run where a signal ends this process, once its children were ended.
+/// Has `last_words` run where a signal ends this process, before its children are ended.
 pub(crate) fn before_the_end(last_words: impl FnOnce() + Send + 'static) {
     to_end().last_words = Some(Box::new(last_words));
 }
@@ -125,12 +125,13 @@ impl Drop for Running {
 /// Ends the children, removes the folder, ends this process.
 fn end() -> ! {
     let mut to_end = to_end();
+    // First, so that who waits for a child knows why it ended.
+    if let Some(last_words) = to_end.last_words.take() {
+        last_words();
+    }
     for &group in &to_end.groups {
         // It may have ended by itself.
         let _ = killpg(group, Signal::SIGKILL);
-    }
-    if let Some(last_words) = to_end.last_words.take() {
-        last_words();
     }
     if let Some(folder) = &to_end.folder {
         for _ in 0..REMOVALS_MAX {

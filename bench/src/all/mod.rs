@@ -133,7 +133,9 @@ pub(crate) fn run(bench: &Bench<'_>, args: &AllArgs, json: Option<&Path>) -> Res
             part.seconds = seconds;
             part.report = report;
         })?;
-        bench.scratch.clear(&kept)?;
+        let cleared = bench.scratch.clear(&kept);
+        wait_if_closed(&book);
+        cleared?;
     }
     let is_good = open(&book).document.is_good();
     let (json, html) = (open(&book).json.clone(), &args.html);
@@ -194,8 +196,16 @@ fn open(book: &Mutex<Book>) -> MutexGuard<'_, Book> {
     book.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// After a signal this thread has nothing to say any more: the one that took it ends the process.
+fn wait_if_closed(book: &Mutex<Book>) {
+    while open(book).is_closed {
+        std::thread::park();
+    }
+}
+
 /// Changes a part and writes everything.
 fn change(book: &Mutex<Book>, index: usize, change: impl FnOnce(&mut Part)) -> Result<()> {
+    wait_if_closed(book);
     let mut book = open(book);
     if !book.is_closed {
         change(&mut book.document.parts[index]);
