@@ -87,8 +87,10 @@ fn is_below(path: &Path, directory: &Path) -> bool {
     }
 }
 
-fn random(into: &mut [u8]) -> Result<()> {
-    aws_lc_rs::rand::fill(into).map_err(|_| Error::Internal("the system has no random bytes"))
+/// Of the system. `aws_lc_rs::rand` gathers jitter of its own first, which takes each command 10 ms and
+/// more.
+pub(crate) fn random(into: &mut [u8]) -> Result<()> {
+    getrandom::fill(into).map_err(|_| Error::Internal("the system has no random bytes"))
 }
 
 impl SiteKey {

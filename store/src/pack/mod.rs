@@ -39,7 +39,7 @@ impl PackId {
     /// Draws a new one.
     pub fn generate() -> Result<Self> {
         let mut id = [0; 16];
-        aws_lc_rs::rand::fill(&mut id).map_err(|_| Error::Internal("no random bytes"))?;
+        crate::keys::random(&mut id)?;
         Ok(Self(id))
     }
 
