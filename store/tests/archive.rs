@@ -3,9 +3,10 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use cairn_chunker::codec::Effort;
+use cairn_chunker::codec::{Codec, Compression, Effort};
+use cairn_chunker::manifest::Class;
 use cairn_dicom::phantom;
 use cairn_store::commit::Outcome;
 use cairn_store::ingest::Arrival;
@@ -187,6 +188,61 @@ fn the_root_depends_on_the_content_alone() {
     }
     let (again, _) = import(&store, quick(), &objects);
     assert!(again.iter().all(|a| a.as_ref().unwrap().outcome == Outcome::Duplicate));
+}
+
+/// Codecs of the pixel chunks that have a record of their own.
+fn pixel_codecs(store: &Store) -> BTreeSet<u8> {
+    let mut found = BTreeSet::new();
+    for study in support::study_uids(store) {
+        store
+            .catalog()
+            .study_versions(&study, true, &mut |version| {
+                for chunk in store.reader().manifest(&version.manifest)?.chunks {
+                    let place = store.reader().locate(&chunk.id)?;
+                    if chunk.class == Class::Pixels && place.inner.is_none() {
+                        found.insert(store.reader().coded(&chunk)?.codec.id());
+                    }
+                }
+                Ok(())
+            })
+            .unwrap();
+    }
+    found
+}
+
+#[test]
+fn a_store_for_speed_gives_back_what_it_was_given() {
+    let archive = Archive::new();
+    let objects = sample();
+    let effort = Effort { compression: Compression::Turbo, ..Effort::default() };
+    let turbo = IngestConfig { effort, ..quick() };
+    let store = archive.open();
+    import(&store, turbo.clone(), &objects);
+    assert_eq!(pixel_codecs(&store), BTreeSet::from([Codec::PixelPacked.id()]));
+    assert!(export_all(&store).values().all(|out| objects.contains(out)));
+    assert_sound(&store);
+    let speedy_roots = roots(&store);
+    let speedy_bytes = stats(&store).unwrap().bucket_bytes;
+    // Hardly shorter than plain, it would be no codec; as short as the default one, it would be it.
+    let small = Archive::new();
+    let store = small.open();
+    import(&store, quick(), &objects);
+    let plain: usize = objects.iter().map(Vec::len).sum();
+    assert!(speedy_bytes * 3 < plain as u64 * 2, "{speedy_bytes} of {plain}");
+    assert!(stats(&store).unwrap().bucket_bytes < speedy_bytes);
+    assert_eq!(roots(&store), speedy_roots);
+
+    // What comes for speed stands beside what came for size, and is no other.
+    let more: Vec<_> = bytes_of(phantom::ct(7, 6, 256));
+    import(&store, turbo, &more);
+    let codecs = pixel_codecs(&store);
+    assert!(codecs.contains(&Codec::PixelPacked.id()) && codecs.len() > 1, "{codecs:?}");
+    let out = export_all(&store);
+    assert_eq!(out.len(), objects.len() + more.len());
+    assert!(out.values().all(|out| objects.contains(out) || more.contains(out)));
+    assert_sound(&store);
+    let (answers, _) = import(&store, quick(), &more);
+    assert!(answers.iter().all(|a| a.as_ref().unwrap().outcome == Outcome::Duplicate));
 }
 
 #[test]

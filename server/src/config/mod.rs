@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use cairn_chunker::codec::Compression;
 use cairn_store::limits::PACK_BYTES_TARGET;
 use cairn_store::{Acknowledge, DuplicatePolicy, IngestConfig, OnDuplicate, StoreConfig};
 use serde::{Deserialize, Serialize};
@@ -98,6 +99,8 @@ pub(crate) struct IngestSection {
     pub(crate) search_wait_ms: u64,
     /// Decode what was encoded and compare before it counts.
     pub(crate) verify_encoding: bool,
+    /// What new chunks are coded for.
+    pub(crate) compression: CompressionWord,
     /// Zstandard level for headers and other text.
     pub(crate) text_level: i32,
     /// Predict pixels from their neighbours.
@@ -124,6 +127,14 @@ pub(crate) struct DuplicatesSection {
 pub(crate) enum AcknowledgeWord {
     Received,
     Archive,
+}
+
+/// `"default"` or `"turbo"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum CompressionWord {
+    Default,
+    Turbo,
 }
 
 /// `"first"`, `"latest"` or `"reject"`.
@@ -169,6 +180,7 @@ impl Default for IngestSection {
             spool_bytes: store.spool_bytes,
             search_wait_ms: 2000,
             verify_encoding: store.verify_encoding,
+            compression: CompressionWord::Default,
             text_level: store.effort.text_level,
             pixel_filter: store.effort.filter,
             compress: store.effort.compress,
@@ -276,6 +288,10 @@ impl Config {
             journal_bytes_max: self.ingest.journal_bytes_max,
             spool_bytes: self.ingest.spool_bytes,
             ..IngestConfig::default()
+        };
+        config.effort.compression = match self.ingest.compression {
+            CompressionWord::Default => Compression::Default,
+            CompressionWord::Turbo => Compression::Turbo,
         };
         config.effort.text_level = self.ingest.text_level;
         config.effort.filter = self.ingest.pixel_filter;
@@ -400,6 +416,15 @@ mod tests {
         assert!(with(&[("CAIRN_DIMSE__RULES", "[{callin = \"CT*\"}]")], "").is_err());
         assert_eq!(config.readers(None), 3);
         assert_eq!(config.readers(Some(5)), 5);
+    }
+
+    #[test]
+    fn compression_is_a_word() {
+        let asked = with(&[], "[ingest]\ncompression = \"turbo\"\n").unwrap();
+        assert_eq!(asked.ingest_config().effort.compression, Compression::Turbo);
+        let asked = with(&[("CAIRN_INGEST__COMPRESSION", "default")], "").unwrap();
+        assert_eq!(asked.ingest_config().effort.compression, Compression::Default);
+        assert!(with(&[("CAIRN_INGEST__COMPRESSION", "fast")], "").is_err());
     }
 
     #[test]
