@@ -22,7 +22,7 @@ pub(crate) use scan::{decode_trailer, open_in_place, open_lent};
 
 use std::fmt;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::keys::PackKey;
 use crate::layout::{FORMAT_VERSION, PACK_MAGIC};
 
