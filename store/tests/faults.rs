@@ -16,6 +16,7 @@ use cairn_store::disk::{Disk, DiskFile, DiskSync, OsDisk};
 use cairn_store::ingest::{Admission, Arrival};
 use cairn_store::verify::{Scope, verify};
 use cairn_store::{Acknowledge, Error, IngestConfig};
+use support::spool::with_noise;
 use support::{Answers, Archive, bytes_of, export_all, hand_in, hand_in_from, quick};
 
 /// How an operation fails.
@@ -281,9 +282,10 @@ fn send_on(archive: &Archive, disk: &Arc<FaultyDisk>, objects: &[Vec<u8>]) -> Ve
         .collect()
 }
 
-/// Enough for several segments of the spool.
+/// Enough for several segments of the spool: slices that are packed there, and noise, which is not.
 fn sent_objects() -> Vec<Vec<u8>> {
-    let mut objects = bytes_of(phantom::ct(5, 18, 256));
+    let mut objects = bytes_of(phantom::ct(5, 6, 256));
+    objects.extend(with_noise(bytes_of(phantom::ct(6, 14, 256)), 256 * 256 * 2));
     objects.extend(bytes_of(phantom::many_small(5, 6)));
     objects
 }
