@@ -124,19 +124,16 @@ impl Packs {
             |why: &str| Damage { pack: pack.id, offset: place.offset, why: why.to_owned() };
         let mut record = RECORD.take();
         record.clear();
-        match &pack.file {
-            Some(file) => {
-                record.resize(place.record_bytes as usize, 0);
-                file.read_exact_at(&mut record, place.offset)
-                    .map_err(|error| damaged(&format!("it cannot be read: {error}")))?;
-            }
-            None => {
-                let read = self.remote(place.pack, &pack, place.offset, place.record_bytes)?;
-                record.extend_from_slice(&read);
-            }
+        if let Some(file) = &pack.file {
+            record.resize(place.record_bytes as usize, 0);
+            file.read_exact_at(&mut record, place.offset)
+                .map_err(|error| damaged(&format!("it cannot be read: {error}")))?;
+        } else {
+            let read = self.remote(place.pack, &pack, place.offset, place.record_bytes)?;
+            record.extend_from_slice(&read);
         }
-        let (header, payload) = open_in_place(&pack.cipher, pack.id, place.offset, &mut record)
-            .map_err(|why| damaged(why))?;
+        let (header, payload) =
+            open_in_place(&pack.cipher, pack.id, place.offset, &mut record).map_err(damaged)?;
         let seen = look(&header, &record[payload]);
         if record.capacity() <= RECORD_KEPT_BYTES {
             RECORD.set(record);

@@ -89,7 +89,7 @@ impl FilterWriter {
         if behind.is_some() {
             let bits: Vec<u8> = connection
                 .prepare_cached("SELECT bits FROM name_filter WHERE no = ?1")?
-                .query_row([run::first_row(run) + part as i64], |row| row.get(0))?;
+                .query_row([run::first_row(run) + part.cast_signed()], |row| row.get(0))?;
             for (word, bytes) in words.iter_mut().zip(bits.as_chunks().0) {
                 *word = u64::from_le_bytes(*bytes);
             }
@@ -115,7 +115,7 @@ impl FilterWriter {
     /// Writes the part that is filled; more may follow.
     pub(super) fn write(&self, connection: &Connection) -> Result<()> {
         let bits: Vec<u8> = self.words.iter().flat_map(|word| word.to_le_bytes()).collect();
-        let no = run::first_row(self.run) + self.part as i64;
+        let no = run::first_row(self.run) + self.part.cast_signed();
         connection
             .prepare_cached("INSERT OR REPLACE INTO name_filter VALUES (?1, ?2)")?
             .execute(params![no, bits])?;

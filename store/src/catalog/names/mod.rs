@@ -372,7 +372,7 @@ mod tests {
         let through = others.iter().filter(|entry| filter.may_hold(entry.key)).count();
         assert!((1_000..5_000).contains(&through), "{through}");
         let pages = count(&transaction, "SELECT count(*) FROM name_block");
-        assert_eq!(pages, 100_000usize.div_ceil(run::BLOCK_ENTRIES) as i64);
+        assert_eq!(pages, 100_000u64.div_ceil(run::BLOCK_ENTRIES as u64).cast_signed());
     }
 
     #[test]

@@ -40,15 +40,12 @@ pub(super) fn pack(object: &[u8], boundaries: &[Boundary], verify: bool) -> Opti
             .and_then(|geometry| codec::encode_filtered(CODEC, plain, geometry))
             .filter(|coded| !verify || codec::comes_back(coded, plain));
         let before = packed.len();
-        let codec = match &coded {
-            Some(coded) => {
-                packed.extend(&coded.bytes);
-                coded.codec
-            }
-            None => {
-                packed.extend(plain);
-                Codec::Stored
-            }
+        let codec = if let Some(coded) = &coded {
+            packed.extend(&coded.bytes);
+            coded.codec
+        } else {
+            packed.extend(plain);
+            Codec::Stored
         };
         let bytes = (packed.len() - before) as u32;
         let entry = &mut packed[2 + no * ENTRY_BYTES..][..ENTRY_BYTES];
