@@ -284,8 +284,8 @@ fn send_on(archive: &Archive, disk: &Arc<FaultyDisk>, objects: &[Vec<u8>]) -> Ve
 
 /// Enough for several segments of the spool: slices that are packed there, and noise, which is not.
 fn sent_objects() -> Vec<Vec<u8>> {
-    let mut objects = bytes_of(phantom::ct(5, 4, 256));
-    objects.extend(with_noise(bytes_of(phantom::ct(6, 10, 256)), 256 * 256 * 2));
+    let mut objects = bytes_of(phantom::ct(5, 2, 256));
+    objects.extend(with_noise(bytes_of(phantom::ct(6, 16, 256)), 256 * 256 * 2));
     objects.extend(bytes_of(phantom::many_small(5, 6)));
     objects
 }
