@@ -66,8 +66,9 @@ pub(crate) fn run(args: &CodecArgs, report: &mut Report) -> Result<()> {
     let (frames, files) = collect(&args.paths, args.mb_max * 1_000_000)?;
     ensure!(!frames.is_empty(), "no native frames of 8 or 16 bits in these files");
     let plain_bytes: u64 = frames.iter().map(|frame| frame.bytes.len() as u64).sum();
-    let coders = [Coder::Cairn, Coder::Filter(Codec::PixelClassed), Coder::Filter(Codec::PixelMed)];
-    let coders = coders.into_iter().chain(ZSTD_LEVELS.map(Coder::Zstd));
+    let filters = [Codec::PixelClassed, Codec::PixelPacked, Codec::PixelMed].map(Coder::Filter);
+    let coders = std::iter::once(Coder::Cairn).chain(filters);
+    let coders = coders.chain(ZSTD_LEVELS.map(Coder::Zstd));
     let lines = coders
         .map(|coder| Line::measure(coder, &frames, plain_bytes, args.runs))
         .collect::<Result<Vec<_>>>()?;
