@@ -10,6 +10,7 @@
 
 mod audit;
 mod cli;
+mod collection;
 mod config;
 mod dicomweb;
 mod dimse;

@@ -3,6 +3,7 @@
 //! Names are `cairn_…` in base units. Labels have few values, none of them from outside: a route's
 //! word, a method, a status, a kind.
 
+mod collection;
 mod dimse;
 mod routes;
 mod sharing;
@@ -116,6 +117,8 @@ pub(crate) struct Metrics {
     resident_bytes: IntGauge,
     cpu_seconds: Gauge,
     open_fds: IntGauge,
+    /// Taking back what was deleted.
+    pub(crate) collection: collection::CollectionMetrics,
     /// Associations and operations.
     pub(crate) dimse: dimse::DimseMetrics,
     /// Forwarding by rules.
@@ -232,6 +235,7 @@ impl Metrics {
             cpu_seconds: add.number("process_cpu_seconds_total", "Processor time used.")?,
             open_fds: add.gauge("process_open_fds", "Open files.")?,
             dimse: dimse::DimseMetrics::new(&add)?,
+            collection: collection::CollectionMetrics::new(&add)?,
             routes: routes::RouteMetrics::new(&add)?,
             sharing: sharing::SharingMetrics::new(&add)?,
             counted: Mutex::new(None),

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 use cairn_dicom::phantom;
 use serde_json::Value;
 use support::Site;
+use support::server::{Server, client};
 
 /// Small packs and quick commits, so that a second of import passes every step many times.
 const SETTINGS: &str = "
@@ -126,6 +127,48 @@ impl Bed {
         (reader.join().unwrap(), ended.is_some_and(|status| status.success()))
     }
 
+    /// Deletes a study over HTTP; the instances that went with it.
+    fn delete_one(&self, state: &mut u64) -> Vec<String> {
+        let mut settings = vec![("CONFIG", self.config.clone())];
+        if let Some(store) = &self.store {
+            settings.push(("STORE", format!("{store}-{}", self.archive)));
+        }
+        let settings: Vec<_> =
+            settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let mut server = Server::start(&self.site, &settings);
+        let read = |path: &str| -> Vec<Value> {
+            let url = format!("{}{path}", server.studies());
+            serde_json::from_slice(&client().get(url).send().unwrap().bytes().unwrap()).unwrap()
+        };
+        let studies = read("");
+        let study = &studies[(dice(state) % studies.len() as u64) as usize];
+        let uid = study["0020000D"]["Value"][0].as_str().unwrap();
+        let gone = read(&format!("/{uid}/instances"));
+        let gone =
+            gone.iter().map(|it| it["00080018"]["Value"][0].as_str().unwrap().to_owned()).collect();
+        let url = format!("{}/{uid}", server.studies());
+        assert_eq!(client().delete(url).send().unwrap().status(), 204);
+        assert_eq!(server.terminate(), 0);
+        gone
+    }
+
+    /// Collects; kills the process after `patience`. Did it come to its end?
+    fn collect(&self, patience: Duration) -> bool {
+        let all = self.arguments(&["gc", "--dead", "0", "--quiet"]);
+        let arguments: Vec<_> = all.iter().map(String::as_str).collect();
+        let mut child = self.site.command(&arguments).spawn().unwrap();
+        let end = Instant::now() + patience;
+        let mut ended = None;
+        while ended.is_none() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(1));
+            ended = child.try_wait().unwrap();
+        }
+        let _ = child.kill(); // SIGKILL
+        let status = child.wait().unwrap();
+        assert!(ended.is_none() || status.success(), "{status}");
+        ended.is_some()
+    }
+
     fn assert_sound(&self, acknowledged: &BTreeMap<String, PathBuf>) {
         let out = self.site.path("out");
         let _ = std::fs::remove_dir_all(&out);
@@ -143,6 +186,54 @@ impl Bed {
         // Whatever else is visible is whole: an export checks each data set against its hash.
         assert!(exported.len() >= acknowledged.len());
     }
+}
+
+/// `cairn gc` killed at random instants, again and again on one archive, with deletions in between.
+#[test]
+fn nothing_needed_is_lost_to_kill_9_of_a_collection() {
+    let kills: u32 =
+        std::env::var("CAIRN_KILLS").ok().map_or(16, |text| text.parse().expect("CAIRN_KILLS"));
+    let bed = Bed::new();
+    let (all, ended) = bed.import(Duration::from_secs(120));
+    assert!(ended);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let mut state = now.as_nanos() as u64;
+    println!("{kills} kills from seed {state}");
+    let mut whole = Duration::from_millis(400);
+    let mut killed_midway = 0;
+    for attempt in 0..kills * 8 {
+        if killed_midway == kills {
+            break;
+        }
+        // What was deleted comes again, and something else goes.
+        let gone = bed.delete_one(&mut state);
+        let left: BTreeMap<_, _> = all
+            .iter()
+            .filter(|(uid, _)| !gone.contains(uid))
+            .map(|(uid, path)| (uid.clone(), path.clone()))
+            .collect();
+        assert!(!left.is_empty() && left.len() < all.len());
+        let patience = whole.mul_f64((dice(&mut state) % 1000) as f64 / 1000.0);
+        let started = Instant::now();
+        let ended = bed.collect(patience);
+        if ended {
+            whole = whole.min(started.elapsed()).max(Duration::from_millis(20));
+        }
+        killed_midway += u32::from(!ended);
+        bed.assert_sound(&left);
+        if attempt % 4 == 3 {
+            // Another one takes up what is left to do.
+            assert!(bed.collect(Duration::from_secs(60)));
+            bed.assert_sound(&left);
+            bed.good(&["rebuild"]);
+            bed.assert_sound(&left);
+        }
+        let (last, ended) = bed.import(Duration::from_secs(120));
+        assert!(ended && last.len() == all.len());
+    }
+    assert_eq!(killed_midway, kills, "the kills came too late to show anything");
+    assert!(bed.collect(Duration::from_secs(60)));
+    bed.assert_sound(&all);
 }
 
 fn files_under(top: &Path) -> BTreeMap<String, PathBuf> {

@@ -214,6 +214,14 @@ impl Bucket {
         self.runtime.block_on(signed).map(Some).map_err(Error::bucket("lend", object))
     }
 
+    /// Removes an object; all is well if it is not there.
+    pub fn remove(&self, object: &str) -> Result<()> {
+        match self.runtime.block_on(self.store.delete(&self.path(object))) {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(Error::bucket("remove", object)(error)),
+        }
+    }
+
     /// Length of an object; `None` if it is not there.
     pub fn head(&self, object: &str) -> Result<Option<u64>> {
         match self.runtime.block_on(self.store.head(&self.path(object))) {

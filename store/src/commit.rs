@@ -6,6 +6,7 @@
 //! visible) are taken before a commit is written and recorded in it: applying one decides nothing.
 
 use cairn_chunker::cbor::{Reader, Writer};
+use cairn_chunker::codec::{self, Content, Effort, Encoded};
 use cairn_chunker::id::{ChunkId, StudyRoot};
 use cairn_chunker::{Error, Result};
 use cairn_dicom::attributes::Attributes;
@@ -187,6 +188,31 @@ impl Commit {
             }
         }
         writer.finish()
+    }
+
+    /// The canonical encoding, and how it is coded in a record.
+    pub(crate) fn coded(&self) -> (Vec<u8>, Encoded) {
+        let plain = self.encode();
+        let coded = codec::encode(&plain, Content::Text, Effort::default());
+        (plain, coded)
+    }
+
+    /// The same without some of its entries: the others keep their numbers, so it may fall into parts.
+    #[must_use]
+    pub fn without(self, is_left: impl Fn(u64, &Entry) -> bool) -> Vec<Self> {
+        let mut parts: Vec<Self> = Vec::new();
+        for (seq, entry) in (self.first_seq..).zip(self.entries) {
+            if !is_left(seq, &entry) {
+                continue;
+            }
+            match parts.last_mut() {
+                Some(last) if last.first_seq + last.entries.len() as u64 == seq => {
+                    last.entries.push(entry);
+                }
+                _ => parts.push(Self { first_seq: seq, entries: vec![entry] }),
+            }
+        }
+        parts
     }
 
     /// Reads the canonical encoding.

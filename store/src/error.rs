@@ -80,6 +80,17 @@ pub enum Error {
         /// The lock file.
         path: PathBuf,
     },
+    /// A collection is under way already.
+    #[error("a collection is under way already")]
+    Collecting,
+    /// What was being received when a collection began is still being received.
+    #[error(
+        "objects have been coming in since before the collection began, and do not end; try again later"
+    )]
+    Busy,
+    /// Whoever asked for it does not want it any more.
+    #[error("the work was broken off")]
+    BrokenOff,
     /// Something that was made from the archive, and can be made again, is damaged.
     #[error("{what} are damaged and have to be made again")]
     Derived {
@@ -155,6 +166,7 @@ impl Error {
             | Self::Inadmissible(_)
             | Self::Source(_)
             | Self::Duplicate => Kind::Input,
+            Self::Collecting | Self::Busy | Self::BrokenOff => Kind::Storage,
             Self::NotFound { .. } => Kind::NotFound,
             Self::Damaged(_) | Self::Format(_) | Self::Derived { .. } | Self::Spooled => {
                 Kind::Damage

@@ -10,10 +10,12 @@
 
 pub mod bucket;
 pub mod catalog;
+pub mod collect;
 pub mod commit;
 pub mod config;
 pub mod disk;
 pub mod error;
+mod footer;
 pub mod ingest;
 pub mod keys;
 pub mod layout;

@@ -11,15 +11,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::catalog::{PackRow, PackState};
+use crate::commit::Commit;
 use crate::config::StoreConfig;
 use crate::error::{Damage, Error, Result};
+use crate::footer::footer;
 use crate::layout::{PACKS_PREFIX, pack_object, pack_of};
 use crate::pack::{
     Cipher, FooterEntry, PACK_HEADER_BYTES, PackHeader, PackId, RecordKind, ScannedRecord,
-    TRAILER_BYTES, decode_trailer, open_record, read_footer, scan,
+    open_record, scan,
 };
 use crate::read::Reader;
-use crate::replay::{LeftOut, PackContent, apply_commit};
+use crate::replay::{Buried, LeftOut, PackContent, apply_commit};
 use crate::store::{Shared, Store};
 
 /// What came back.
@@ -43,12 +45,15 @@ pub fn rebuild(config: &StoreConfig, progress: &dyn Fn(u64, u64)) -> Result<Rebu
     let shared = Arc::clone(fresh.shared());
     let mut report = RebuildReport::default();
     let mut commits = Vec::new();
+    let mut buried = Buried::default();
     let packs = shared.bucket.list(PACKS_PREFIX)?;
     let total = packs.len() as u64;
     for (done, (object, bytes)) in packs.iter().enumerate() {
         progress(done as u64, total);
         if let Some(id) = pack_of(&PathBuf::from(object)) {
-            index_pack(&shared, id, *bytes, &mut commits, &mut report.damage)?;
+            let found = index_pack(&shared, id, *bytes, &mut report.damage)?;
+            found.iter().for_each(|(_, commit)| buried.note(commit));
+            commits.extend(found.into_iter().map(|(found, _)| found));
         }
     }
     progress(total, total);
@@ -58,7 +63,8 @@ pub fn rebuild(config: &StoreConfig, progress: &dyn Fn(u64, u64)) -> Result<Rebu
         let FoundCommit { row, offset, .. } = found;
         match reader.commit(row.no, *offset, found.record_bytes) {
             Ok(commit) => {
-                let applied = apply_commit(&shared, &reader, row, row.bytes, &(*offset, commit))?;
+                let applied =
+                    apply_commit(&shared, &reader, row, row.bytes, &(*offset, commit), &buried)?;
                 report.damage.extend(applied.into_iter().map(named));
             }
             Err(Error::Damaged(damage)) => report.damage.push(damage),
@@ -102,9 +108,8 @@ fn index_pack(
     shared: &Shared,
     id: PackId,
     bytes: u64,
-    commits: &mut Vec<FoundCommit>,
     damage: &mut Vec<Damage>,
-) -> Result<()> {
+) -> Result<Vec<(FoundCommit, Commit)>> {
     let head = match bytes {
         0 => Bytes::new(), // no range can be asked of it
         _ => shared.bucket.get_range(&pack_object(id), 0..bytes.min(PACK_HEADER_BYTES as u64))?,
@@ -122,7 +127,7 @@ fn index_pack(
         Ok(cipher) => cipher,
         Err(error @ Error::Key { .. }) => {
             damage.push(Damage { pack: id, offset: 0, why: error.to_string() });
-            return Ok(());
+            return Ok(Vec::new());
         }
         Err(error) => return Err(error),
     };
@@ -130,13 +135,12 @@ fn index_pack(
     content.index(shared, &row, bytes)?;
     let sizes: HashMap<u64, u64> =
         content.records.iter().map(|record| (record.offset, record.record_bytes())).collect();
-    commits.extend(content.commits.iter().map(|(offset, commit)| FoundCommit {
-        first_seq: commit.first_seq,
-        row: row.clone(),
-        offset: *offset,
-        record_bytes: sizes.get(offset).map_or(0, |bytes| *bytes as u32),
-    }));
-    Ok(())
+    let found = content.commits.into_iter().map(|(offset, commit)| {
+        let record_bytes = sizes.get(&offset).map_or(0, |bytes| *bytes as u32);
+        let (first_seq, row) = (commit.first_seq, row.clone());
+        (FoundCommit { first_seq, row, offset, record_bytes }, commit)
+    });
+    Ok(found.collect())
 }
 
 /// Reads what the catalog needs of a pack in the bucket.
@@ -178,22 +182,6 @@ fn read_pack(
         }));
     }
     Ok(content)
-}
-
-/// The pack's footer, if it is sound.
-fn footer(shared: &Shared, row: &PackRow, cipher: &Cipher) -> Result<Option<Vec<FooterEntry>>> {
-    let object = pack_object(row.id);
-    let Some(trailer_at) = row.bytes.checked_sub(TRAILER_BYTES as u64) else {
-        return Ok(None);
-    };
-    let trailer = shared.bucket.get_range(&object, trailer_at..row.bytes)?;
-    let Some((offset, length)) = decode_trailer(&trailer) else { return Ok(None) };
-    let end = offset.saturating_add(u64::from(length));
-    if end != trailer_at {
-        return Ok(None);
-    }
-    let bytes = shared.bucket.get_range(&object, offset..end)?;
-    Ok(read_footer(cipher, row.id, offset, &bytes).ok())
 }
 
 fn fetch(

@@ -12,7 +12,7 @@ use cairn_chunker::id::ChunkId;
 use cairn_chunker::manifest::Manifest;
 
 use crate::catalog::{Batch, Location, NewInstance, PackRow, PackState};
-use crate::commit::{Commit, DeletionEntry, Entry, StudyEntry};
+use crate::commit::{Commit, DeletionEntry, Entry, InstanceEntry, StudyEntry, Target};
 use crate::error::{Damage, Error, Result};
 use crate::ingest::now_ms;
 use crate::keys::StoredId;
@@ -95,6 +95,33 @@ pub(crate) struct LeftOut {
     pub(crate) sop_instance_uid: Option<String>,
 }
 
+/// Deletions that are known before any commit is applied.
+#[derive(Default)]
+pub(crate) struct Buried(Vec<(u64, Target)>);
+
+impl Buried {
+    pub(crate) fn note(&mut self, commit: &Commit) {
+        for (seq, entry) in (commit.first_seq..).zip(&commit.entries) {
+            if let Entry::Deletion(deletion) = entry {
+                self.0.push((seq, deletion.target.clone()));
+            }
+        }
+    }
+
+    /// Was this deleted later? Without its manifest nobody knows which instance an entry names.
+    fn covers(&self, seq: u64, entry: &InstanceEntry, sop: Option<&str>) -> bool {
+        self.0.iter().any(|(deleted, target)| {
+            *deleted > seq
+                && match (&target.sop_instance_uid, sop) {
+                    (Some(_), None) => false,
+                    (_, sop) => {
+                        target.covers(&entry.study_uid, &entry.series_uid, sop.unwrap_or_default())
+                    }
+                }
+        })
+    }
+}
+
 /// Applies a commit whose chunks are indexed already. Instances that are not whole are left out, and
 /// can be sent again; the others are named.
 pub(crate) fn apply_commit(
@@ -103,6 +130,7 @@ pub(crate) fn apply_commit(
     pack: &PackRow,
     pack_bytes: u64,
     (offset, commit): &(u64, Commit),
+    buried: &Buried,
 ) -> Result<Vec<LeftOut>> {
     let mut left_out = Vec::new();
     let mut manifests = Vec::new();
@@ -137,6 +165,11 @@ pub(crate) fn apply_commit(
             }
             Err(error) => return Err(error),
         };
+        // It was deleted, and part of it collected.
+        if buried.covers(seq, entry, sop_instance_uid.as_deref()) {
+            continue;
+        }
+        shared.catalog.collection().leave_out(seq, &entry.manifest)?;
         left_out.push(LeftOut { damage, sop_instance_uid });
     }
     let instances: Vec<_> = manifests
@@ -179,9 +212,11 @@ pub(crate) fn replay(shared: &Arc<Shared>) -> Result<()> {
         .flat_map(|pack| pack.commits.iter().map(move |commit| (&pack.row, pack.kept, commit)))
         .collect();
     commits.sort_by_key(|(_, _, (_, commit))| commit.first_seq);
+    let mut buried = Buried::default();
+    commits.iter().for_each(|(_, _, (_, commit))| buried.note(commit));
     let reader = Reader::new(Arc::clone(shared));
     for (row, kept, commit) in commits {
-        for left_out in apply_commit(shared, &reader, row, kept, commit)? {
+        for left_out in apply_commit(shared, &reader, row, kept, commit, &buried)? {
             // Either never acknowledged, or bytes that went bad since: then the catalog names them
             // still, and `verify` tells whom it harms.
             let damage = left_out.damage;
@@ -222,7 +257,9 @@ fn index_pack(shared: &Shared, pack: PackId, path: &Path) -> Result<Option<Index
         PackState::Open => {}
         PackState::Sealed => return Ok(None),
         // The process ended between telling the catalog and tidying up.
-        PackState::Stored => return remove_pack(shared, &row, path).map(|()| None),
+        PackState::Stored | PackState::Condemned | PackState::Gone => {
+            return remove_pack(shared, &row, path).map(|()| None);
+        }
     }
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
     if bytes.len() <= PACK_HEADER_BYTES {
@@ -346,7 +383,5 @@ fn remove_lone_keys(shared: &Shared, journal: &Path) -> Result<()> {
 fn is_known(shared: &Shared, key: &Path) -> bool {
     let pack = key.file_stem().and_then(|stem| stem.to_str()).and_then(PackId::parse);
     let packs = shared.catalog.packs().unwrap_or_default();
-    pack.is_some_and(|pack| {
-        packs.iter().any(|row| row.id == pack && row.state != PackState::Stored)
-    })
+    pack.is_some_and(|pack| packs.iter().any(|row| row.id == pack && !row.state.is_archived()))
 }

@@ -9,15 +9,15 @@ use cairn_chunker::tree::StudyTree;
 use tokio::runtime::Runtime;
 
 use crate::bucket::Bucket;
-use crate::catalog::{Catalog, PackNo, PackRow, PackState, Seqs, SqliteCatalog, VersionRow};
+use crate::catalog::{Catalog, PackNo, PackRow, Seqs, SqliteCatalog, VersionRow};
 use crate::config::{IngestConfig, StoreConfig};
 use crate::disk::{Disk, OsDisk, create_directories};
 use crate::error::{Error, Result};
-use crate::ingest::{Ingest, Purpose, is_left};
+use crate::ingest::{Ingest, Purpose, is_left, now_ms};
 use crate::keys::{PackKey, SiteKey};
-use crate::layout::{FORMAT_VERSION, Layout, MARKER_OBJECT, key_object};
+use crate::layout::{FORMAT_VERSION, Layout, MARKER_OBJECT, key_object, pack_object};
 use crate::metadata::Metadata;
-use crate::pack::{Cipher, PackId};
+use crate::pack::{Cipher, OpenPack, PackHeader, PackId};
 use crate::read::Reader;
 use crate::replay;
 
@@ -70,6 +70,40 @@ impl Shared {
         Ok(Cipher::Gcm(key))
     }
 
+    /// Begins a pack in the journal.
+    pub(crate) fn begin_pack(&self) -> Result<(PackNo, OpenPack)> {
+        let pack = PackId::generate()?;
+        let created_ms = now_ms();
+        let cipher = self.new_cipher(pack)?;
+        let path = self.layout.journal_pack(pack);
+        let header = PackHeader { pack, cipher: 0, created_ms };
+        let open = OpenPack::create(&*self.disk, &path, header, cipher)?;
+        // The file's name must be durable before anything in it is acknowledged.
+        let journal = self.layout.journal();
+        self.disk.sync_directory(&journal).map_err(Error::io("sync", &journal))?;
+        Ok((self.catalog.add_pack(pack, created_ms)?, open))
+    }
+
+    /// Removes a pack that is condemned, and its key, and tells the catalog. The key last: as long as the
+    /// pack is there it can be read.
+    pub(crate) fn remove_condemned(&self, pack: &PackRow) -> Result<()> {
+        for object in [pack_object(pack.id), key_object(pack.id)] {
+            let Some(directory) = self.bucket.directory() else {
+                self.bucket.remove(&object)?;
+                continue;
+            };
+            let path = directory.join(object);
+            match self.disk.remove(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                other => other.map_err(Error::io("remove", &path))?,
+            }
+            if let Some(parent) = path.parent() {
+                self.disk.sync_directory(parent).map_err(Error::io("sync", parent))?;
+            }
+        }
+        self.catalog.collection().forget_pack(pack.no)
+    }
+
     /// Moves a sealed pack and its key into the bucket, and tells the catalog.
     pub(crate) fn store_sealed(&self, pack: &PackRow) -> Result<()> {
         let checksum = pack.checksum.ok_or(Error::Internal("a sealed pack has no checksum"))?;
@@ -79,7 +113,7 @@ impl Shared {
             self.bucket.put(&key_object(pack.id), &wrapped)?;
         }
         let file = self.layout.journal_pack(pack.id);
-        let object = crate::layout::pack_object(pack.id);
+        let object = pack_object(pack.id);
         // A crash between renaming and telling the catalog leaves the file in the bucket already.
         if file.exists() {
             self.bucket.take_file(
@@ -275,7 +309,7 @@ impl Store {
 
     /// Is a version in the archive for good (A2): its commit and all that it names in the bucket?
     pub fn is_archived(&self, version: &VersionRow) -> Result<bool> {
-        let stored = |no| self.catalog().pack(no).map(|pack| pack.state == PackState::Stored);
+        let stored = |no| self.catalog().pack(no).map(|pack| pack.state.is_archived());
         // Packs go to the bucket in order, so its chunks are there with its commit; to be sure costs
         // little.
         if !stored(version.commit_pack)? {

@@ -98,7 +98,10 @@ pub fn verify(
     for study in &studies {
         walk.study(study)?;
         store.catalog().study_versions(study, true, &mut |version| {
-            versions.push(version);
+            // The bytes of what was deleted may be gone.
+            if !version.deleted {
+                versions.push(version);
+            }
             Ok(())
         })?;
         if versions.len() >= VERSIONS_AT_ONCE {
@@ -159,7 +162,7 @@ fn studies_in(store: &Store, scope: &Scope) -> Result<Vec<String>> {
 }
 
 /// Runs `job` on each item; the first error ends it.
-fn in_parallel<T: Sync>(
+pub(crate) fn in_parallel<T: Sync>(
     threads: usize,
     items: &[T],
     job: impl Fn(&T) -> Result<()> + Sync,
@@ -240,13 +243,20 @@ impl Walk<'_> {
     }
 
     fn pack(&self, row: &PackRow) -> Result<()> {
-        let read = self.store.reader().whole_pack(row.no);
-        self.advance(row.bytes);
         let mut damage = Vec::new();
+        let read = self.store.reader().whole_pack(row.no);
+        let read = read.and_then(|bytes| self.pack_bytes(row, &bytes, &mut damage));
+        self.advance(row.bytes);
+        if read.is_err() || !damage.is_empty() {
+            // A collection beside this may have moved what is needed of it, and removed it.
+            let state = self.store.catalog().pack(row.no)?.state;
+            if state > PackState::Stored {
+                return Ok(());
+            }
+        }
         match read {
-            Ok(bytes) => self.pack_bytes(row, &bytes, &mut damage)?,
             Err(error) if is_damage(&error) => damage.push((0, error.to_string())),
-            Err(error) => return Err(error),
+            other => other?,
         }
         self.note(|report| {
             report.packs += 1;
@@ -270,7 +280,7 @@ impl Walk<'_> {
         // An open pack grows while it is read: what is durable is what counts.
         let bytes = match row.state {
             PackState::Open => &bytes[..bytes.len().min(row.bytes as usize)],
-            PackState::Sealed | PackState::Stored => bytes,
+            PackState::Sealed | PackState::Stored | PackState::Condemned | PackState::Gone => bytes,
         };
         let header = PackHeader::decode(bytes).filter(|header| header.pack == row.id);
         if header.is_none() && !bytes.is_empty() {

@@ -11,11 +11,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use cairn_dicom::phantom;
-use cairn_store::commit::Source;
+use cairn_store::collect::{CollectConfig, CollectReport, Watch, collect};
+use cairn_store::commit::{Source, Target};
 use cairn_store::disk::{Disk, DiskFile, DiskSync, OsDisk};
-use cairn_store::ingest::{Admission, Arrival};
+use cairn_store::ingest::{Admission, Arrival, Ingest};
 use cairn_store::verify::{Scope, verify};
-use cairn_store::{Acknowledge, Error, IngestConfig};
+use cairn_store::{Acknowledge, Error, IngestConfig, Store};
 use support::spool::with_noise;
 use support::{Answers, Archive, bytes_of, export_all, hand_in, hand_in_from, quick};
 
@@ -359,6 +360,66 @@ fn a_disk_error_while_the_spool_is_taken_in_loses_nothing() {
             break;
         }
     }
+}
+
+/// A collection on a failing disk: whatever fails, what was not deleted is there, and the next one does
+/// what is left to do.
+fn collected_at_every_operation(fault: Fault) {
+    let objects = small_objects();
+    let (mut at, mut failures) = (0, 0);
+    loop {
+        let archive = Archive::new();
+        let store = archive.open();
+        support::import(&store, config(), &objects);
+        let ingest = store.ingest(config()).unwrap();
+        let study_uid = support::study_uids(&store).remove(0);
+        let target = Target { study_uid, series_uid: None, sop_instance_uid: None };
+        ingest.delete(&target).unwrap();
+        ingest.finish().unwrap();
+        let left = export_all(&store);
+        assert!(!left.is_empty() && left.len() < objects.len());
+        drop(store);
+        let disk = FaultyDisk::new(fault, at);
+        let done = (|| {
+            let store = archive.open_on(Arc::new(Handle(Arc::clone(&disk))))?;
+            let ingest = store.ingest(config())?;
+            let report = collected(&store, &ingest)?;
+            assert!(report.packs_removed > 1);
+            ingest.finish()
+        })();
+        let reached = disk.done.load(Ordering::SeqCst) > at;
+        failures += u64::from(done.is_err());
+        assert!(done.is_ok() || reached, "{done:?}");
+        let store = archive.open();
+        assert_eq!(export_all(&store), left, "operation {at}");
+        let ingest = store.ingest(config()).unwrap();
+        let report = collected(&store, &ingest).unwrap();
+        assert_eq!((report.packs_spared, report.damage.len()), (0, 0));
+        ingest.finish().unwrap();
+        assert_eq!(export_all(&store), left, "operation {at}");
+        drop(store);
+        assert_nothing_lost(&archive, &objects, &[]);
+        if !reached {
+            break;
+        }
+        at += 1;
+    }
+    assert!(at > 12 && failures * 2 > at, "{failures} failures in {at} operations");
+}
+
+fn collected(store: &Store, ingest: &Ingest) -> Result<CollectReport, Error> {
+    let all = CollectConfig { dead_percent: 0, thorough: true, ..CollectConfig::default() };
+    collect(store, ingest, &all, &Watch { progress: &|_| {}, stop: &|| false })
+}
+
+#[test]
+fn a_disk_error_at_any_operation_of_a_collection_loses_nothing() {
+    collected_at_every_operation(Fault::Error);
+}
+
+#[test]
+fn a_disk_that_fills_up_at_any_operation_of_a_collection_loses_nothing() {
+    collected_at_every_operation(Fault::Full);
 }
 
 /// Everything acknowledged is there, equal; whatever else is there is whole.

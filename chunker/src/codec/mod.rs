@@ -8,7 +8,10 @@
 mod classed;
 mod packed;
 mod pixel;
+mod recode;
 mod zstandard;
+
+pub use recode::{content_of, recode};
 
 use std::cell::Cell;
 

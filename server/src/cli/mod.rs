@@ -6,6 +6,7 @@ mod demo;
 mod echo;
 mod export;
 mod fetch;
+mod gc;
 mod glass;
 mod grants;
 mod hand_over;
@@ -108,6 +109,7 @@ enum Command {
     Ls(ls::LsArgs),
     Show(show::ShowArgs),
     Verify(verify::VerifyArgs),
+    Gc(gc::GcArgs),
     Stats(stats::StatsArgs),
     Rebuild(rebuild::RebuildArgs),
     Serve(serve::ServeArgs),
@@ -189,6 +191,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Exit> {
         Command::Ls(args) => ls::run(&session, args),
         Command::Show(args) => show::run(&session, args),
         Command::Verify(args) => verify::run(&session, args),
+        Command::Gc(args) => gc::run(&session, args),
         Command::Stats(args) => stats::run(&session, args),
         Command::Rebuild(args) => rebuild::run(&session, args),
         Command::Serve(args) => serve::run(&session, args),

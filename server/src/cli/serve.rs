@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 
 use super::{Exit, Session};
 use crate::audit::{Audit, Log, folder, syslog};
+use crate::collection;
 use crate::config::{Config, LogWord};
 use crate::dimse::{self, Dimse, Logins, Ports};
 use crate::error::{Error, Result};
@@ -139,6 +140,9 @@ from opening another [259200]
   buckets              buckets of other sites that chunks may be read straight from where a grant says \
 so, by how URLs of their objects begin: ['https://s3.example/hospital-a/'] [none]
 
+Once a day the server takes back the place of what was deleted; `cairn gc` has the settings, and does it \
+at once.
+
 Commands reach the server by the socket cairn.sock in the data directory, which is for its owner alone.
 
 Certificates, users and keys of tokens are read again when their files change.
@@ -233,6 +237,7 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
         None => None,
     };
     runtime.spawn(record(Arc::clone(&app)));
+    runtime.spawn(collection::now_and_then(Arc::clone(&app), config.gc.clone()));
     let sites = share(session, &runtime, &app, &sharing)?;
     // Before anybody is told that it listens: who then asks it to end shall see it end well. Not before
     // the journal was replayed, which may take long and loses nothing by a kill.

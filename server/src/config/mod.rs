@@ -8,6 +8,7 @@
 mod access;
 mod audit;
 mod dimse;
+mod gc;
 mod identity;
 mod routes;
 mod serve;
@@ -27,6 +28,7 @@ use crate::error::{Error, Result};
 
 pub(crate) use audit::AuditSection;
 pub(crate) use dimse::DimseSection;
+pub(crate) use gc::GcSection;
 pub(crate) use identity::IdentitySection;
 pub(crate) use routes::RouteSection;
 pub(crate) use serve::{LogWord, ServeSection};
@@ -59,6 +61,7 @@ pub(crate) struct Config {
     pub(crate) sharing: SharingSection,
     pub(crate) identity: IdentitySection,
     pub(crate) audit: AuditSection,
+    pub(crate) gc: GcSection,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) routes: Vec<RouteSection>,
 }
@@ -247,6 +250,7 @@ impl Config {
             return Err(Error::Config { place: "dimse.identity_login".into(), why });
         }
         self.audit.check()?;
+        self.gc.check()?;
         self.dimse_settings(Duration::ZERO).map(|_| ())
     }
 

@@ -9,6 +9,7 @@ mod support;
 
 mod audit;
 mod audit_export;
+mod collection;
 mod command_audit;
 mod delete;
 mod http;

@@ -4,6 +4,7 @@
 //! ([`crate::rebuild`]). One trait, so that an engine for many nodes can join the embedded one. Calls
 //! block; they belong on threads that may.
 
+pub mod collection;
 pub mod editions;
 pub mod entrusted;
 mod names;
@@ -12,6 +13,7 @@ mod schema;
 pub mod search;
 pub mod seqs;
 mod sqlite;
+mod sqlite_collection;
 mod sqlite_commitment;
 mod sqlite_editions;
 mod sqlite_entrusted;
@@ -24,6 +26,7 @@ mod sqlite_search;
 mod sqlite_write;
 mod values;
 
+pub use collection::Collection;
 pub use editions::Editions;
 pub use entrusted::Entrusted;
 pub use outbox::Outbox;
@@ -46,7 +49,7 @@ use crate::pack::PackId;
 pub struct PackNo(pub i64);
 
 /// Where a pack is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum PackState {
     /// Being written, in the journal.
@@ -55,6 +58,21 @@ pub enum PackState {
     Sealed = 1,
     /// In the bucket, checked there.
     Stored = 2,
+    /// All that is needed of it lies in other packs, in the bucket: it is to be removed.
+    Condemned = 3,
+    /// It was removed.
+    Gone = 4,
+}
+
+impl PackState {
+    /// Is what was in it, as far as it is needed, in the bucket?
+    #[must_use]
+    pub fn is_archived(self) -> bool {
+        match self {
+            Self::Open | Self::Sealed => false,
+            Self::Stored | Self::Condemned | Self::Gone => true,
+        }
+    }
 }
 
 /// A pack as the catalog knows it.
@@ -152,7 +170,7 @@ pub struct VersionRow {
     pub received_ms: u64,
     /// It is the one that is shown.
     pub visible: bool,
-    /// It was deleted: its bytes stay until they are collected, and are given to nobody.
+    /// It was deleted: its bytes are given to nobody, and gone once they were collected.
     pub deleted: bool,
     /// The pack that holds its commit.
     pub commit_pack: PackNo,
@@ -295,10 +313,10 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
     /// Adds an open pack, or finds it.
     fn add_pack(&self, id: PackId, created_ms: u64) -> Result<PackNo>;
 
-    /// All packs, by number.
+    /// All packs that are needed, by number.
     fn packs(&self) -> Result<Vec<PackRow>>;
 
-    /// One pack.
+    /// One pack, needed or not.
     fn pack(&self, no: PackNo) -> Result<PackRow>;
 
     /// A pack is complete: its length and hash. Durable when this returns.
@@ -396,6 +414,9 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
 
     /// What came from other sites and may not be kept.
     fn entrusted(&self) -> &dyn Entrusted;
+
+    /// What a collection asks and tells.
+    fn collection(&self) -> &dyn Collection;
 
     /// Takes over what is owed to others, and what is shared, from an older catalog, in place of what is here: a rebuild
     /// names everything anew, and nothing of that has just arrived.

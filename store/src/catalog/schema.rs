@@ -14,6 +14,7 @@ pub(super) const WITHOUT_NAMES: i64 = 5;
 /// Widths are chosen for what repeats by the million: a chunk takes some 60 bytes with its name, a version 130.
 pub(super) const SCHEMA: &str = "
 CREATE TABLE pack (
+    -- Stays when the pack goes: it is never used again.
     no       INTEGER PRIMARY KEY,
     id       BLOB NOT NULL UNIQUE,
     state    INTEGER NOT NULL,
@@ -270,6 +271,15 @@ CREATE TABLE fetched (
     PRIMARY KEY (owner, study, version)
 ) WITHOUT ROWID;
 CREATE INDEX fetched_by_uid ON fetched (uid);
+";
+
+/// What a collection goes by. See [`super::collection`].
+pub(super) const COLLECTION: &str = "
+-- Entries of commits that were not applied, since something of them is missing.
+CREATE TABLE IF NOT EXISTS left_out (
+    seq      INTEGER PRIMARY KEY,
+    manifest BLOB NOT NULL
+);
 ";
 
 /// Tables of [`EDITIONS`], which a rebuild takes over.

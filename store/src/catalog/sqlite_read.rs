@@ -8,9 +8,9 @@ use super::names::Kind;
 use super::sqlite::{SqliteCatalog, fault, uid_key};
 use super::values::unpack_values;
 use super::{
-    Batch, Catalog, CommitmentRow, Editions, Entrusted, Existence, Found, Location, Outbox, PackNo,
-    PackRow, PackState, Reach, Search, SeriesRow, SeriesState, StudyRow, Totals, VersionRow,
-    Visitor, sqlite, sqlite_search,
+    Batch, Catalog, Collection, CommitmentRow, Editions, Entrusted, Existence, Found, Location,
+    Outbox, PackNo, PackRow, PackState, Reach, Search, SeriesRow, SeriesState, StudyRow, Totals,
+    VersionRow, Visitor, sqlite, sqlite_search,
 };
 use crate::commit::{Outcome, StudyEntry, Target};
 use crate::error::{Error, Result};
@@ -48,14 +48,16 @@ pub(super) fn version_row(row: &Row<'_>) -> rusqlite::Result<VersionRow> {
     })
 }
 
-fn pack_row(row: &Row<'_>) -> rusqlite::Result<PackRow> {
+pub(super) fn pack_row(row: &Row<'_>) -> rusqlite::Result<PackRow> {
     Ok(PackRow {
         no: PackNo(row.get(0)?),
         id: PackId(row.get(1)?),
         state: match row.get::<_, i64>(2)? {
             0 => PackState::Open,
             1 => PackState::Sealed,
-            _ => PackState::Stored,
+            2 => PackState::Stored,
+            3 => PackState::Condemned,
+            _ => PackState::Gone,
         },
         bytes: row.get::<_, i64>(3)? as u64,
         checksum: row.get(4)?,
@@ -123,6 +125,22 @@ impl SqliteCatalog {
     }
 }
 
+impl SqliteCatalog {
+    /// Is there a deletion of just this, or of what it is part of?
+    fn is_buried(&self, target: &Target) -> Result<bool> {
+        let sql = "SELECT 1 FROM tombstone WHERE study = ?1
+             AND (series = '' OR series = ?2) AND (sop = '' OR sop = ?3) LIMIT 1";
+        let Target { study_uid, series_uid, sop_instance_uid } = target;
+        let series = series_uid.as_deref().unwrap_or_default();
+        let sop = sop_instance_uid.as_deref().unwrap_or_default();
+        let which = params![study_uid, series, sop];
+        let found = self.read(|connection| {
+            one(connection, "find a deletion", sql, which, |row| row.get::<_, i64>(0))
+        })?;
+        Ok(found.is_some())
+    }
+}
+
 impl Catalog for SqliteCatalog {
     fn bind_bucket(&self, id: &str) -> Result<Option<String>> {
         let connection = self.write();
@@ -143,7 +161,7 @@ impl Catalog for SqliteCatalog {
     }
 
     fn packs(&self) -> Result<Vec<PackRow>> {
-        let sql = "SELECT no, id, state, bytes, checksum FROM pack ORDER BY no";
+        let sql = "SELECT no, id, state, bytes, checksum FROM pack WHERE state <= 2 ORDER BY no";
         self.read(|connection| collect(connection, "list packs", sql, [], pack_row))
     }
 
@@ -169,7 +187,9 @@ impl Catalog for SqliteCatalog {
 
     fn store_pack(&self, no: PackNo) -> Result<()> {
         self.write_durably("store a pack", |transaction| {
-            transaction.execute("UPDATE pack SET state = 2 WHERE no = ?1", [no.0]).map(|_| ())
+            transaction
+                .execute("UPDATE pack SET state = max(state, 2) WHERE no = ?1", [no.0])
+                .map(|_| ())
         })
     }
 
@@ -345,9 +365,11 @@ impl Catalog for SqliteCatalog {
                 .flatten()
         };
         Ok(match shown {
-            None => Existence::Unknown,
             Some(0) => Existence::Gone,
             Some(_) => Existence::Present,
+            // A catalog that was rebuilt does not know what was collected.
+            None if self.is_buried(target)? => Existence::Gone,
+            None => Existence::Unknown,
         })
     }
 
@@ -377,7 +399,7 @@ impl Catalog for SqliteCatalog {
     fn study_record(&self, study: &str) -> Result<Option<StudyEntry>> {
         let sql = "SELECT r.version, r.root, r.previous, r.instances, r.bytes, r.created
             FROM study JOIN study_record r ON r.study = study.no
-            WHERE study.uid = ?1 ORDER BY r.version DESC LIMIT 1";
+            WHERE study.uid = ?1 ORDER BY r.seq DESC LIMIT 1";
         self.read(|connection| {
             (|| {
                 connection
@@ -436,7 +458,8 @@ impl Catalog for SqliteCatalog {
             (SELECT coalesce(sum(instances), 0) FROM series),
             (SELECT count(*) FROM version), (SELECT coalesce(sum(bytes), 0) FROM version),
             (SELECT count(*) FROM chunk), (SELECT coalesce(sum(bytes), 0) FROM chunk),
-            (SELECT count(*) FROM pack), (SELECT coalesce(sum(bytes), 0) FROM pack),
+            (SELECT count(*) FROM pack WHERE state <= 2),
+            (SELECT coalesce(sum(bytes), 0) FROM pack WHERE state <= 2),
             (SELECT count(*) FROM version WHERE flags <> 0),
             (SELECT count(*) FROM version WHERE outcome = 1),
             (SELECT count(*) FROM version WHERE outcome = 2)";
@@ -486,6 +509,10 @@ impl Catalog for SqliteCatalog {
     }
 
     fn editions(&self) -> &dyn Editions {
+        self
+    }
+
+    fn collection(&self) -> &dyn Collection {
         self
     }
 

@@ -4,7 +4,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::names::{self, NAMES};
 use super::schema::{
-    EDITIONS, ENTRUSTED, OUTBOX, SCHEMA, SCHEMA_VERSION, UNINDEXED, WITHOUT_EDITIONS,
+    COLLECTION, EDITIONS, ENTRUSTED, OUTBOX, SCHEMA, SCHEMA_VERSION, UNINDEXED, WITHOUT_EDITIONS,
     WITHOUT_ENTRUSTED, WITHOUT_NAMES, WITHOUT_OUTBOX,
 };
 use super::sqlite::fault;
@@ -23,11 +23,11 @@ pub(super) fn bring_up_to_date(connection: &mut Connection) -> Result<()> {
         .map_err(fault(ACTION))?;
     let found = version(&transaction)?;
     let missing: &[&str] = match found {
-        0 => &[SCHEMA, OUTBOX, EDITIONS, ENTRUSTED, NAMES],
-        WITHOUT_OUTBOX => &[OUTBOX, EDITIONS, ENTRUSTED, NAMES],
-        WITHOUT_EDITIONS => &[EDITIONS, ENTRUSTED, NAMES],
-        WITHOUT_ENTRUSTED => &[ENTRUSTED, NAMES],
-        WITHOUT_NAMES => &[NAMES],
+        0 => &[SCHEMA, OUTBOX, EDITIONS, ENTRUSTED, NAMES, COLLECTION],
+        WITHOUT_OUTBOX => &[OUTBOX, EDITIONS, ENTRUSTED, NAMES, COLLECTION],
+        WITHOUT_EDITIONS => &[EDITIONS, ENTRUSTED, NAMES, COLLECTION],
+        WITHOUT_ENTRUSTED => &[ENTRUSTED, NAMES, COLLECTION],
+        WITHOUT_NAMES => &[NAMES, COLLECTION],
         SCHEMA_VERSION => &[],
         _ => {
             return Err(Error::Catalog {

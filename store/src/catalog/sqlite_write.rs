@@ -35,6 +35,8 @@ pub(super) struct BatchWriter<'a> {
     added: u64,
     /// Anything was ever deleted: without it nobody has to look for tombstones.
     tombstones: bool,
+    /// Entries of earlier commits were left out: one of these may be among them.
+    left_out: bool,
     /// The pack that holds the commit.
     pack: i64,
     /// Studies and series met in this batch, with the attributes last written: most instances of a
@@ -49,15 +51,16 @@ impl<'a> BatchWriter<'a> {
         names: &'a Names,
         pack: PackNo,
     ) -> Result<Self> {
-        let tombstones = transaction
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM tombstone)")?
-            .query_row([], |row| row.get(0))?;
+        let is_any = |sql| transaction.prepare_cached(sql)?.query_row([], |row| row.get(0));
+        let tombstones = is_any("SELECT EXISTS (SELECT 1 FROM tombstone)")?;
+        let left_out = is_any("SELECT EXISTS (SELECT 1 FROM left_out)")?;
         let pack = pack.0;
         Ok(Self {
             transaction,
             names,
             added: 0,
             tombstones,
+            left_out,
             pack,
             studies: HashMap::new(),
             series: HashMap::new(),
@@ -330,6 +333,10 @@ impl<'a> BatchWriter<'a> {
                 deleted,
                 self.pack,
             ])?;
+        if self.left_out {
+            let seq = [seq.cast_signed()];
+            self.transaction.prepare_cached("DELETE FROM left_out WHERE seq = ?1")?.execute(seq)?;
+        }
         Ok(added == 1)
     }
 
@@ -393,6 +400,14 @@ impl<'a> BatchWriter<'a> {
     }
 
     fn study_record(&self, seq: u64, entry: &StudyEntry) -> Result<()> {
+        // All that it spoke of may have been collected. Its versions go on counting all the same.
+        self.transaction
+            .prepare_cached(
+                "INSERT OR IGNORE INTO study (uid, patient_name, patient_id, birth_date, sex, date,
+                    time, accession, id, description, referring, attributes, day)
+                 VALUES (?1, '', '', '', '', '', '', '', '', '', '', x'', 0)",
+            )?
+            .execute([&entry.study_uid])?;
         self.transaction
             .prepare_cached(
                 "INSERT OR IGNORE INTO study_record

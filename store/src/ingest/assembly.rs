@@ -8,8 +8,8 @@ use cairn_chunker::manifest::{ChunkRef, Class, Envelope, Manifest};
 use cairn_chunker::span::SpanKind;
 use cairn_dicom::object::{Identity, Object};
 
-use super::Pipeline;
 use super::message::{Ack, Assembled, Group, Message, ReadyChunk};
+use super::{Era, Pipeline};
 use crate::commit::Source;
 use crate::error::Error;
 
@@ -55,6 +55,7 @@ pub(super) struct Assembly {
     messages: SyncSender<Message>,
     /// Where small chunks go; `None` until the ending is known.
     group: Option<Group>,
+    era: Era,
     parts: Mutex<Parts>,
 }
 
@@ -68,7 +69,8 @@ impl Assembly {
         group: Option<Group>,
     ) -> Arc<Self> {
         let parts = Mutex::new(Parts { open: 1, ..Parts::default() });
-        Arc::new(Self { pipeline, messages, group, parts })
+        let era = pipeline.collecting.era();
+        Arc::new(Self { pipeline, messages, group, era, parts })
     }
 
     fn parts(&self) -> std::sync::MutexGuard<'_, Parts> {
@@ -175,6 +177,7 @@ impl Assembly {
             received_ms: ending.received_ms,
             turn: ending.turn,
             depends: parts.depends,
+            era: self.era.clone(),
             ack: ending.ack,
         })));
     }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use cairn_chunker::codec::Content;
 use cairn_chunker::manifest::Manifest;
 
+use super::Era;
 use super::buffer::Charge;
 use super::message::{Ack, Group, Receipt};
 use crate::commit::{DeletionEntry, InstanceEntry, StudyEntry};
@@ -38,6 +39,8 @@ pub(super) struct Batch {
     pub(super) builders: HashMap<BlockKey, Gathering>,
     /// For names and attributes of the entries, until they are in the catalog.
     pub(super) charge: Option<Charge>,
+    /// Eras of the entries: one, or those before and after the beginning of a collection.
+    pub(super) eras: Vec<Era>,
     /// Blocks being coded.
     pub(super) blocks: usize,
     pub(super) new_bytes: u64,
@@ -50,6 +53,12 @@ impl Batch {
     pub(super) fn touch(&mut self) -> &mut Self {
         self.opened.get_or_insert_with(Instant::now);
         self
+    }
+
+    pub(super) fn keep(&mut self, era: Era) {
+        if !self.eras.contains(&era) {
+            self.eras.push(era);
+        }
     }
 
     pub(super) fn is_full(&self, budget: usize) -> bool {

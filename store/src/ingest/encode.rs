@@ -78,11 +78,14 @@ pub(super) enum Met {
 /// missed between the two. The claim on a known chunk is given back by the writer, not here: in the
 /// meantime an instance that needs the chunk may have begun to wait for it, and the writer knows.
 pub(super) fn meet(pipeline: &Pipeline, id: ChunkId) -> Result<Met> {
+    let stored = pipeline.shared.site.stored_id(&id);
+    let catalog = &*pipeline.shared.catalog;
     if !pipeline.claims.claim(id) {
+        // It may be in the catalog already, and its claimant broken off.
+        pipeline.collecting.mark(catalog, &stored)?;
         return Ok(Met::UnderWay);
     }
-    let stored = pipeline.shared.site.stored_id(&id);
-    let known = pipeline.shared.catalog.locate(&stored)?.is_some();
+    let known = pipeline.collecting.is_known(catalog, &stored)?;
     Ok(if known { Met::Known } else { Met::New })
 }
 

@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use cairn_chunker::codec::{self, Codec, Content};
+use cairn_chunker::codec::Codec;
 use cairn_chunker::id::ChunkId;
 use cairn_chunker::manifest::Manifest;
 
 use super::message::CommitJob;
-use super::{Counters, Pipeline, Stage, now_ms};
+use super::{Counters, Pipeline, Stage};
 use crate::catalog::{Location, PackNo};
 use crate::commit::{Commit, DeletionEntry, Entry, InstanceEntry, StudyEntry};
 use crate::disk::DiskSync;
 use crate::error::{Error, Result};
 use crate::keys::StoredId;
-use crate::pack::{Block, OpenPack, PackHeader, PackId, RecordKind};
+use crate::pack::{Block, OpenPack, RecordKind};
 
 /// How often a writer that waits for the bucket looks again.
 const LOOK: Duration = Duration::from_millis(50);
@@ -38,18 +38,7 @@ impl Journal {
     fn pack(&mut self) -> Result<&mut (PackNo, OpenPack)> {
         if self.open.is_none() {
             self.wait_for_room()?;
-            let shared = &self.pipeline.shared;
-            let pack = PackId::generate()?;
-            let created_ms = now_ms();
-            let cipher = shared.new_cipher(pack)?;
-            let path = shared.layout.journal_pack(pack);
-            let header = PackHeader { pack, cipher: 0, created_ms };
-            let open = OpenPack::create(&*shared.disk, &path, header, cipher)?;
-            // The file's name must be durable before anything in it is acknowledged.
-            let journal = shared.layout.journal();
-            shared.disk.sync_directory(&journal).map_err(Error::io("sync", &journal))?;
-            let no = shared.catalog.add_pack(pack, created_ms)?;
-            self.open = Some((no, open));
+            self.open = Some(self.pipeline.shared.begin_pack()?);
         }
         self.open.as_mut().ok_or(Error::Internal("no pack is open"))
     }
@@ -134,8 +123,7 @@ impl Journal {
         let deletions = deletions.iter().map(|entry| Entry::Deletion(entry.clone()));
         let entries = instances.chain(studies).chain(deletions).collect();
         let commit = Commit { first_seq, entries };
-        let plain = commit.encode();
-        let coded = codec::encode(&plain, Content::Text, codec::Effort::default());
+        let (plain, coded) = commit.coded();
         let id = self.pipeline.shared.site.stored_id(&ChunkId::of(&plain));
         let payload = coded.payload(&plain);
         self.append(RecordKind::Commit, coded.codec, id, payload, plain.len() as u32)?;
@@ -188,6 +176,7 @@ fn empty_job(
         told: Vec::new(),
         batch: None,
         charge: None,
+        eras: Vec::new(),
         seal: None,
         notify: Vec::new(),
     }

@@ -10,6 +10,7 @@ use cairn_chunker::manifest::Manifest;
 use cairn_dicom::attributes::Attributes;
 use cairn_dicom::flags::Flags;
 
+use super::Era;
 use super::buffer::Charge;
 use super::in_flight::Reservation;
 use crate::commit::{DeletionEntry, Outcome, Source, StudyEntry, Target};
@@ -130,6 +131,8 @@ pub(super) struct Assembled {
     pub(super) turn: Option<u64>,
     /// Chunks that were on their way when this instance met them.
     pub(super) depends: Vec<ChunkId>,
+    /// Since when what it is made of must stay.
+    pub(super) era: Era,
     pub(super) ack: Ack,
 }
 
@@ -189,6 +192,8 @@ pub(super) struct CommitJob {
     pub(super) batch: Option<u64>,
     /// Ends when the job is done.
     pub(super) charge: Option<Charge>,
+    /// Of the instances, which are named from then on: their eras.
+    pub(super) eras: Vec<Era>,
     /// The pack ends here: its length and hash.
     pub(super) seal: Option<(u64, [u8; 32])>,
     pub(super) notify: Vec<Sender<()>>,

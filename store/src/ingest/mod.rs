@@ -18,6 +18,7 @@ mod assembly;
 mod batch;
 mod buffer;
 mod claims;
+mod collecting;
 mod committer;
 mod encode;
 mod in_flight;
@@ -43,6 +44,7 @@ pub(crate) use receive::{RECEIVING_AE, SENDING_AE};
 pub use spool::Spooled;
 pub(crate) use spool::{is_left, spooled_bytes};
 pub use stage::{Observer, Stage};
+pub(crate) use uploader::patiently;
 
 use crate::catalog::{Existence, PackState};
 use crate::commit::Target;
@@ -53,6 +55,7 @@ use crate::store::Shared;
 
 use buffer::Pool;
 use claims::Claims;
+pub(crate) use collecting::{Collecting, Era};
 use in_flight::{InFlight, Name, Reservation};
 use message::Message;
 use spool::Spool;
@@ -106,6 +109,8 @@ pub(crate) struct Pipeline {
     pool: Arc<Pool>,
     claims: Claims,
     in_flight: Arc<InFlight>,
+    /// What a collection beside this must leave alone.
+    collecting: Collecting,
     spool: Spool,
     counters: Counters,
     /// Objects out of the spool that were handed in.
@@ -198,6 +203,7 @@ impl Ingest {
             config,
             claims: Claims::new(),
             in_flight: Arc::default(),
+            collecting: Collecting::new(),
             spool,
             counters: Counters::default(),
             turns: AtomicU64::new(0),
@@ -260,6 +266,21 @@ impl Ingest {
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.pipeline.counters
+    }
+
+    /// What a collection has to know of what is coming in.
+    pub(crate) fn collecting(&self) -> &Collecting {
+        &self.pipeline.collecting
+    }
+
+    /// A pack is ended once it is this long.
+    pub(crate) fn pack_bytes(&self) -> u64 {
+        self.pipeline.config.pack_bytes
+    }
+
+    /// What this takes objects into.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.pipeline.shared
     }
 
     /// Bytes of received objects held in memory at this moment.

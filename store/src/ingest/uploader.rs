@@ -9,6 +9,7 @@ use super::committer::answer;
 use super::message::StoreJob;
 use super::{Pipeline, Stage};
 use crate::error::Result;
+use crate::store::Shared;
 
 /// Tries beside those that the object store client makes itself.
 const TRIES: u32 = 4;
@@ -29,22 +30,30 @@ fn store(pipeline: &Pipeline, job: StoreJob) -> Result<()> {
     // After a failure the order is broken: acks that wait for the archive must not be given.
     pipeline.check()?;
     if let Some(pack) = &job.pack {
-        let mut pause = FIRST_PAUSE;
-        let mut tries = 1;
-        while let Err(error) = pipeline.time(Stage::Upload, || pipeline.shared.store_sealed(pack)) {
-            if tries == TRIES || pipeline.shared.bucket.directory().is_some() {
-                return Err(error);
-            }
-            tracing::warn!(%error, tries, "the bucket did not take a pack; trying again");
-            std::thread::sleep(pause);
-            pause *= 2;
-            tries += 1;
-        }
+        patiently(&pipeline.shared, || {
+            pipeline.time(Stage::Upload, || pipeline.shared.store_sealed(pack))
+        })?;
         pipeline.waiting_bytes.fetch_sub(pack.bytes, Ordering::SeqCst);
     }
     answer(pipeline, job.acks);
     for notify in job.notify {
         let _ = notify.send(());
+    }
+    Ok(())
+}
+
+/// Tries again what a remote bucket did not take.
+pub(crate) fn patiently(shared: &Shared, mut job: impl FnMut() -> Result<()>) -> Result<()> {
+    let mut pause = FIRST_PAUSE;
+    let mut tries = 1;
+    while let Err(error) = job() {
+        if tries == TRIES || shared.bucket.directory().is_some() {
+            return Err(error);
+        }
+        tracing::warn!(%error, tries, "the bucket did not take a pack; trying again");
+        std::thread::sleep(pause);
+        pause *= 2;
+        tries += 1;
     }
     Ok(())
 }

@@ -336,7 +336,7 @@ impl Writer<'_> {
     }
 
     fn judge(&mut self, instance: Assembled) -> Result<()> {
-        let Assembled { manifest, group, attributes, flags, source, received_ms, ack, .. } =
+        let Assembled { manifest, group, attributes, flags, source, received_ms, era, ack, .. } =
             instance;
         let key =
             (group.study.to_string(), group.series.to_string(), manifest.sop_instance_uid.clone());
@@ -393,6 +393,7 @@ impl Writer<'_> {
         let pool = &self.pipeline.pool;
         self.open.charge.get_or_insert_with(|| Charge::new(pool)).add(ENTRY_BYTES);
         self.open.entries.push((entry, manifest));
+        self.open.keep(era);
         Ok(())
     }
 
@@ -531,6 +532,7 @@ impl Writer<'_> {
         job.notify = batch.notify;
         job.batch = Some(batch.no);
         job.charge = batch.charge;
+        job.eras = batch.eras;
         self.send(job)
     }
 

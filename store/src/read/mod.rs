@@ -29,7 +29,7 @@ use crate::catalog::{Location, PackNo, VersionRow};
 use crate::commit::Commit;
 use crate::error::{Damage, Error, Result};
 use crate::limits::{BLOCK_CACHE_BYTES, CHUNK_CACHE_BYTES, MANIFEST_CACHE_BYTES, SMALL_BYTES_MAX};
-use crate::pack::{OpenedBlock, RecordKind, open_block};
+use crate::pack::{Cipher, OpenedBlock, RecordHeader, RecordKind, open_block};
 use crate::store::Shared;
 
 use packs::Packs;
@@ -104,7 +104,23 @@ impl Reader {
 
     /// The bytes of a chunk, which have its name.
     pub fn chunk(&self, id: &ChunkId) -> Result<Bytes> {
+        self.wherever(id, |place| self.chunk_at(id, place))
+    }
+
+    /// Reads a chunk where it lies; once more if it was moved meanwhile.
+    fn wherever<T>(&self, id: &ChunkId, read: impl Fn(Location) -> Result<T>) -> Result<T> {
         let place = self.locate(id)?;
+        let error = match read(place) {
+            Err(error) => error,
+            done => return done,
+        };
+        match self.locate(id)? {
+            moved if moved != place => read(moved),
+            _ => Err(error),
+        }
+    }
+
+    fn chunk_at(&self, id: &ChunkId, place: Location) -> Result<Bytes> {
         let bytes = match place.inner {
             None => self.whole_record(place)?,
             Some(inner) => {
@@ -125,15 +141,17 @@ impl Reader {
     /// A chunk for another archive: as it is coded where it lies, or plain where it shares a record with
     /// others. What is coded was not compared with its name: whoever decodes it does that.
     pub fn coded(&self, chunk: &ChunkRef) -> Result<Coded> {
-        let place = self.locate(&chunk.id)?;
-        if place.inner.is_some() {
-            return Ok(Coded { codec: codec::Codec::Stored, payload: self.served_chunk(chunk)? });
-        }
-        let (header, payload) = self.packs.record(place)?;
-        if header.kind != RecordKind::Chunk || header.plain_bytes != chunk.bytes {
-            return Err(self.damaged(place, "the record is not this chunk"));
-        }
-        Ok(Coded { codec: header.codec, payload: payload.into() })
+        self.wherever(&chunk.id, |place| {
+            if place.inner.is_some() {
+                let payload = self.served_chunk(chunk)?;
+                return Ok(Coded { codec: codec::Codec::Stored, payload });
+            }
+            let (header, payload) = self.packs.record(place)?;
+            if header.kind != RecordKind::Chunk || header.plain_bytes != chunk.bytes {
+                return Err(self.damaged(place, "the record is not this chunk"));
+            }
+            Ok(Coded { codec: header.codec, payload: payload.into() })
+        })
     }
 
     /// A chunk for somebody who is served: from memory if it was checked before. Whoever verifies or
@@ -309,6 +327,21 @@ impl Reader {
         let plain = codec::decode(header.codec, &payload, header.plain_bytes as usize)
             .map_err(|_| self.damaged(place, "the commit cannot be decoded"))?;
         Ok(Commit::decode(&plain)?)
+    }
+
+    /// Reads any record, checked and decrypted.
+    pub(crate) fn record(&self, place: Location) -> Result<(RecordHeader, Vec<u8>)> {
+        self.packs.record(place)
+    }
+
+    /// How the records of a pack are protected.
+    pub(crate) fn cipher(&self, pack: PackNo) -> Result<Cipher> {
+        self.packs.cipher(pack)
+    }
+
+    /// Lets go of a pack that nobody needs any more: an open file would keep its place on the disk.
+    pub(crate) fn release(&self, pack: PackNo) {
+        self.packs.release(pack);
     }
 
     /// Reads the raw bytes of a whole pack.

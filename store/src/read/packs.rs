@@ -62,6 +62,10 @@ impl Packs {
         self.segments.invalidate_all();
     }
 
+    pub(super) fn release(&self, no: PackNo) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&no);
+    }
+
     fn pack(&self, no: PackNo) -> Result<Arc<OpenedPack>> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pack) = open.get(&no) {
@@ -72,7 +76,7 @@ impl Packs {
         let journal = self.shared.layout.journal_pack(row.id);
         // A pack may move between the look at its row and the look at the disk: try both places.
         let candidates = match row.state {
-            PackState::Stored => [in_bucket(), None],
+            PackState::Stored | PackState::Condemned | PackState::Gone => [in_bucket(), None],
             PackState::Open | PackState::Sealed => [Some(journal), in_bucket()],
         };
         let mut file = None;

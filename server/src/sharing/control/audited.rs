@@ -88,6 +88,8 @@ fn said(request: &Request) -> Said<'_> {
             Said { target: origin.clone(), ..Said::look("proof_keys") }
         }
         Request::Rotate => Said::change("rotate", ""),
+        Request::Collect(wish) if wish.dry_run => Said::look("collect"),
+        Request::Collect(_) => Said::change("collect", ""),
         Request::MakeToken(wish) => {
             Said::change("token_new", format!("{} {}", wish.name, wish.roles.join(" ")))
         }

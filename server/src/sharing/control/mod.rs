@@ -71,6 +71,13 @@ impl Teller {
         Self(events)
     }
 
+    /// Hands an event on if there is room: of what follows soon, one may be missed.
+    pub(crate) fn try_tell(&self, event: impl Serialize) {
+        if let Ok(event) = serde_json::to_value(event) {
+            let _ = self.0.try_send(event);
+        }
+    }
+
     /// Hands an event on. Whoever asked may be gone: what was begun goes on.
     pub(crate) async fn tell(&self, event: impl Serialize) {
         if let Ok(event) = serde_json::to_value(event) {
@@ -197,6 +204,9 @@ async fn act_on(
         Request::BindPatient(wish) => {
             let (site, app) = (host.site()?, host.app()?);
             value(bind_patient(&app, &site, wish).await?)
+        }
+        Request::Collect(wish) => {
+            value(crate::collection::on_wish(&host.app()?, wish, teller).await?)
         }
         Request::Patients => {
             for line in host.site()?.patient_lines() {

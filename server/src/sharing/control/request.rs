@@ -7,6 +7,7 @@ use super::super::grants::Revoke;
 use super::super::patients::BindPatient;
 use super::super::share::Share;
 use super::super::usage::Period;
+use crate::collection::Wish as Collection;
 use crate::fetch::{Consented, TakeOver, Wish};
 use crate::identity::tokens::Wish as TokenWish;
 
@@ -72,6 +73,8 @@ pub(crate) enum Request {
     ProofKeys { origin: String },
     /// Replace the site's keys.
     Rotate,
+    /// Take back the place of what was deleted; how far that is, is an event.
+    Collect(Collection),
     /// Make a service token; the answer has its text.
     MakeToken(TokenWish),
     /// Take one away.
@@ -100,7 +103,8 @@ impl Request {
             | Self::BindPatient(_)
             | Self::Consent { .. }
             | Self::FetchConsented(_)
-            | Self::TakeOver(_) => Need::Archive,
+            | Self::TakeOver(_)
+            | Self::Collect(_) => Need::Archive,
             Self::Grants | Self::Revoke(_) | Self::Broken { .. } | Self::Usage(_) => {
                 Need::ArchiveIfThere
             }

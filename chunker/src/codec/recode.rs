@@ -1,0 +1,110 @@
+//! Coding anew what is coded: for another purpose, by a better codec.
+//!
+//! What an encoder was told of a chunk is not kept beside it; what it needs of that stands in the coded
+//! bytes themselves, and any geometry is safe on any bytes.
+
+use super::{Codec, Compression, Content, Effort, Encoded, comes_back, encode};
+use crate::span::Geometry;
+
+/// What a chunk is, as far as its coded bytes tell.
+#[must_use]
+pub fn content_of(codec: Codec, coded: &[u8]) -> Content {
+    let geometry = match codec {
+        Codec::Stored => return Content::Dense,
+        Codec::Zstd => return Content::Text,
+        Codec::PixelMed => geometry(coded, 2),
+        Codec::PixelClassed | Codec::PixelPacked => geometry(coded, 4),
+    };
+    geometry.map_or(Content::Text, Content::Pixels)
+}
+
+/// From a header that begins with flags and the samples to the left neighbour.
+fn geometry(coded: &[u8], above_at: usize) -> Option<Geometry> {
+    let flags = *coded.first()?;
+    let above = coded.get(above_at..)?.first_chunk::<4>()?;
+    Some(Geometry {
+        sample_bytes: if flags & 1 == 1 { 2 } else { 1 },
+        big_endian: flags & 2 == 2,
+        left: (*coded.get(1)?).max(1),
+        above: u32::from_le_bytes(*above).max(1),
+    })
+}
+
+impl Effort {
+    /// May what is coded like that become shorter with this effort?
+    #[must_use]
+    pub fn betters(self, codec: Codec) -> bool {
+        let aims = self.compress && self.filter && self.compression != Compression::Turbo;
+        aims && matches!(codec, Codec::PixelMed | Codec::PixelPacked)
+    }
+}
+
+/// The same chunk coded with another effort, if that makes it shorter than `coded` by 1/64. It was decoded
+/// again and compared.
+#[must_use]
+pub fn recode(codec: Codec, coded: &[u8], plain: &[u8], effort: Effort) -> Option<Encoded> {
+    let made = encode(plain, content_of(codec, coded), effort);
+    let bytes = made.payload(plain).len();
+    let shorter = bytes + bytes / 64 < coded.len();
+    (shorter && comes_back(&made, plain)).then_some(made)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
+    use super::super::decode;
+    use super::*;
+
+    fn picture(geometry: Geometry, rows: usize) -> Vec<u8> {
+        let samples = geometry.above as usize * rows;
+        let value = |i: usize| {
+            let (x, y) = (i % geometry.above as usize, i / geometry.above as usize);
+            let noise = blake3::hash(&(i as u64).to_le_bytes()).as_bytes()[0] % 8;
+            ((x * 3 + y * 5) as u16 % 1000) + u16::from(noise)
+        };
+        (0..samples)
+            .flat_map(|i| match (geometry.sample_bytes, geometry.big_endian) {
+                (1, _) => vec![value(i) as u8],
+                (_, true) => value(i).to_be_bytes().to_vec(),
+                (_, false) => value(i).to_le_bytes().to_vec(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_was_coded_for_speed_becomes_shorter() {
+        let turbo = Effort { compression: Compression::Turbo, ..Effort::default() };
+        let effort = Effort::default();
+        for (sample_bytes, big_endian, left) in
+            [(2, false, 1), (2, true, 1), (1, false, 1), (1, false, 3)]
+        {
+            let geometry = Geometry { sample_bytes, big_endian, left, above: 240 };
+            let plain = picture(geometry, 200);
+            let fast = encode(&plain, Content::Pixels(geometry), turbo);
+            assert_eq!(fast.codec, Codec::PixelPacked);
+            assert!(effort.betters(fast.codec) && !turbo.betters(fast.codec));
+            assert_eq!(content_of(fast.codec, &fast.bytes), Content::Pixels(geometry));
+            let small = recode(fast.codec, &fast.bytes, &plain, effort).unwrap();
+            assert_eq!(small, encode(&plain, Content::Pixels(geometry), effort));
+            assert!(small.bytes.len() < fast.bytes.len());
+            assert!(!effort.betters(small.codec));
+            assert_eq!(decode(small.codec, &small.bytes, plain.len()).unwrap(), plain);
+            assert_eq!(recode(small.codec, &small.bytes, &plain, effort), None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_header_is_read(codec in 0u8..6, coded: Vec<u8>, plain: Vec<u8>) {
+            if let Ok(codec) = Codec::from_id(codec) {
+                let _ = content_of(codec, &coded);
+                if let Some(made) = recode(codec, &coded, &plain, Effort::default()) {
+                    prop_assert!(made.payload(&plain).len() < coded.len());
+                    prop_assert!(comes_back(&made, &plain));
+                }
+            }
+        }
+    }
+}
