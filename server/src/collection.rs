@@ -16,11 +16,11 @@ use crate::sharing::Fault;
 use crate::sharing::control::Teller;
 
 /// How long after its start a server looks for the first time.
-const FIRST_AFTER: Duration = Duration::from_mins(10);
+const FIRST_AFTER: Duration = Duration::from_secs(600);
 /// How long a command waits for objects that have been coming in since before.
-const PATIENCE: Duration = Duration::from_mins(10);
+const PATIENCE: Duration = Duration::from_secs(600);
 /// Whoever collects by itself has time.
-const OWN_PATIENCE: Duration = Duration::from_hours(2);
+const OWN_PATIENCE: Duration = Duration::from_secs(2 * 3600);
 
 /// What is asked for.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -166,12 +166,16 @@ impl Error {
             | Self::Inadmissible(_)
             | Self::Source(_)
             | Self::Duplicate => Kind::Input,
-            Self::Collecting | Self::Busy | Self::BrokenOff => Kind::Storage,
             Self::NotFound { .. } => Kind::NotFound,
             Self::Damaged(_) | Self::Format(_) | Self::Derived { .. } | Self::Spooled => {
                 Kind::Damage
             }
-            Self::Io { .. } | Self::Bucket { .. } | Self::Catalog { .. } => Kind::Storage,
+            Self::Io { .. }
+            | Self::Bucket { .. }
+            | Self::Catalog { .. }
+            | Self::Collecting
+            | Self::Busy
+            | Self::BrokenOff => Kind::Storage,
             Self::Url { .. } | Self::Key { .. } | Self::Segment { .. } | Self::Locked { .. } => {
                 Kind::Setup
             }

@@ -52,8 +52,10 @@ pub fn rebuild(config: &StoreConfig, progress: &dyn Fn(u64, u64)) -> Result<Rebu
         progress(done as u64, total);
         if let Some(id) = pack_of(&PathBuf::from(object)) {
             let found = index_pack(&shared, id, *bytes, &mut report.damage)?;
-            found.iter().for_each(|(_, commit)| buried.note(commit));
-            commits.extend(found.into_iter().map(|(found, _)| found));
+            for (found, commit) in found {
+                buried.note(&commit);
+                commits.push(found);
+            }
         }
     }
     progress(total, total);

@@ -213,7 +213,9 @@ pub(crate) fn replay(shared: &Arc<Shared>) -> Result<()> {
         .collect();
     commits.sort_by_key(|(_, _, (_, commit))| commit.first_seq);
     let mut buried = Buried::default();
-    commits.iter().for_each(|(_, _, (_, commit))| buried.note(commit));
+    for (_, _, (_, commit)) in &commits {
+        buried.note(commit);
+    }
     let reader = Reader::new(Arc::clone(shared));
     for (row, kept, commit) in commits {
         for left_out in apply_commit(shared, &reader, row, kept, commit, &buried)? {

@@ -45,7 +45,9 @@ fn study(uid: &str) -> Target {
 
 fn delete(store: &Store, targets: &[Target]) {
     let ingest = store.ingest(quick()).unwrap();
-    targets.iter().for_each(|target| ingest.delete(target).unwrap());
+    for target in targets {
+        ingest.delete(target).unwrap();
+    }
     ingest.finish().unwrap();
 }
 

@@ -37,6 +37,6 @@ impl GcSection {
 
     /// Between two collections.
     pub(crate) fn every(&self) -> Option<Duration> {
-        (self.every_hours > 0).then(|| Duration::from_hours(u64::from(self.every_hours)))
+        (self.every_hours > 0).then(|| Duration::from_secs(u64::from(self.every_hours) * 3600))
     }
 }

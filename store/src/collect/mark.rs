@@ -71,6 +71,8 @@ fn mark_version(store: &Store, live: &Live, manifest: &ChunkId, is_left_out: boo
     }
     let mut numbers: Vec<ChunkNo> = Vec::with_capacity(ids.len());
     catalog.chunk_numbers(&ids, &mut numbers)?;
-    numbers.into_iter().for_each(|no| live.set(no));
+    for no in numbers {
+        live.set(no);
+    }
     Ok(())
 }

@@ -65,7 +65,7 @@ impl Default for CollectConfig {
             dry_run: false,
             recompress: None,
             threads: std::thread::available_parallelism().map_or(2, usize::from),
-            patience: Duration::from_mins(10),
+            patience: Duration::from_secs(600),
         }
     }
 }

@@ -78,9 +78,8 @@ pub(super) fn plan(
         watch.at(Phase::Marking, marked.versions, 0)?;
         plan.dead_chunks += pack.dead_chunks;
         plan.dead_bytes += pack.dead_bytes;
-        if pack.dead_entries > 0 || pack.is_mostly_dead(config.dead_percent) {
-            plan.packs.push(pack);
-        } else if is_recoded(store, &pack, config)? {
+        let is_dead = pack.dead_entries > 0 || pack.is_mostly_dead(config.dead_percent);
+        if is_dead || is_recoded(store, &pack, config)? {
             plan.packs.push(pack);
         } else if pack.row.bytes < ingest.pack_bytes() / SMALL_PART {
             small.push(pack);
