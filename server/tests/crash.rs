@@ -194,6 +194,8 @@ fn nothing_needed_is_lost_to_kill_9_of_a_collection() {
     let kills: u32 =
         std::env::var("CAIRN_KILLS").ok().map_or(16, |text| text.parse().expect("CAIRN_KILLS"));
     let bed = Bed::new();
+    // Each round starts a server and reads everything twice: on an S3 server that takes long.
+    let kills = if bed.store.is_some() { kills.div_ceil(3) } else { kills };
     let (all, ended) = bed.import(Duration::from_secs(120));
     assert!(ended);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();

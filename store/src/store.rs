@@ -193,7 +193,7 @@ impl Store {
         let (shared, created_key, runtime) =
             share(config, access, layout, disk, |layout, bucket| {
                 require_catalog(layout, bucket)?;
-                embedded(&layout.catalog())
+                embedded(&layout.catalog(), lock.is_some())
             })?;
         if lock.is_some() {
             match recover(&shared) {
@@ -221,7 +221,7 @@ impl Store {
             share(config, Access::Write, layout, Arc::new(OsDisk), |layout, _| {
                 let path = layout.rebuilt_catalog();
                 remove_catalog(&path)?;
-                embedded(&path)
+                embedded(&path, true)
             })?;
         Ok(Self::of(shared, lock, created_key, runtime))
     }
@@ -407,8 +407,9 @@ fn share(
 }
 
 /// The catalog of a single node.
-fn embedded(path: &Path) -> Result<Box<dyn Catalog>> {
-    Ok(Box::new(SqliteCatalog::open(path)?))
+fn embedded(path: &Path, alone: bool) -> Result<Box<dyn Catalog>> {
+    let catalog = if alone { SqliteCatalog::open(path) } else { SqliteCatalog::open_beside(path) };
+    Ok(Box::new(catalog?))
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

@@ -27,7 +27,7 @@ pub(crate) fn instance(app: &App, scope: &Scope) -> Result<VersionRow, Problem> 
     }
 }
 
-/// All versions that are shown of a study, series or instance, by series and SOP Instance UID. They
+/// All versions that are shown of a study, series or instance, as they came: so they lie in packs. They
 /// take some 500 bytes each while the request lasts.
 ///
 /// # Errors
@@ -45,6 +45,7 @@ pub(crate) fn versions(app: &App, scope: &Scope) -> Result<Vec<VersionRow>, Prob
         (Some(study), None, None) => catalog.study_versions(study, false, &mut visit)?,
         (None, ..) => return Err(Problem::internal("this resource is of a study")),
     }
+    found.sort_by_key(|version| version.seq);
     if found.is_empty() { Err(absent(app, scope)?) } else { Ok(found) }
 }
 

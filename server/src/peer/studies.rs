@@ -69,7 +69,8 @@ fn content(app: &App, site: &Site, asked: &Asked) -> Result<Content, Problem> {
         }
         Ok(())
     })?;
-    if deleted || versions.is_empty() {
+    // What was collected and rebuilt since is not even known as deleted.
+    if deleted || (versions.len() as u64) < edition.instances {
         return Err(Problem::new(StatusCode::GONE, "the study was deleted"));
     }
     let order =

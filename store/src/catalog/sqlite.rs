@@ -59,15 +59,29 @@ pub(super) fn fault(action: &'static str) -> impl FnOnce(rusqlite::Error) -> Err
 }
 
 impl SqliteCatalog {
-    /// Opens the catalog, making it if it is not there.
+    /// Opens the catalog, making it if it is not there, and bringing one of an older build up to date.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_as(path, true)
+    }
+
+    /// The same beside a process that writes: one of an older build is left alone, since that process
+    /// could not go on with it.
+    pub fn open_beside(path: &Path) -> Result<Self> {
+        Self::open_as(path, false)
+    }
+
+    fn open_as(path: &Path, alone: bool) -> Result<Self> {
         let mut writer = Connection::open(path).map_err(fault("open"))?;
         prepare(&writer, WRITER_CACHE_KIB)?;
         writer
             .pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)
             .and_then(|()| writer.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true))
             .map_err(fault("be set up"))?;
-        sqlite_schema::bring_up_to_date(&mut writer)?;
+        if alone {
+            sqlite_schema::bring_up_to_date(&mut writer)?;
+        } else {
+            sqlite_schema::require_up_to_date(&mut writer)?;
+        }
         Ok(Self {
             path: path.to_owned(),
             names: Names::default(),

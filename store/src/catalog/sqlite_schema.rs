@@ -12,6 +12,25 @@ use crate::error::{Error, Result};
 
 const ACTION: &str = "make its tables";
 
+/// For whoever must not change it; one that is just being made is made together.
+pub(super) fn require_up_to_date(connection: &mut Connection) -> Result<()> {
+    let found = version(connection)?;
+    if found == SCHEMA_VERSION {
+        return Ok(());
+    }
+    if found == 0 {
+        return bring_up_to_date(connection);
+    }
+    Err(Error::Catalog {
+        action: "be opened",
+        source: format!(
+            "it has schema {found}, this build knows {SCHEMA_VERSION}, and a process of another \
+             build is writing to it; end that one first"
+        )
+        .into(),
+    })
+}
+
 /// Makes what is missing, in one transaction.
 pub(super) fn bring_up_to_date(connection: &mut Connection) -> Result<()> {
     if version(connection)? == SCHEMA_VERSION {
@@ -173,6 +192,23 @@ pub(super) mod tests {
             let columns: i64 = catalog.write().query_row(columns, [], |row| row.get(0)).unwrap();
             assert_eq!(columns, 0);
         }
+    }
+
+    #[test]
+    fn beside_a_writer_nothing_is_brought_up_to_date() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("catalog.sqlite");
+        let catalog = SqliteCatalog::open(&path).unwrap();
+        drop(SqliteCatalog::open_beside(&path).unwrap());
+        age(&catalog.write(), WITHOUT_NAMES);
+        drop(catalog);
+        let error = SqliteCatalog::open_beside(&path).unwrap_err();
+        assert!(std::error::Error::source(&error).unwrap().to_string().contains("end that one"));
+        let connection = Connection::open(&path).unwrap();
+        assert_eq!(version(&connection).unwrap(), WITHOUT_NAMES);
+        drop(connection);
+        drop(SqliteCatalog::open(&path).unwrap());
+        SqliteCatalog::open_beside(&path).unwrap();
     }
 
     #[test]

@@ -153,13 +153,15 @@ impl Packs {
         let mut joined = Vec::new();
         for segment in first..=last {
             let start = segment * REMOTE_READ_BYTES;
-            let part = if let Some(part) = self.segments.get(&(no, segment)) {
-                part
-            } else {
-                let stop = (start + REMOTE_READ_BYTES).min(pack.bytes.max(end));
-                let part = self.shared.bucket.get_range(&pack_object(pack.id), start..stop)?;
-                self.segments.insert((no, segment), part.clone());
-                part
+            let stop = (start + REMOTE_READ_BYTES).min(pack.bytes.max(end));
+            let get = || self.shared.bucket.get_range(&pack_object(pack.id), start..stop);
+            // Whoever wants a segment that is on its way waits for it.
+            let part = match self.segments.try_get_with((no, segment), get) {
+                Ok(part) => part,
+                Err(shared) => match Arc::try_unwrap(shared) {
+                    Ok(error) => return Err(error),
+                    Err(_) => get()?,
+                },
             };
             let from = offset.saturating_sub(start).min(part.len() as u64) as usize;
             let to = (end - start).min(part.len() as u64) as usize;

@@ -220,6 +220,9 @@ impl Walk<'_> {
             })
             .collect();
         self.report.lock().unwrap_or_else(PoisonError::into_inner).studies += 1;
+        // As they came they lie in packs, and are read from there in long runs.
+        let mut tasks = tasks;
+        tasks.sort_by_key(|(version, _)| version.seq);
         self.write_all(&tasks)
     }
 

@@ -93,18 +93,24 @@ struct VersionObject<'a> {
     #[serde(flatten)]
     version: VersionLine<'a>,
     flag_sentences: Vec<&'static str>,
+    /// None: it was deleted, and collected.
     #[serde(flatten)]
-    manifest_parts: ManifestLine,
+    manifest_parts: Option<ManifestLine>,
 }
 
 pub(super) fn show(session: &Session, store: &Store, versions: &[VersionRow]) -> Result<()> {
     let mut objects = Vec::new();
     for row in versions {
-        let manifest = store.reader().manifest(&row.manifest)?;
+        let manifest_parts = match store.reader().manifest(&row.manifest) {
+            Err(_) if row.deleted => None,
+            read => parts(store, &read?, session.output.verbose > 0)
+                .map(Some)
+                .or_else(|error| if row.deleted { Ok(None) } else { Err(error) })?,
+        };
         objects.push(VersionObject {
             version: row.into(),
             flag_sentences: Flags::from_bits(row.flags).describe().collect(),
-            manifest_parts: parts(store, &manifest, session.output.verbose > 0)?,
+            manifest_parts,
         });
     }
     if session.output.json {
@@ -156,13 +162,12 @@ fn class_name(class: Class) -> &'static str {
 }
 
 fn text(row: &VersionRow, object: &VersionObject<'_>) -> String {
-    let parts = &object.manifest_parts;
     let shown = match (row.visible, row.deleted) {
         (true, _) => "yes",
         (false, true) => "no: it was deleted",
         (false, false) => "no: another version is",
     };
-    let mut text = pairs(&[
+    let mut rows = vec![
         ("instance", clean(&row.sop_instance_uid)),
         ("version", format!("{}, received {}", row.seq, time(row.received_ms))),
         ("outcome", row.outcome.name().to_owned()),
@@ -175,13 +180,20 @@ fn text(row: &VersionRow, object: &VersionObject<'_>) -> String {
         ("frames", count(row.frames)),
         ("leaf", row.leaf_hash().to_string()),
         ("manifest", row.manifest.to_string()),
-        ("envelope", format!("{}, {}", parts.envelope, size(parts.envelope_bytes))),
-        ("chunks", count(parts.chunks)),
-    ]);
+    ];
+    match &object.manifest_parts {
+        Some(parts) => rows.extend([
+            ("envelope", format!("{}, {}", parts.envelope, size(parts.envelope_bytes))),
+            ("chunks", count(parts.chunks)),
+        ]),
+        None => rows.push(("chunks", "collected".to_owned())),
+    }
+    let mut text = pairs(&rows);
     for sentence in &object.flag_sentences {
         let _ = writeln!(text, "  flag: {sentence}");
     }
-    if let Some(chunks) = &parts.chunk_list {
+    let list = object.manifest_parts.as_ref().and_then(|parts| parts.chunk_list.as_ref());
+    if let Some(chunks) = list {
         text += &chunk_table(chunks);
     }
     text

@@ -70,7 +70,7 @@ fn add(
     found: &Found,
     versions: &mut Vec<VersionRow>,
 ) -> Result<(), Refused> {
-    let study = &found.study_uid;
+    let (study, before) = (&found.study_uid, versions.len());
     let mut visit = |version| {
         if versions.len() <= INSTANCES_MAX {
             versions.push(version);
@@ -85,5 +85,7 @@ fn add(
         (Level::Series, Some(series), _) => catalog.series_versions(study, series, &mut visit)?,
         _ => catalog.study_versions(study, false, &mut visit)?,
     }
+    // As they came they lie in packs.
+    versions[before..].sort_by_key(|version| version.seq);
     Ok(())
 }
