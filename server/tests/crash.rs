@@ -52,7 +52,7 @@ struct Bed {
 }
 
 impl Bed {
-    fn new() -> Self {
+    fn new(name: &str) -> Self {
         let site = Site::new();
         let objects = write_objects(&site);
         let mut settings = SETTINGS.to_owned();
@@ -62,7 +62,7 @@ impl Bed {
             let endpoint = std::env::var("CAIRN_TEST_S3_ENDPOINT").unwrap();
             settings =
                 [&settings, "[store.options]\naws_endpoint = \"", &endpoint, "\"\n"].concat();
-            store = Some(format!("s3://{bucket}/crash-{}", std::process::id()));
+            store = Some(format!("s3://{bucket}/crash-{}-{name}", std::process::id()));
         }
         let config = site.put("cairn.toml", settings.as_bytes()).display().to_string();
         Self { site, objects, config, store, archive: 0 }
@@ -193,7 +193,7 @@ impl Bed {
 fn nothing_needed_is_lost_to_kill_9_of_a_collection() {
     let kills: u32 =
         std::env::var("CAIRN_KILLS").ok().map_or(16, |text| text.parse().expect("CAIRN_KILLS"));
-    let bed = Bed::new();
+    let bed = Bed::new("collection");
     // Each round starts a server and reads everything twice: on an S3 server that takes long.
     let kills = if bed.store.is_some() { kills.div_ceil(3) } else { kills };
     let (all, ended) = bed.import(Duration::from_secs(120));
@@ -259,7 +259,7 @@ fn files_under(top: &Path) -> BTreeMap<String, PathBuf> {
 fn nothing_acknowledged_is_lost_to_kill_9() {
     let kills: u32 =
         std::env::var("CAIRN_KILLS").ok().map_or(16, |text| text.parse().expect("CAIRN_KILLS"));
-    let mut bed = Bed::new();
+    let mut bed = Bed::new("import");
     let started = Instant::now();
     let (all, ended) = bed.import(Duration::from_secs(120));
     assert!(ended, "the import did not end by itself");

@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use crate::catalog::{Location, PackNo, PackState};
@@ -50,7 +51,10 @@ impl std::fmt::Debug for Packs {
 
 impl Packs {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
+        // Who reads a study comes to a new segment all the time, and back to the last ones: by how often
+        // they were asked for, new ones would not be let in.
         let segments = Cache::builder()
+            .eviction_policy(EvictionPolicy::lru())
             .max_capacity(REMOTE_CACHE_BYTES)
             .weigher(|_, segment: &Bytes| segment.len() as u32)
             .build();

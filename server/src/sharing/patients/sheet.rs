@@ -111,7 +111,8 @@ impl Site {
     pub(super) fn sheet(&self, catalog: &dyn Catalog, record: &Record) -> Result<Sheet> {
         let names: BTreeMap<SiteId, String> =
             self.peers().into_iter().map(|peer| (peer.site, peer.name)).collect();
-        let bindings = record.bindings.iter();
+        // What is about to be bound is not bound yet: the ledger does not say so.
+        let bindings = record.bindings.iter().filter(|binding| binding.entry.is_some());
         let studies = bindings
             .map(|binding| self.sheet_study(catalog, &names, binding))
             .collect::<Result<_>>()?;
