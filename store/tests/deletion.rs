@@ -119,7 +119,7 @@ fn what_was_deleted_can_come_again() {
         let store = archive.open();
         assert_eq!(export_all(&store).len(), 4);
         let totals = store.catalog().totals().unwrap();
-        assert_eq!((totals.instances, totals.versions, totals.chunk_bytes), (4, 16, bytes));
+        assert_eq!((totals.instances, totals.versions, totals.chunk_bytes), (4, 4, bytes));
         assert_sound(&store);
         drop(store);
         rebuild(&archive.config, &|_, _| {}).unwrap();

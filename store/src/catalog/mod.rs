@@ -282,7 +282,7 @@ pub struct Totals {
     pub series: u64,
     /// Instances.
     pub instances: u64,
-    /// Versions, the visible ones included.
+    /// Versions that were not deleted, the visible ones included.
     pub versions: u64,
     /// Length of all versions' data sets.
     pub dataset_bytes: u64,

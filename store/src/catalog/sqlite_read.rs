@@ -456,13 +456,14 @@ impl Catalog for SqliteCatalog {
             (SELECT count(DISTINCT study) FROM series WHERE instances > 0),
             (SELECT count(*) FROM series WHERE instances > 0),
             (SELECT coalesce(sum(instances), 0) FROM series),
-            (SELECT count(*) FROM version), (SELECT coalesce(sum(bytes), 0) FROM version),
+            (SELECT count(*) FROM version WHERE deleted = 0),
+            (SELECT coalesce(sum(bytes), 0) FROM version WHERE deleted = 0),
             (SELECT count(*) FROM chunk), (SELECT coalesce(sum(bytes), 0) FROM chunk),
             (SELECT count(*) FROM pack WHERE state <= 2),
             (SELECT coalesce(sum(bytes), 0) FROM pack WHERE state <= 2),
-            (SELECT count(*) FROM version WHERE flags <> 0),
-            (SELECT count(*) FROM version WHERE outcome = 1),
-            (SELECT count(*) FROM version WHERE outcome = 2)";
+            (SELECT count(*) FROM version WHERE flags <> 0 AND deleted = 0),
+            (SELECT count(*) FROM version WHERE outcome = 1 AND deleted = 0),
+            (SELECT count(*) FROM version WHERE outcome = 2 AND deleted = 0)";
         self.read(|connection| {
             connection
                 .query_row(sql, [], |row| {
