@@ -6,6 +6,7 @@
 //! checked by whoever asked for it.
 
 mod classed;
+mod contextual;
 mod packed;
 mod pixel;
 mod zstandard;
@@ -28,6 +29,8 @@ pub enum Codec {
     PixelMed = 2,
     /// MED prediction, zigzag, groups by magnitude, prefix codes: see `FORMAT.md`.
     PixelClassed = 3,
+    /// MED or fitted linear prediction, contexts from rows above, tANS: see `FORMAT.md`.
+    PixelContext = 4,
     /// MED prediction, zigzag, groups packed in as many bits as they need: see `FORMAT.md`.
     PixelPacked = 5,
 }
@@ -40,6 +43,7 @@ impl Codec {
             1 => Ok(Self::Zstd),
             2 => Ok(Self::PixelMed),
             3 => Ok(Self::PixelClassed),
+            4 => Ok(Self::PixelContext),
             5 => Ok(Self::PixelPacked),
             _ => Err(Error::Codec { codec: id, why: "this build does not know the codec" }),
         }
@@ -69,6 +73,8 @@ pub enum Compression {
     /// For size, at a speed that keeps up with networks and disks.
     #[default]
     Default,
+    /// For size above all, at about two thirds of the speed: pixels by [`Codec::PixelContext`].
+    Small,
     /// For speed: pixels by [`Codec::PixelPacked`], text at level 1 at most.
     Turbo,
 }
@@ -105,6 +111,7 @@ impl Effort {
     fn pixel_codec(self) -> Codec {
         match self.compression {
             Compression::Default => Codec::PixelClassed,
+            Compression::Small => Codec::PixelContext,
             Compression::Turbo => Codec::PixelPacked,
         }
     }
@@ -112,7 +119,7 @@ impl Effort {
     /// The level for what is not filtered.
     fn plain_level(self) -> i32 {
         match self.compression {
-            Compression::Default => self.text_level,
+            Compression::Default | Compression::Small => self.text_level,
             Compression::Turbo => self.text_level.min(1),
         }
     }
@@ -120,7 +127,7 @@ impl Effort {
     /// How many times shorter plain matching has to be, at least, for it to be preferred.
     fn drawn_ratio(self) -> usize {
         match self.compression {
-            Compression::Default => 1,
+            Compression::Default | Compression::Small => 1,
             Compression::Turbo => 2,
         }
     }
@@ -256,6 +263,7 @@ pub fn encode_filtered(codec: Codec, plain: &[u8], geometry: Geometry) -> Option
     let bytes = match codec {
         Codec::PixelMed => pixel::encode(plain, geometry, Effort::default().pixel_level),
         Codec::PixelClassed => classed::encode(plain, geometry),
+        Codec::PixelContext => contextual::encode(plain, geometry),
         Codec::PixelPacked => packed::encode(plain, geometry),
         Codec::Stored | Codec::Zstd => None,
     }?;
@@ -286,6 +294,7 @@ pub fn decode_into(codec: Codec, coded: &[u8], plain: &mut [u8]) -> Result<()> {
         Codec::Zstd => zstandard::decompress(codec, coded, plain),
         Codec::PixelMed => pixel::decode(coded, plain),
         Codec::PixelClassed => classed::decode(coded, plain),
+        Codec::PixelContext => contextual::decode(coded, plain),
         Codec::PixelPacked => packed::decode(coded, plain),
     }
 }

@@ -1,0 +1,36 @@
+//! What is done otherwise on cores that can do more, and how it is done on every one.
+
+use super::predict::{Predictor, restore_by_row};
+use super::rows::Rows;
+
+/// Work of which several parts are done at once where the core can. All cores come to the same.
+pub(super) trait Core: Copy {
+    /// Rows that are restored at once.
+    const ROWS: usize;
+
+    /// Codes of a row by a linear predictor, from its third sample to its last but one.
+    fn linear_codes(self, near: [&[u16]; 3], predictor: &Predictor, codes: &mut [u16]);
+
+    /// Restores the first `count` of `rows` in place of their codes.
+    fn restore(self, rows: &mut Rows, count: usize, predictor: &Predictor);
+}
+
+/// Any core.
+#[derive(Clone, Copy)]
+pub(super) struct Plain;
+
+impl Core for Plain {
+    const ROWS: usize = 1;
+
+    #[inline(always)]
+    fn linear_codes(self, near: [&[u16]; 3], predictor: &Predictor, codes: &mut [u16]) {
+        for x in 2..codes.len().max(1) - 1 {
+            codes[x] = predictor.code(near, x);
+        }
+    }
+
+    #[inline(always)]
+    fn restore(self, rows: &mut Rows, count: usize, predictor: &Predictor) {
+        restore_by_row(rows, count, predictor);
+    }
+}

@@ -1,0 +1,303 @@
+//! One stripe of a chunk: rows that are predicted and coded without any other.
+
+use super::ans::{Decoding, Encoding};
+use super::contexts::{Activity, CONTEXTS, GROUP};
+use super::core::Core;
+use super::header::Header;
+use super::levels::{Extent, Levels};
+use super::predict::Predictor;
+use super::rows::{self, Rows};
+use super::streams::{
+    GROUP_BYTES_MAX, LOW_BITS, STREAMS, STREAMS_SMALL, Sink, Source, decode_row, encode_row,
+    streams,
+};
+use super::tables::Counts;
+use super::tokens::{DIRECT, TOKENS, split};
+use super::{Shape, put_length, take_length};
+
+/// How numbers are made of samples.
+#[derive(Clone, Copy)]
+pub(super) struct Numbering<'a> {
+    pub(super) offset: u16,
+    /// The number of each sample less the offset.
+    pub(super) ranks: Option<&'a [u16]>,
+}
+
+impl Numbering<'_> {
+    /// Numbers in place of samples, `shift` bits higher.
+    #[inline(always)]
+    pub(super) fn apply(&self, samples: &mut [u16], shift: u32) {
+        match self.ranks {
+            None => samples
+                .iter_mut()
+                .for_each(|sample| *sample = sample.wrapping_sub(self.offset) << shift),
+            Some(ranks) => samples.iter_mut().for_each(|sample| {
+                let number = usize::from(sample.wrapping_sub(self.offset));
+                *sample = ranks.get(number).copied().unwrap_or(0) << shift;
+            }),
+        }
+    }
+}
+
+/// Buffers of one stripe, used again for the next chunk.
+#[derive(Default)]
+pub(super) struct Stripe {
+    /// Samples, then numbers in their place.
+    pub(super) samples: Vec<u16>,
+    codes: Vec<u16>,
+    /// Of all groups of all rows.
+    contexts: Vec<u8>,
+    activity: Activity,
+    rows: Rows,
+    spare: Vec<u16>,
+    bytes: Vec<u8>,
+    /// What the stripe is coded as.
+    pub(super) coded: Vec<u8>,
+    pub(super) extent: Extent,
+    /// For samples in even and in odd places: one that is as the one before would wait for its count.
+    counts: [Vec<[u32; TOKENS]>; 2],
+}
+
+impl Stripe {
+    /// Reads samples.
+    #[inline(always)]
+    pub(super) fn load(&mut self, plain: &[u8], shape: &Shape) {
+        let samples = plain.len() / shape.sample_bytes();
+        self.samples.resize(samples, 0);
+        self.extent = Extent::default();
+        let row_bytes = shape.above.saturating_mul(shape.sample_bytes());
+        for (plain, row) in plain.chunks(row_bytes).zip(self.samples.chunks_mut(shape.above)) {
+            rows::load(plain, shape, &mut self.spare, row);
+            self.extent = self.extent.and(&Extent::of(row));
+        }
+    }
+
+    /// Predicts and counts: all that has to be known before tables are made.
+    #[inline(always)]
+    pub(super) fn predict<C: Core>(
+        &mut self,
+        core: C,
+        numbering: &Numbering<'_>,
+        header: &Header,
+    ) {
+        let Self { samples, codes, contexts, activity, counts, .. } = self;
+        for counts in counts.iter_mut() {
+            counts.clear();
+            counts.resize(CONTEXTS, [0; TOKENS]);
+        }
+        let width = header.shape.above.min(samples.len());
+        codes.resize(samples.len(), 0);
+        contexts.clear();
+        if samples.is_empty() {
+            return;
+        }
+        activity.start(width, header.first);
+        let predictor = &header.predictor;
+        for start in (0..samples.len()).step_by(width) {
+            let end = samples.len().min(start + width);
+            numbering.apply(&mut samples[start..end], predictor.shift);
+            let codes = &mut codes[start..end];
+            let row = &samples[start..end];
+            match start / width {
+                0 => predictor.first_codes(row, codes),
+                number => predictor.codes(core, near(samples, width, number, row), codes),
+            }
+            let row_contexts = &activity.contexts()[..codes.len().div_ceil(GROUP)];
+            contexts.extend(row_contexts);
+            count(codes, row_contexts, counts);
+            if end < samples.len() {
+                activity.add(codes);
+            }
+        }
+    }
+
+    /// Adds what was counted.
+    pub(super) fn add_counts(&self, sums: &mut Counts) {
+        for counts in &self.counts {
+            for (sum, count) in sums.as_flattened_mut().iter_mut().zip(counts.as_flattened()) {
+                *sum += count;
+            }
+        }
+    }
+
+    /// Codes what was predicted.
+    #[inline(always)]
+    pub(super) fn encode(&mut self, encoding: &Encoding, shape: &Shape) {
+        self.coded.clear();
+        match streams(self.samples.len()) {
+            _ if self.samples.is_empty() => {}
+            STREAMS => self.encode_streams::<STREAMS>(encoding, shape),
+            _ => self.encode_streams::<STREAMS_SMALL>(encoding, shape),
+        }
+    }
+
+    #[inline(always)]
+    fn encode_streams<const N: usize>(
+        &mut self,
+        encoding: &Encoding,
+        shape: &Shape,
+    ) {
+        let Self { codes, contexts, bytes, coded, .. } = self;
+        let width = shape.above.min(codes.len());
+        let row_groups = width.div_ceil(GROUP);
+        let rows = codes.len().div_ceil(width);
+        let region = rows * row_groups.div_ceil(N) * GROUP_BYTES_MAX + 32;
+        if bytes.len() < N * region {
+            bytes.resize(N * region, 0);
+        }
+        let mut regions = bytes.chunks_exact_mut(region);
+        let mut sinks: [Sink<'_>; N] = std::array::from_fn(|_| {
+            Sink::new(regions.next().unwrap_or_default(), encoding.log)
+        });
+        let row_contexts = contexts.chunks(row_groups);
+        for (codes, contexts) in codes.chunks(width).zip(row_contexts).rev() {
+            encode_row(&mut sinks, encoding, contexts, codes);
+        }
+        let starts = sinks.map(|sink| sink.finish(encoding.log));
+        for start in &starts[..N - 1] {
+            put_length(region - start, coded);
+        }
+        for (stream, start) in bytes.chunks_exact(region).zip(starts) {
+            coded.extend(&stream[start..]);
+        }
+    }
+
+    /// Fills `plain` from the whole of `coded`, or says what is wrong.
+    #[inline(always)]
+    pub(super) fn decode<C: Core>(
+        &mut self,
+        core: C,
+        coded: &[u8],
+        decoding: &Decoding,
+        told: (&Header, &Levels),
+        plain: &mut [u8],
+    ) -> Result<(), &'static str> {
+        match streams(plain.len() / told.0.shape.sample_bytes()) {
+            _ if plain.is_empty() && coded.is_empty() => Ok(()),
+            _ if plain.is_empty() => Err("something is left over"),
+            STREAMS => self.decode_streams::<C, STREAMS>(core, coded, decoding, told, plain),
+            _ => self.decode_streams::<C, STREAMS_SMALL>(core, coded, decoding, told, plain),
+        }
+    }
+
+    #[inline(always)]
+    fn decode_streams<C: Core, const N: usize>(
+        &mut self,
+        core: C,
+        coded: &[u8],
+        decoding: &Decoding,
+        (header, levels): (&Header, &Levels),
+        plain: &mut [u8],
+    ) -> Result<(), &'static str> {
+        const SHORT: &str = "a stripe is cut short";
+        let mut sources = sources::<N>(coded, decoding.log).ok_or(SHORT)?;
+        let Self { activity, rows, spare, .. } = self;
+        let Header { shape, predictor, .. } = header;
+        let width = shape.above.min(plain.len() / shape.sample_bytes());
+        rows.prepare(C::ROWS, width);
+        activity.start(width, header.first);
+        let row_bytes = width * shape.sample_bytes();
+        let (first, rest) = plain.split_at_mut(row_bytes);
+
+        let row = rows.row(0);
+        decode_row(&mut sources, decoding, activity.contexts(), row);
+        activity.add(row);
+        predictor.restore_first(row);
+        rows.carry_first();
+        store(rows, 0, first, (shape, predictor, levels), spare);
+        for batch in rest.chunks_mut(row_bytes * C::ROWS) {
+            let count = batch.len().div_ceil(row_bytes);
+            for (index, plain) in batch.chunks(row_bytes).enumerate() {
+                let samples = plain.len() / shape.sample_bytes();
+                let row = &mut rows.row(index)[..];
+                decode_row(&mut sources, decoding, activity.contexts(), &mut row[..samples]);
+                row[samples..].fill(0);
+                activity.add(row);
+            }
+            core.restore(rows, count, predictor);
+            rows.carry(count);
+            for (index, plain) in batch.chunks_mut(row_bytes).enumerate() {
+                store(rows, index, plain, (shape, predictor, levels), spare);
+            }
+        }
+        if !sources.iter().all(Source::is_done) {
+            return Err("a stream is not one of so many samples");
+        }
+        Ok(())
+    }
+}
+
+/// Row number `number`, which is not 0, and the two above it.
+#[inline(always)]
+pub(super) fn near<'a>(
+    samples: &'a [u16],
+    width: usize,
+    number: usize,
+    row: &'a [u16],
+) -> [&'a [u16]; 3] {
+    let above = |rows: usize| &samples[number.saturating_sub(rows) * width..][..width];
+    [row, above(1), above(2.min(number))]
+}
+
+/// Counts tokens in their contexts.
+#[inline(always)]
+fn count(codes: &[u16], contexts: &[u8], counts: &mut [Vec<[u32; TOKENS]>; 2]) {
+    let [even, odd] = counts;
+    let [Some(even), Some(odd)] = [even, odd].map(|counts| counts.first_chunk_mut::<CONTEXTS>())
+    else {
+        return;
+    };
+    let add = |to: &mut [[u32; TOKENS]; CONTEXTS], context: usize, code: u16| {
+        let high = u32::from(code) >> LOW_BITS[context];
+        let token = if high < DIRECT { high } else { split(high).0 };
+        to[context][token as usize % TOKENS] += 1;
+    };
+    let (groups, rest) = codes.as_chunks::<GROUP>();
+    for (group, context) in groups.iter().zip(contexts) {
+        let context = usize::from(*context).min(CONTEXTS - 1);
+        let [a, b, c, d] = *group;
+        add(even, context, a);
+        add(odd, context, b);
+        add(even, context, c);
+        add(odd, context, d);
+    }
+    if let Some(context) = contexts.get(groups.len()) {
+        rest.iter().for_each(|code| add(even, usize::from(*context).min(CONTEXTS - 1), *code));
+    }
+}
+
+/// The streams of a stripe.
+fn sources<const N: usize>(mut coded: &[u8], log: u32) -> Option<[Source<'_>; N]> {
+    let mut lengths = [0; N];
+    for length in &mut lengths[..N - 1] {
+        *length = take_length(&mut coded)?;
+    }
+    lengths[N - 1] = coded.len().checked_sub(lengths.iter().sum())?;
+    let mut sources = [None; N];
+    for (source, length) in sources.iter_mut().zip(lengths) {
+        let (stream, rest) = coded.split_at_checked(length)?;
+        *source = Some(Source::new(stream, log)?);
+        coded = rest;
+    }
+    let mut all = sources.into_iter().flatten();
+    let first = all.next()?;
+    let mut rest = [first; N];
+    for (to, source) in rest[1..].iter_mut().zip(all) {
+        *to = source;
+    }
+    Some(rest)
+}
+
+/// Writes a row that is restored to plain bytes; what it holds then means nothing.
+#[inline(always)]
+fn store(
+    rows: &mut Rows,
+    index: usize,
+    plain: &mut [u8],
+    (shape, predictor, levels): (&Shape, &Predictor, &Levels),
+    spare: &mut Vec<u16>,
+) {
+    let row = &mut rows.row(index)[..plain.len() / shape.sample_bytes()];
+    levels.undo(row, predictor.shift);
+    rows::store(row, shape, spare, plain);
+}
