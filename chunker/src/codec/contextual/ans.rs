@@ -4,7 +4,7 @@
 //! because all tables have one length, a state can go from one to any other. Tables are those of FSE
 //! (RFC 8878 §4.1.1): only how frequencies are told differs.
 
-use super::contexts::CONTEXTS;
+use super::contexts::{CONTEXTS, LOW_BITS};
 use super::tokens::{DIRECT, TOKENS};
 
 /// Bits of a state, at least and at most.
@@ -76,14 +76,14 @@ pub(super) const TOKEN_SHIFT: u32 = LOG_MAX;
 /// upper half the token above the state that the bits are added to.
 pub(super) struct Decoding {
     entries: Box<[u32; PLACES]>,
-    /// For each context, where its table begins.
-    pub(super) offsets: [u16; CONTEXTS],
+    /// For each context, where its table begins, and its low bits 16 bits above.
+    contexts: [u32; CONTEXTS.next_power_of_two()],
     pub(super) log: u32,
 }
 
 impl Default for Decoding {
     fn default() -> Self {
-        Self { entries: boxed(), offsets: [0; CONTEXTS], log: LOG_MIN }
+        Self { entries: boxed(), contexts: [0; CONTEXTS.next_power_of_two()], log: LOG_MIN }
     }
 }
 
@@ -115,11 +115,34 @@ impl Decoding {
         }
     }
 
+    /// Gives a context a table.
+    pub(super) fn share(&mut self, context: usize, table: usize) {
+        self.contexts[context] = (table << self.log) as u32 | u32::from(LOW_BITS[context]) << 16;
+    }
+
+    /// Where the table of a context begins, and its low bits 16 bits above.
+    #[inline(always)]
+    pub(super) fn place(&self, context: u8) -> u32 {
+        self.contexts[usize::from(context) % self.contexts.len()]
+    }
+
+    /// Where the table of a context begins, and its low bits.
+    #[inline(always)]
+    pub(super) fn context(&self, context: u8) -> (u16, u32) {
+        let place = self.place(context);
+        (place as u16, place >> 16)
+    }
+
+    /// The entry at a place.
+    #[inline(always)]
+    pub(super) fn at(&self, place: u16) -> u32 {
+        self.entries[usize::from(place)]
+    }
+
     /// The entry of a state (its bits above [`TOKEN_SHIFT`] do not count) in the table at an offset.
     #[inline(always)]
-    pub(super) fn entry(&self, offset: u16, state: u32) -> u32 {
-        let place = offset.wrapping_add((state & ((1 << TOKEN_SHIFT) - 1)) as u16);
-        self.entries[usize::from(place)]
+    pub(super) fn entry(&self, offset: u16, state: u64) -> u32 {
+        self.at(offset.wrapping_add((state & ((1 << TOKEN_SHIFT) - 1)) as u16))
     }
 }
 
@@ -232,7 +255,7 @@ mod tests {
                     let mut state = from + (1 << log);
                     let (out, bits) = encoding.step(3, token as u32, &mut state);
                     prop_assert!(out >> bits == 0 && state >> log == 1);
-                    let entry = decoding.entry(3 << log, state - (1 << log));
+                    let entry = decoding.entry(3 << log, u64::from(state - (1 << log)));
                     let back = (entry >> 16) + out;
                     prop_assert_eq!(entry & 0xff, bits);
                     prop_assert_eq!(entry & EXTRA != 0, token as u32 >= DIRECT);

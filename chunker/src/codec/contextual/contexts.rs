@@ -12,8 +12,23 @@ pub(super) const CONTEXTS: usize = 36;
 /// Bits of each code that are kept as they are in a context: what is left of a code is about four to
 /// eight.
 pub(super) const fn low_bits(context: usize) -> u32 {
-    (context as u32 / 2).saturating_sub(6)
+    let low = (context as u32 / 2).saturating_sub(6);
+    if low < LOW_BITS_MAX { low } else { LOW_BITS_MAX }
 }
+
+/// So few that no code is longer than a sample.
+const LOW_BITS_MAX: u32 = 10;
+
+/// Low bits by context.
+pub(super) const LOW_BITS: [u8; CONTEXTS] = {
+    let mut all = [0; CONTEXTS];
+    let mut context = 0;
+    while context < CONTEXTS {
+        all[context] = low_bits(context) as u8;
+        context += 1;
+    }
+    all
+};
 
 /// The context of a weighted sum: its octave, and which half of it.
 #[inline(always)]

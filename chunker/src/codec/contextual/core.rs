@@ -1,12 +1,23 @@
 //! What is done otherwise on cores that can do more, and how it is done on every one.
 
+use super::ans::Decoding;
 use super::predict::{Predictor, restore_by_row};
 use super::rows::Rows;
+use super::streams::Sources;
 
 /// Work of which several parts are done at once where the core can. All cores come to the same.
 pub(super) trait Core: Copy {
     /// Rows that are restored at once.
     const ROWS: usize;
+
+    /// Decodes the codes of a row.
+    fn decode_row(
+        self,
+        sources: &mut Sources<'_>,
+        decoding: &Decoding,
+        contexts: &[u8],
+        row: &mut [u16],
+    );
 
     /// Codes of a row by a linear predictor, from its third sample to its last but one.
     fn linear_codes(self, near: [&[u16]; 3], predictor: &Predictor, codes: &mut [u16]);
@@ -21,6 +32,17 @@ pub(super) struct Plain;
 
 impl Core for Plain {
     const ROWS: usize = 1;
+
+    #[inline(always)]
+    fn decode_row(
+        self,
+        sources: &mut Sources<'_>,
+        decoding: &Decoding,
+        contexts: &[u8],
+        row: &mut [u16],
+    ) {
+        sources.rest_of_row(decoding, contexts, row);
+    }
 
     #[inline(always)]
     fn linear_codes(self, near: [&[u16]; 3], predictor: &Predictor, codes: &mut [u16]) {

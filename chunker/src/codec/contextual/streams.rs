@@ -6,26 +6,17 @@
 
 use super::ans::{Decoding, EXTRA, Encoding, TOKEN_SHIFT};
 use super::bits::window;
-use super::contexts::{CONTEXTS, GROUP, low_bits};
+use super::contexts::{CONTEXTS, GROUP, LOW_BITS};
 use super::tokens::{DIRECT, extra_bits, join, split};
 
-/// Streams of a stripe of many samples, and of one of few.
+/// Streams of a stripe.
 pub(super) const STREAMS: usize = 4;
-pub(super) const STREAMS_SMALL: usize = 2;
-
-/// A stripe with fewer samples than this has few streams: each costs several bytes.
-const MANY_SAMPLES: usize = 16 << 10;
 
 /// The most low bits of a context for which a group is told by what one look brings.
-const LOW_BITS_QUICK: u32 = 4;
-
-/// How many streams so many samples have.
-pub(super) fn streams(samples: usize) -> usize {
-    if samples < MANY_SAMPLES { STREAMS_SMALL } else { STREAMS }
-}
+pub(super) const LOW_BITS_QUICK: u32 = 4;
 
 /// The same bits of each of four codes.
-const fn in_each(bits: u64) -> u64 {
+pub(super) const fn in_each(bits: u64) -> u64 {
     bits * 0x0001_0001_0001_0001
 }
 
@@ -46,129 +37,111 @@ fn extract(codes: u64, low: u32) -> u64 {
     (pairs | pairs >> (2 * (16 - low))) & !(u64::MAX << (4 * low))
 }
 
-/// Low bits by context.
-pub(super) const LOW_BITS: [u8; CONTEXTS] = {
-    let mut all = [0; CONTEXTS];
-    let mut context = 0;
-    while context < CONTEXTS {
-        all[context] = low_bits(context) as u8;
-        context += 1;
-    }
-    all
-};
-
-/// A stream that is being read.
-#[derive(Clone, Copy)]
-pub(super) struct Source<'a> {
-    bytes: &'a [u8],
-    /// The next bit.
-    at: usize,
-    /// States, with the last tokens above them.
-    states: [u32; GROUP],
+/// Streams that are being read.
+pub(super) struct Sources<'a> {
+    pub(super) bytes: [&'a [u8]; STREAMS],
+    /// The next bit of each.
+    pub(super) at: [u64; STREAMS],
+    /// States with the last tokens above them, by the place of the sample in its group, then by stream.
+    pub(super) states: [[u64; STREAMS]; GROUP],
 }
 
-impl<'a> Source<'a> {
-    /// At the first group. Below it stand the states, and below them a one above zeros.
-    pub(super) fn new(bytes: &'a [u8], log: u32) -> Option<Self> {
-        let first = bytes.first().filter(|first| **first != 0)?;
-        let mut source = Self { bytes, at: first.trailing_zeros() as usize + 1, states: [0; GROUP] };
-        for i in 0..GROUP {
-            source.states[i] = source.take(log) as u32;
+impl<'a> Sources<'a> {
+    /// At the first groups. Below these stand the states, and below them a one above zeros.
+    pub(super) fn new(bytes: [&'a [u8]; STREAMS], log: u32) -> Option<Self> {
+        let mut sources = Self { bytes, at: [0; STREAMS], states: [[0; STREAMS]; GROUP] };
+        for (stream, bytes) in bytes.iter().enumerate() {
+            let first = bytes.first().filter(|first| **first != 0)?;
+            sources.at[stream] = u64::from(first.trailing_zeros()) + 1;
+            for i in 0..GROUP {
+                sources.states[i][stream] = sources.take(stream, log);
+            }
         }
-        Some(source)
+        Some(sources)
     }
 
     #[inline(always)]
-    fn peek(&self) -> u64 {
-        window(self.bytes, self.at / 8) >> (self.at % 8)
+    fn peek(&self, stream: usize) -> u64 {
+        let at = self.at[stream];
+        window(self.bytes[stream], at as usize / 8) >> (at % 8)
     }
 
     #[inline(always)]
-    fn take(&mut self, bits: u32) -> u64 {
-        let taken = self.peek() & !(u64::MAX << bits);
-        self.at += bits as usize;
+    fn take(&mut self, stream: usize, bits: u32) -> u64 {
+        let taken = self.peek(stream) & !(u64::MAX << bits);
+        self.at[stream] += u64::from(bits);
         taken
     }
 
     /// The codes of a whole group.
     #[inline(always)]
-    fn group(&mut self, decoding: &Decoding, context: u8) -> [u16; GROUP] {
-        let context = usize::from(context).min(CONTEXTS - 1);
-        let (offset, low) = (decoding.offsets[context], u32::from(LOW_BITS[context]));
-        let entries = self.states.map(|state| decoding.entry(offset, state));
+    fn group(&mut self, stream: usize, decoding: &Decoding, context: u8) -> [u16; GROUP] {
+        let (offset, low) = decoding.context(context);
+        let entries: [u32; GROUP] =
+            std::array::from_fn(|i| decoding.entry(offset, self.states[i][stream]));
         let [a, b, c, d] = entries;
         if (a | b | c | d) & EXTRA != 0 || low > LOW_BITS_QUICK {
-            return self.some(GROUP, decoding, context);
+            return self.some(stream, GROUP, decoding, context);
         }
         // Up to 4 × (10 + 4) bits.
-        let mut held = self.peek();
+        let mut held = self.peek(stream);
         let mut codes = 0;
-        for (i, (state, entry)) in self.states.iter_mut().zip(entries).enumerate() {
-            *state = (entry >> 16) + (held & !(u64::MAX << (entry & 63))) as u32;
+        for (i, entry) in entries.into_iter().enumerate() {
+            let state = u64::from(entry >> 16) + (held & !(u64::MAX << (entry & 63)));
             held >>= entry & 63;
-            codes |= u64::from(*state) << (16 * i);
+            codes |= state << (16 * i);
+            self.states[i][stream] = state;
         }
-        self.at += ((a & 0xff) + (b & 0xff) + (c & 0xff) + (d & 0xff) + 4 * low) as usize;
-        let codes = codes >> TOKEN_SHIFT & in_each(63);
-        let codes = codes << low | deposit(held, low);
+        self.at[stream] += u64::from((a + b + c + d & 0xff) + 4 * low);
+        let codes = (codes >> TOKEN_SHIFT & in_each(63)) << low | deposit(held, low);
         std::array::from_fn(|i| (codes >> (16 * i)) as u16)
     }
 
     /// The codes of a group of `count` samples, whatever they are.
     #[inline(never)]
-    fn some(&mut self, count: usize, decoding: &Decoding, context: usize) -> [u16; GROUP] {
-        let offset = decoding.offsets[context];
+    pub(super) fn some(
+        &mut self,
+        stream: usize,
+        count: usize,
+        decoding: &Decoding,
+        context: u8,
+    ) -> [u16; GROUP] {
+        let (offset, low) = decoding.context(context);
         for i in 0..count {
-            let entry = decoding.entry(offset, self.states[i]);
-            self.states[i] = (entry >> 16) + self.take(entry & 63) as u32;
+            let entry = decoding.entry(offset, self.states[i][stream]);
+            self.states[i][stream] = u64::from(entry >> 16) + self.take(stream, entry & 63);
         }
-        let low = u32::from(LOW_BITS[context]);
         let mut codes = [0; GROUP];
         for code in &mut codes[..count] {
-            *code = self.take(low) as u32;
+            *code = self.take(stream, low) as u32;
         }
-        for (code, state) in codes[..count].iter_mut().zip(self.states) {
-            let token = state >> TOKEN_SHIFT;
-            let extra = self.take(extra_bits(token)) as u32;
-            *code |= join(token, extra) << low;
+        for i in 0..count {
+            let token = (self.states[i][stream] >> TOKEN_SHIFT) as u32;
+            let extra = self.take(stream, extra_bits(token)) as u32;
+            codes[i] |= join(token, extra) << low;
         }
         codes.map(|code| code as u16)
     }
 
-    /// Has all been read, and has every state come to where the encoder began?
-    pub(super) fn is_done(&self) -> bool {
-        let state = |state: &u32| state & ((1 << TOKEN_SHIFT) - 1);
-        self.at == 8 * self.bytes.len() && self.states.iter().map(state).all(|state| state == 0)
-    }
-}
-
-/// Decodes the codes of a row.
-#[inline(always)]
-pub(super) fn decode_row<const N: usize>(
-    sources: &mut [Source<'_>; N],
-    decoding: &Decoding,
-    contexts: &[u8],
-    row: &mut [u16],
-) {
-    let (groups, rest) = row.as_chunks_mut::<GROUP>();
-    let (turns, last) = groups.as_chunks_mut::<N>();
-    let (turn_contexts, last_contexts) = contexts.as_chunks::<N>();
-    for (turn, contexts) in turns.iter_mut().zip(turn_contexts) {
-        for i in 0..N {
-            turn[i] = sources[i].group(decoding, contexts[i]);
+    /// Decodes what of a row is behind whole turns of all streams.
+    #[inline(always)]
+    pub(super) fn rest_of_row(&mut self, decoding: &Decoding, contexts: &[u8], row: &mut [u16]) {
+        let (groups, rest) = row.as_chunks_mut::<GROUP>();
+        let mut turns = (0..).zip(contexts);
+        for (group, (stream, context)) in groups.iter_mut().zip(&mut turns) {
+            *group = self.group(stream % STREAMS, decoding, *context);
+        }
+        if let Some((stream, context)) = turns.next().filter(|_| !rest.is_empty()) {
+            let codes = self.some(stream % STREAMS, rest.len(), decoding, *context);
+            rest.copy_from_slice(&codes[..rest.len()]);
         }
     }
-    // Contexts behind whole turns may be as many as streams.
-    let last_contexts =
-        if turns.len() < turn_contexts.len() { &turn_contexts[turns.len()][..] } else { last_contexts };
-    let mut sources = sources.iter_mut().zip(last_contexts);
-    for (group, (source, context)) in last.iter_mut().zip(&mut sources) {
-        *group = source.group(decoding, *context);
-    }
-    if let Some((source, context)) = sources.next().filter(|_| !rest.is_empty()) {
-        let context = usize::from(*context).min(CONTEXTS - 1);
-        let codes = source.some(rest.len(), decoding, context);
-        rest.copy_from_slice(&codes[..rest.len()]);
+
+    /// Has all been read, and has every state come to where the encoder began?
+    pub(super) fn are_done(&self) -> bool {
+        let state = |state: &u64| state & ((1 << TOKEN_SHIFT) - 1);
+        self.at.iter().zip(self.bytes).all(|(at, bytes)| *at == 8 * bytes.len() as u64)
+            && self.states.as_flattened().iter().map(state).all(|state| state == 0)
     }
 }
 
@@ -275,8 +248,8 @@ impl<'a> Sink<'a> {
 
 /// Puts the codes of a row before those of the rows below it.
 #[inline(always)]
-pub(super) fn encode_row<const N: usize>(
-    sinks: &mut [Sink<'_>; N],
+pub(super) fn encode_row(
+    sinks: &mut [Sink<'_>; STREAMS],
     encoding: &Encoding,
     contexts: &[u8],
     row: &[u16],
@@ -284,17 +257,17 @@ pub(super) fn encode_row<const N: usize>(
     let (groups, rest) = row.as_chunks::<GROUP>();
     if let Some(context) = contexts.get(groups.len()).filter(|_| !rest.is_empty()) {
         let context = usize::from(*context).min(CONTEXTS - 1);
-        sinks[groups.len() % N].some(encoding, context, rest);
+        sinks[groups.len() % STREAMS].some(encoding, context, rest);
     }
     let contexts = &contexts[..groups.len()];
-    let (turns, last) = groups.as_chunks::<N>();
-    let (turn_contexts, last_contexts) = contexts.as_chunks::<N>();
+    let (turns, last) = groups.as_chunks::<STREAMS>();
+    let (turn_contexts, last_contexts) = contexts.as_chunks::<STREAMS>();
     let lasts = last.iter().zip(last_contexts).zip(sinks.iter_mut());
     for ((codes, context), sink) in lasts {
         sink.group(encoding, *context, codes);
     }
     for (turn, contexts) in turns.iter().zip(turn_contexts).rev() {
-        for i in 0..N {
+        for i in 0..STREAMS {
             sinks[i].group(encoding, contexts[i], &turn[i]);
         }
     }

@@ -1,15 +1,14 @@
 //! One stripe of a chunk: rows that are predicted and coded without any other.
 
 use super::ans::{Decoding, Encoding};
-use super::contexts::{Activity, CONTEXTS, GROUP};
+use super::contexts::{Activity, CONTEXTS, GROUP, LOW_BITS};
 use super::core::Core;
 use super::header::Header;
 use super::levels::{Extent, Levels};
 use super::predict::Predictor;
 use super::rows::{self, Rows};
 use super::streams::{
-    GROUP_BYTES_MAX, LOW_BITS, STREAMS, STREAMS_SMALL, Sink, Source, decode_row, encode_row,
-    streams,
+    GROUP_BYTES_MAX, STREAMS, Sink, Sources, encode_row,
 };
 use super::tables::Counts;
 use super::tokens::{DIRECT, TOKENS, split};
@@ -124,29 +123,19 @@ impl Stripe {
     #[inline(always)]
     pub(super) fn encode(&mut self, encoding: &Encoding, shape: &Shape) {
         self.coded.clear();
-        match streams(self.samples.len()) {
-            _ if self.samples.is_empty() => {}
-            STREAMS => self.encode_streams::<STREAMS>(encoding, shape),
-            _ => self.encode_streams::<STREAMS_SMALL>(encoding, shape),
+        if self.codes.is_empty() {
+            return;
         }
-    }
-
-    #[inline(always)]
-    fn encode_streams<const N: usize>(
-        &mut self,
-        encoding: &Encoding,
-        shape: &Shape,
-    ) {
         let Self { codes, contexts, bytes, coded, .. } = self;
         let width = shape.above.min(codes.len());
         let row_groups = width.div_ceil(GROUP);
         let rows = codes.len().div_ceil(width);
-        let region = rows * row_groups.div_ceil(N) * GROUP_BYTES_MAX + 32;
-        if bytes.len() < N * region {
-            bytes.resize(N * region, 0);
+        let region = rows * row_groups.div_ceil(STREAMS) * GROUP_BYTES_MAX + 32;
+        if bytes.len() < STREAMS * region {
+            bytes.resize(STREAMS * region, 0);
         }
         let mut regions = bytes.chunks_exact_mut(region);
-        let mut sinks: [Sink<'_>; N] = std::array::from_fn(|_| {
+        let mut sinks: [Sink<'_>; STREAMS] = std::array::from_fn(|_| {
             Sink::new(regions.next().unwrap_or_default(), encoding.log)
         });
         let row_contexts = contexts.chunks(row_groups);
@@ -154,8 +143,8 @@ impl Stripe {
             encode_row(&mut sinks, encoding, contexts, codes);
         }
         let starts = sinks.map(|sink| sink.finish(encoding.log));
-        for start in &starts[..N - 1] {
-            put_length(region - start, coded);
+        for start in &starts[..STREAMS - 1] {
+            put_length(region - *start, coded);
         }
         for (stream, start) in bytes.chunks_exact(region).zip(starts) {
             coded.extend(&stream[start..]);
@@ -169,28 +158,14 @@ impl Stripe {
         core: C,
         coded: &[u8],
         decoding: &Decoding,
-        told: (&Header, &Levels),
-        plain: &mut [u8],
-    ) -> Result<(), &'static str> {
-        match streams(plain.len() / told.0.shape.sample_bytes()) {
-            _ if plain.is_empty() && coded.is_empty() => Ok(()),
-            _ if plain.is_empty() => Err("something is left over"),
-            STREAMS => self.decode_streams::<C, STREAMS>(core, coded, decoding, told, plain),
-            _ => self.decode_streams::<C, STREAMS_SMALL>(core, coded, decoding, told, plain),
-        }
-    }
-
-    #[inline(always)]
-    fn decode_streams<C: Core, const N: usize>(
-        &mut self,
-        core: C,
-        coded: &[u8],
-        decoding: &Decoding,
         (header, levels): (&Header, &Levels),
         plain: &mut [u8],
     ) -> Result<(), &'static str> {
+        if plain.is_empty() {
+            return if coded.is_empty() { Ok(()) } else { Err("something is left over") };
+        }
         const SHORT: &str = "a stripe is cut short";
-        let mut sources = sources::<N>(coded, decoding.log).ok_or(SHORT)?;
+        let mut sources = sources(coded, decoding.log).ok_or(SHORT)?;
         let Self { activity, rows, spare, .. } = self;
         let Header { shape, predictor, .. } = header;
         let width = shape.above.min(plain.len() / shape.sample_bytes());
@@ -200,7 +175,7 @@ impl Stripe {
         let (first, rest) = plain.split_at_mut(row_bytes);
 
         let row = rows.row(0);
-        decode_row(&mut sources, decoding, activity.contexts(), row);
+        core.decode_row(&mut sources, decoding, activity.contexts(), row);
         activity.add(row);
         predictor.restore_first(row);
         rows.carry_first();
@@ -210,7 +185,7 @@ impl Stripe {
             for (index, plain) in batch.chunks(row_bytes).enumerate() {
                 let samples = plain.len() / shape.sample_bytes();
                 let row = &mut rows.row(index)[..];
-                decode_row(&mut sources, decoding, activity.contexts(), &mut row[..samples]);
+                core.decode_row(&mut sources, decoding, activity.contexts(), &mut row[..samples]);
                 row[samples..].fill(0);
                 activity.add(row);
             }
@@ -220,7 +195,7 @@ impl Stripe {
                 store(rows, index, plain, (shape, predictor, levels), spare);
             }
         }
-        if !sources.iter().all(Source::is_done) {
+        if !sources.are_done() {
             return Err("a stream is not one of so many samples");
         }
         Ok(())
@@ -267,25 +242,18 @@ fn count(codes: &[u16], contexts: &[u8], counts: &mut [Vec<[u32; TOKENS]>; 2]) {
 }
 
 /// The streams of a stripe.
-fn sources<const N: usize>(mut coded: &[u8], log: u32) -> Option<[Source<'_>; N]> {
-    let mut lengths = [0; N];
-    for length in &mut lengths[..N - 1] {
+fn sources(mut coded: &[u8], log: u32) -> Option<Sources<'_>> {
+    let mut lengths = [0; STREAMS];
+    for length in &mut lengths[..STREAMS - 1] {
         *length = take_length(&mut coded)?;
     }
-    lengths[N - 1] = coded.len().checked_sub(lengths.iter().sum())?;
-    let mut sources = [None; N];
-    for (source, length) in sources.iter_mut().zip(lengths) {
-        let (stream, rest) = coded.split_at_checked(length)?;
-        *source = Some(Source::new(stream, log)?);
+    lengths[STREAMS - 1] = coded.len().checked_sub(lengths.iter().sum())?;
+    let streams = lengths.map(|length| {
+        let (stream, rest) = coded.split_at_checked(length).unwrap_or_default();
         coded = rest;
-    }
-    let mut all = sources.into_iter().flatten();
-    let first = all.next()?;
-    let mut rest = [first; N];
-    for (to, source) in rest[1..].iter_mut().zip(all) {
-        *to = source;
-    }
-    Some(rest)
+        stream
+    });
+    Sources::new(streams, log)
 }
 
 /// Writes a row that is restored to plain bytes; what it holds then means nothing.

@@ -191,9 +191,9 @@ pub(super) fn read(reader: &mut Reader<'_>, decoding: &mut Decoding) -> Option<(
         return None;
     }
     let mut tables = 0;
-    for (begins, offset) in begins.into_iter().zip(&mut decoding.offsets) {
+    for (context, begins) in begins.into_iter().enumerate() {
         tables += usize::from(begins);
-        *offset = ((tables - 1) << decoding.log) as u16;
+        decoding.share(context, tables - 1);
     }
     for table in 0..tables {
         let levels = read_levels(reader)?;
