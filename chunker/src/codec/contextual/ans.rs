@@ -4,6 +4,8 @@
 //! because all tables have one length, a state can go from one to any other. Tables are those of FSE
 //! (RFC 8878 §4.1.1): only how frequencies are told differs.
 
+use std::ops::Range;
+
 use super::contexts::{CONTEXTS, LOW_BITS};
 use super::tokens::{DIRECT, TOKENS};
 
@@ -146,38 +148,36 @@ impl Decoding {
     }
 }
 
-/// How a token moves a state up from the other end.
-#[derive(Clone, Copy, Default)]
-struct Step {
-    /// Added to a state, gives how many of its bits go out 16 bits up.
-    bits: u32,
-    /// Added to what is left of the state, gives where the next one stands.
-    next: u16,
-}
-
 /// Encoding tables.
 pub(super) struct Encoding {
-    steps: Box<[Step; CONTEXTS.next_power_of_two() * TOKENS]>,
+    /// How tokens move states up, by context and token: in the lower half what, added to a state,
+    /// gives how many of its bits go out 16 bits up; in the upper half what, added to what is left of
+    /// it, gives where the next state stands.
+    steps: Box<[u64; CONTEXTS.next_power_of_two() * TOKENS]>,
     states: Box<[u16; PLACES]>,
-    /// For each context, the number of its table.
-    pub(super) tables: [u8; CONTEXTS],
     pub(super) log: u32,
 }
 
 impl Default for Encoding {
     fn default() -> Self {
-        Self { steps: boxed(), states: boxed(), tables: [0; CONTEXTS], log: LOG_MIN }
+        Self { steps: boxed(), states: boxed(), log: LOG_MIN }
     }
 }
 
 impl Encoding {
-    /// Makes table number `table`. The frequencies sum up to `2^log`.
-    pub(super) fn fill(&mut self, table: usize, frequencies: &Frequencies) {
+    /// Makes table number `table`, that of `contexts`. The frequencies sum up to `2^log`.
+    pub(super) fn fill(
+        &mut self,
+        table: usize,
+        contexts: Range<usize>,
+        frequencies: &Frequencies,
+    ) {
         let log = self.log;
         let length = 1u32 << log;
         let base = (table << log) as u32;
         let mut starts = [0u32; TOKENS];
         let mut sum = 0;
+        let first = contexts.start * TOKENS;
         for (token, frequency) in frequencies.iter().enumerate() {
             let frequency = u32::from(*frequency);
             starts[token] = sum;
@@ -190,8 +190,11 @@ impl Encoding {
                 }
             };
             let next = (base + sum).wrapping_sub(frequency) as u16;
-            self.steps[table * TOKENS + token] = Step { bits, next };
+            self.steps[first + token] = u64::from(bits) | u64::from(next) << 32;
             sum += frequency;
+        }
+        for context in contexts.skip(1) {
+            self.steps.copy_within(first..first + TOKENS, context * TOKENS);
         }
         // Places of a token are numbered as they stand in the table.
         let mut tokens = [0u8; 1 << LOG_MAX];
@@ -203,14 +206,26 @@ impl Encoding {
         }
     }
 
-    /// Moves a state, which is its number above `2^log`, and gives the bits that go out and how many.
+    /// How the token at a place moves a state.
     #[inline(always)]
-    pub(super) fn step(&self, table: u8, token: u32, state: &mut u32) -> (u32, u32) {
-        let step = self.steps[(usize::from(table) * TOKENS + token as usize) % self.steps.len()];
-        let bits = state.wrapping_add(step.bits) >> 16;
-        let out = *state & !(u32::MAX << (bits & 31));
-        let place = ((*state >> (bits & 31)) as u16).wrapping_add(step.next);
-        *state = self.states[usize::from(place)].into();
+    pub(super) fn step(&self, place: u16) -> u64 {
+        self.steps[usize::from(place) % self.steps.len()]
+    }
+
+    /// The state that stands at a place.
+    #[inline(always)]
+    pub(super) fn state(&self, place: u16) -> u64 {
+        self.states[usize::from(place)].into()
+    }
+
+    /// Moves a state, which is its number above `2^log`, by the token at a place, and gives the bits
+    /// that go out and how many.
+    #[inline(always)]
+    pub(super) fn moved(&self, place: u16, state: &mut u64) -> (u64, u32) {
+        let step = self.step(place);
+        let bits = (*state as u32).wrapping_add(step as u32) >> 16 & 63;
+        let out = *state & !(u64::MAX << bits);
+        *state = self.state(((*state >> bits) as u16).wrapping_add((step >> 32) as u16));
         (out, bits)
     }
 }
@@ -248,15 +263,16 @@ mod tests {
             let frequencies = normalized(&levels, log);
             let mut encoding = Encoding { log, ..Encoding::default() };
             let mut decoding = Decoding { log, ..Decoding::default() };
-            encoding.fill(3, &frequencies);
+            encoding.fill(3, 7..9, &frequencies);
             decoding.fill(3, &frequencies);
             for (token, _) in levels.iter().enumerate().filter(|(_, level)| **level > 0) {
                 for from in 0..1u32 << log {
-                    let mut state = from + (1 << log);
-                    let (out, bits) = encoding.step(3, token as u32, &mut state);
+                    let mut state = u64::from(from) + (1 << log);
+                    let place = ((7 + token % 2) * TOKENS + token) as u16;
+                    let (out, bits) = encoding.moved(place, &mut state);
                     prop_assert!(out >> bits == 0 && state >> log == 1);
-                    let entry = decoding.entry(3 << log, u64::from(state - (1 << log)));
-                    let back = (entry >> 16) + out;
+                    let entry = decoding.entry(3 << log, state - (1 << log));
+                    let back = (entry >> 16) + out as u32;
                     prop_assert_eq!(entry & 0xff, bits);
                     prop_assert_eq!(entry & EXTRA != 0, token as u32 >= DIRECT);
                     prop_assert_eq!(back, (token as u32) << TOKEN_SHIFT | from);

@@ -26,10 +26,10 @@ const SPARSE: usize = 14;
 /// The levels that a chunk has, if it leaves so many out that ranks are better.
 pub(super) fn sparse(stripes: &[Stripe], extent: &Extent) -> Option<Seen> {
     let (offset, highest) = extent.narrowest();
-    if highest < 8 || !looks_sparse(stripes, offset) {
+    if highest < 8 || !looks_sparse(stripes, offset, highest) {
         return None;
     }
-    let mut seen = Seen::new();
+    let mut seen = Seen::up_to(highest);
     let mut samples = 0;
     for stripe in stripes {
         samples += stripe.samples.len();
@@ -44,13 +44,14 @@ pub(super) fn sparse(stripes: &[Stripe], extent: &Extent) -> Option<Seen> {
 }
 
 /// Is the next level after one that is often seen mostly never seen?
-fn looks_sparse(stripes: &[Stripe], offset: u16) -> bool {
-    let mut times = vec![0u16; 1 << 16];
+fn looks_sparse(stripes: &[Stripe], offset: u16, highest: u16) -> bool {
+    let mut times = vec![0u16; usize::from(highest) + 1];
     for stripe in stripes {
         let step = (stripe.samples.len() * stripes.len() / SAMPLES_LOOKED_AT).max(1);
         for sample in stripe.samples.iter().step_by(step) {
-            let times = &mut times[usize::from(sample.wrapping_sub(offset))];
-            *times = times.saturating_add(1);
+            if let Some(times) = times.get_mut(usize::from(sample.wrapping_sub(offset))) {
+                *times = times.saturating_add(1);
+            }
         }
     }
     let (mut often, mut alone) = (0, 0);

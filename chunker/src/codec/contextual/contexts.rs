@@ -12,12 +12,15 @@ pub(super) const CONTEXTS: usize = 36;
 /// Bits of each code that are kept as they are in a context: what is left of a code is about four to
 /// eight.
 pub(super) const fn low_bits(context: usize) -> u32 {
-    let low = (context as u32 / 2).saturating_sub(6);
+    let low = (context as u32 / 2).saturating_sub(LOW_BITS_FROM);
     if low < LOW_BITS_MAX { low } else { LOW_BITS_MAX }
 }
 
+/// The highest octave without low bits.
+pub(super) const LOW_BITS_FROM: u32 = 6;
+
 /// So few that no code is longer than a sample.
-const LOW_BITS_MAX: u32 = 10;
+pub(super) const LOW_BITS_MAX: u32 = 10;
 
 /// Low bits by context.
 pub(super) const LOW_BITS: [u8; CONTEXTS] = {

@@ -1,9 +1,10 @@
 //! What is done otherwise on cores that can do more, and how it is done on every one.
 
-use super::ans::Decoding;
+use super::ans::{Decoding, Encoding};
 use super::predict::{Predictor, restore_by_row};
 use super::rows::Rows;
-use super::streams::Sources;
+use super::streams::{Sinks, Sources};
+use super::tokens::places_of;
 
 /// Work of which several parts are done at once where the core can. All cores come to the same.
 pub(super) trait Core: Copy {
@@ -17,6 +18,18 @@ pub(super) trait Core: Copy {
         decoding: &Decoding,
         contexts: &[u8],
         row: &mut [u16],
+    );
+
+    /// The place of each token of a row among those of all contexts.
+    fn places(self, codes: &[u16], contexts: &[u8], places: &mut [u16]);
+
+    /// Encodes the codes of a row, which are given with their places.
+    fn encode_row(
+        self,
+        sinks: &mut Sinks<'_>,
+        encoding: &Encoding,
+        contexts: &[u8],
+        row: [&[u16]; 2],
     );
 
     /// Codes of a row by a linear predictor, from its third sample to its last but one.
@@ -42,6 +55,22 @@ impl Core for Plain {
         row: &mut [u16],
     ) {
         sources.rest_of_row(decoding, contexts, row);
+    }
+
+    #[inline(always)]
+    fn places(self, codes: &[u16], contexts: &[u8], places: &mut [u16]) {
+        places_of(codes, contexts, places);
+    }
+
+    #[inline(always)]
+    fn encode_row(
+        self,
+        sinks: &mut Sinks<'_>,
+        encoding: &Encoding,
+        contexts: &[u8],
+        row: [&[u16]; 2],
+    ) {
+        sinks.rest_of_row(encoding, contexts, row);
     }
 
     #[inline(always)]

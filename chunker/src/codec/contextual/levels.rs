@@ -13,7 +13,7 @@ const LEVELS: usize = 1 << 16;
 pub(super) struct Levels {
     /// The sample whose number is zero.
     pub(super) offset: u16,
-    /// Samples in the order of their numbers, if these are ranks, with zeros behind.
+    /// Samples in the order of their numbers, if these are ranks. Numbers without one are zero.
     pub(super) ranked: Option<Vec<u16>>,
 }
 
@@ -67,8 +67,9 @@ impl Extent {
 pub(super) struct Seen(Vec<u64>);
 
 impl Seen {
-    pub(super) fn new() -> Self {
-        Self(vec![0; LEVELS / 64])
+    /// None yet of those up to a number.
+    pub(super) fn up_to(highest: u16) -> Self {
+        Self(vec![0; usize::from(highest) / 64 + 1])
     }
 
     #[inline(always)]
@@ -78,27 +79,28 @@ impl Seen {
         }
     }
 
-    pub(super) fn has(&self, number: u16) -> bool {
-        self.0[usize::from(number / 64)] >> (number % 64) & 1 == 1
-    }
-
     pub(super) fn count(&self) -> usize {
         self.0.iter().map(|word| word.count_ones() as usize).sum()
     }
 
     fn numbers(&self) -> impl Iterator<Item = u16> {
-        (0..=u16::MAX).filter(|number| self.has(*number))
+        self.0.iter().enumerate().flat_map(|(index, word)| {
+            let mut rest = *word;
+            std::iter::from_fn(move || {
+                let bit = rest.trailing_zeros();
+                rest &= rest.wrapping_sub(1);
+                (bit < 64).then_some((index * 64) as u16 + bit as u16)
+            })
+        })
     }
 
-    /// Levels by rank, and the rank of each number.
-    pub(super) fn ranked(&self, offset: u16) -> (Levels, Vec<u16>) {
-        let mut ranks = vec![0; LEVELS];
-        let mut samples = vec![0; LEVELS];
+    /// The rank of each number.
+    pub(super) fn ranks(&self) -> Vec<u16> {
+        let mut ranks = vec![0; self.0.len() * 64];
         for (rank, number) in self.numbers().enumerate() {
             ranks[usize::from(number)] = rank as u16;
-            samples[rank] = number.wrapping_add(offset);
         }
-        (Levels { offset, ranked: Some(samples) }, ranks)
+        ranks
     }
 
     /// Tells which levels there are: how many, and by how much each is above the one before.
@@ -119,9 +121,12 @@ impl Levels {
     /// Reads what [`Seen::write`] wrote; `None` if it is not that.
     pub(super) fn read(offset: u16, reader: &mut Reader<'_>) -> Option<Self> {
         let count = reader.number(17) as usize;
-        let mut samples = vec![0; LEVELS];
+        if count > LEVELS {
+            return None;
+        }
+        let mut samples = vec![0; count];
         let mut next = 0u32;
-        for sample in samples.get_mut(..count)? {
+        for sample in &mut samples {
             let bits = reader.peek().trailing_ones();
             if bits > 16 {
                 return None;
@@ -144,10 +149,9 @@ impl Levels {
                 }
             }
             Some(samples) => {
-                if let Some(samples) = samples.first_chunk::<LEVELS>() {
-                    for number in numbers {
-                        *number = samples[usize::from(*number >> shift)];
-                    }
+                for number in numbers {
+                    let rank = usize::from(*number >> shift);
+                    *number = samples.get(rank).copied().unwrap_or(0);
                 }
             }
         }
@@ -166,12 +170,12 @@ mod tests {
             let samples: Vec<u16> =
                 samples.iter().map(|sample| if few { sample % 100 * 3 } else { *sample }).collect();
             let (offset, highest) = Extent::of(&samples).narrowest();
-            let mut seen = Seen::new();
+            let mut seen = Seen::up_to(highest);
             for sample in &samples {
                 prop_assert!(sample.wrapping_sub(offset) <= highest);
                 seen.add(sample.wrapping_sub(offset));
             }
-            let (_, ranks) = seen.ranked(offset);
+            let ranks = seen.ranks();
             let mut bytes = Vec::new();
             let mut writer = Writer::new(&mut bytes);
             seen.write(&mut writer);

@@ -170,9 +170,9 @@ fn encode_stripes(plain: &[u8], shape: Shape, scratch: &mut Scratch) -> Option<V
     let seen = choose::sparse(stripes, &extent);
     let ranked = seen.as_ref().map(|seen| {
         highest = (seen.count() - 1) as u16;
-        seen.ranked(offset)
+        seen.ranks()
     });
-    let numbering = Numbering { offset, ranks: ranked.as_ref().map(|(_, ranks)| ranks.as_slice()) };
+    let numbering = Numbering { offset, ranks: ranked.as_deref() };
     let predictor = on_core(Choose { stripes, shape: &shape, numbering, highest });
     let width = shape.above;
     let first = stripes.iter().find(|stripe| !stripe.samples.is_empty())?;
@@ -305,8 +305,8 @@ impl Task for Encode<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<C: Core>(self, _: C) {
-        self.stripe.encode(self.encoding, self.shape);
+    fn run<C: Core>(self, core: C) {
+        self.stripe.encode(core, self.encoding, self.shape);
     }
 }
 

@@ -7,7 +7,7 @@
 use super::ans::{Decoding, EXTRA, Encoding, TOKEN_SHIFT};
 use super::bits::window;
 use super::contexts::{CONTEXTS, GROUP, LOW_BITS};
-use super::tokens::{DIRECT, extra_bits, join, split};
+use super::tokens::{DIRECT, TOKENS, extra_bits, join, split};
 
 /// Streams of a stripe.
 pub(super) const STREAMS: usize = 4;
@@ -145,130 +145,143 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// A stream that is being written, from its end on.
-pub(super) struct Sink<'a> {
-    bytes: &'a mut [u8],
+/// Streams that are being written, from their ends on.
+pub(super) struct Sinks<'a> {
+    bytes: [&'a mut [u8]; STREAMS],
     /// Bytes from here on are written.
-    at: usize,
-    /// The bits before those, the last one lowest.
-    held: u64,
-    bits: u32,
-    /// States, above `2^log`.
-    states: [u32; GROUP],
+    pub(super) at: [u64; STREAMS],
+    /// The bits before those, the last one lowest, and how many.
+    pub(super) held: [u64; STREAMS],
+    pub(super) bits: [u64; STREAMS],
+    /// States above `2^log`, by the place of the sample in its group, then by stream.
+    pub(super) states: [[u64; STREAMS]; GROUP],
 }
 
 /// The most bytes that a group takes, rounded up.
 pub(super) const GROUP_BYTES_MAX: usize = 13;
 
-impl<'a> Sink<'a> {
+impl<'a> Sinks<'a> {
     /// `bytes` have room for all groups and 24 bytes more.
-    pub(super) fn new(bytes: &'a mut [u8], log: u32) -> Self {
-        let at = bytes.len();
-        Self { bytes, at, held: 0, bits: 0, states: [1 << log; GROUP] }
+    pub(super) fn new(bytes: [&'a mut [u8]; STREAMS], log: u32) -> Self {
+        let at = std::array::from_fn(|i| bytes[i].len() as u64);
+        let none = [0; STREAMS];
+        Self { bytes, at, held: none, bits: none, states: [[1 << log; STREAMS]; GROUP] }
     }
 
     /// Puts bits before all others; up to 57 in all between two calls of [`Self::flush`].
     #[inline(always)]
-    fn put(&mut self, number: u64, bits: u32) {
-        self.held = self.held << bits | number;
-        self.bits += bits;
+    fn put(&mut self, stream: usize, number: u64, bits: u32) {
+        self.held[stream] = self.held[stream] << bits | number;
+        self.bits[stream] += u64::from(bits);
     }
 
     #[inline(always)]
-    fn flush(&mut self) {
-        let upper = self.held << (63 - self.bits) << 1;
-        let to = self.at.checked_sub(8).and_then(|from| self.bytes.get_mut(from..self.at));
+    fn flush(&mut self, stream: usize) {
+        let bits = self.bits[stream];
+        self.store(stream, self.at[stream], self.held[stream] << (63 - bits) << 1);
+        self.at[stream] -= bits / 8;
+        self.bits[stream] %= 8;
+    }
+
+    /// Writes eight bytes before a place.
+    #[inline(always)]
+    pub(super) fn store(&mut self, stream: usize, at: u64, upper: u64) {
+        let at = at as usize;
+        let to = self.bytes[stream].get_mut(at.wrapping_sub(8)..at);
         if let Some(to) = to.and_then(|to| to.first_chunk_mut()) {
             *to = upper.to_le_bytes();
         }
-        self.at -= self.bits as usize / 8;
-        self.bits %= 8;
     }
 
     /// Puts a whole group before the others.
     #[inline(always)]
-    fn group(&mut self, encoding: &Encoding, context: u8, codes: &[u16; GROUP]) {
-        let context = usize::from(context).min(CONTEXTS - 1);
-        let (table, low) = (encoding.tables[context], u32::from(LOW_BITS[context]));
-        let tokens = codes.map(|code| u32::from(code) >> low);
-        let any_extra = tokens.iter().any(|token| *token >= DIRECT);
+    fn group(
+        &mut self,
+        stream: usize,
+        encoding: &Encoding,
+        context: u8,
+        [codes, places]: [&[u16; GROUP]; 2],
+    ) {
+        let low = u32::from(LOW_BITS[usize::from(context).min(CONTEXTS - 1)]);
+        let any_extra = places.iter().any(|place| u32::from(*place) & DIRECT == DIRECT);
         if any_extra || low > LOW_BITS_QUICK {
-            return self.some(encoding, context, codes);
+            return self.some(stream, encoding, context, codes);
         }
         let mut moved = 0;
         let mut bits = 0;
-        for (state, token) in self.states.iter_mut().zip(tokens) {
-            let (out, count) = encoding.step(table, token, state);
-            moved |= u64::from(out) << bits;
+        for (states, place) in self.states.iter_mut().zip(places) {
+            let (out, count) = encoding.moved(*place, &mut states[stream]);
+            moved |= out << bits;
             bits += count;
         }
         let all = (0..GROUP).fold(0, |all, i| all | u64::from(codes[i]) << (16 * i));
-        self.put(extract(all, low), 4 * low);
-        self.put(moved, bits);
-        self.flush();
+        self.put(stream, extract(all, low), 4 * low);
+        self.put(stream, moved, bits);
+        self.flush(stream);
     }
 
     /// Puts a group of up to [`GROUP`] samples, whatever they are, before the others.
     #[inline(never)]
-    fn some(&mut self, encoding: &Encoding, context: usize, codes: &[u16]) {
-        let (table, low) = (encoding.tables[context], u32::from(LOW_BITS[context]));
+    pub(super) fn some(
+        &mut self,
+        stream: usize,
+        encoding: &Encoding,
+        context: u8,
+        codes: &[u16],
+    ) {
+        let context = usize::from(context).min(CONTEXTS - 1);
+        let low = u32::from(LOW_BITS[context]);
         for code in codes.iter().rev() {
             let (_, bits, extra) = split(u32::from(*code) >> low);
-            self.put(extra.into(), bits);
-            self.flush();
+            self.put(stream, extra.into(), bits);
+            self.flush(stream);
         }
         for code in codes.iter().rev() {
-            self.put(u64::from(code & !(u16::MAX << low)), low);
-            self.flush();
+            self.put(stream, u64::from(code & !(u16::MAX << low)), low);
+            self.flush(stream);
         }
-        for (code, state) in codes.iter().zip(&mut self.states).rev() {
+        for (i, code) in codes.iter().enumerate().rev() {
             let (token, _, _) = split(u32::from(*code) >> low);
-            let (out, bits) = encoding.step(table, token, state);
-            self.held = self.held << bits | u64::from(out);
-            self.bits += bits;
+            let place = (context * TOKENS) as u16 + token as u16;
+            let (out, bits) = encoding.moved(place, &mut self.states[i][stream]);
+            self.put(stream, out, bits);
         }
-        self.flush();
+        self.flush(stream);
     }
 
-    /// Puts the states before all, and gives where the stream begins.
-    pub(super) fn finish(mut self, log: u32) -> usize {
-        for i in (0..GROUP).rev() {
-            self.put(u64::from(self.states[i]) - (1 << log), log);
-            self.flush();
+    /// Puts what of a row is behind whole turns of all streams before the rows below it.
+    #[inline(always)]
+    pub(super) fn rest_of_row(
+        &mut self,
+        encoding: &Encoding,
+        contexts: &[u8],
+        [codes, places]: [&[u16]; 2],
+    ) {
+        let (groups, rest) = codes.as_chunks::<GROUP>();
+        if let Some(context) = contexts.get(groups.len()).filter(|_| !rest.is_empty()) {
+            self.some(groups.len() % STREAMS, encoding, *context, rest);
         }
-        self.put(1, 1);
-        self.flush();
-        if self.bits > 0 {
-            self.put(0, 8 - self.bits);
-            self.flush();
+        let groups = groups.iter().zip(places.as_chunks::<GROUP>().0).zip(contexts);
+        for (number, ((codes, places), context)) in groups.enumerate().rev() {
+            self.group(number % STREAMS, encoding, *context, [codes, places]);
         }
-        self.at
     }
-}
 
-/// Puts the codes of a row before those of the rows below it.
-#[inline(always)]
-pub(super) fn encode_row(
-    sinks: &mut [Sink<'_>; STREAMS],
-    encoding: &Encoding,
-    contexts: &[u8],
-    row: &[u16],
-) {
-    let (groups, rest) = row.as_chunks::<GROUP>();
-    if let Some(context) = contexts.get(groups.len()).filter(|_| !rest.is_empty()) {
-        let context = usize::from(*context).min(CONTEXTS - 1);
-        sinks[groups.len() % STREAMS].some(encoding, context, rest);
-    }
-    let contexts = &contexts[..groups.len()];
-    let (turns, last) = groups.as_chunks::<STREAMS>();
-    let (turn_contexts, last_contexts) = contexts.as_chunks::<STREAMS>();
-    let lasts = last.iter().zip(last_contexts).zip(sinks.iter_mut());
-    for ((codes, context), sink) in lasts {
-        sink.group(encoding, *context, codes);
-    }
-    for (turn, contexts) in turns.iter().zip(turn_contexts).rev() {
-        for i in 0..STREAMS {
-            sinks[i].group(encoding, contexts[i], &turn[i]);
+    /// Puts the states before all, and gives where each stream begins.
+    pub(super) fn finish(mut self, log: u32) -> [usize; STREAMS] {
+        for stream in 0..STREAMS {
+            for i in (0..GROUP).rev() {
+                self.put(stream, self.states[i][stream] - (1 << log), log);
+                self.flush(stream);
+            }
+            self.put(stream, 1, 1);
+            self.flush(stream);
+            let bits = self.bits[stream] as u32;
+            if bits > 0 {
+                self.put(stream, 0, 8 - bits);
+                self.flush(stream);
+            }
         }
+        self.at.map(|at| at as usize)
     }
 }

@@ -1,17 +1,17 @@
 //! One stripe of a chunk: rows that are predicted and coded without any other.
 
 use super::ans::{Decoding, Encoding};
-use super::contexts::{Activity, CONTEXTS, GROUP, LOW_BITS};
+use super::contexts::{Activity, CONTEXTS, GROUP};
 use super::core::Core;
 use super::header::Header;
 use super::levels::{Extent, Levels};
 use super::predict::Predictor;
 use super::rows::{self, Rows};
 use super::streams::{
-    GROUP_BYTES_MAX, STREAMS, Sink, Sources, encode_row,
+    GROUP_BYTES_MAX, STREAMS, Sinks, Sources,
 };
 use super::tables::Counts;
-use super::tokens::{DIRECT, TOKENS, split};
+use super::tokens::TOKENS;
 use super::{Shape, put_length, take_length};
 
 /// How numbers are made of samples.
@@ -44,6 +44,8 @@ pub(super) struct Stripe {
     /// Samples, then numbers in their place.
     pub(super) samples: Vec<u16>,
     codes: Vec<u16>,
+    /// Of all tokens among those of all contexts.
+    places: Vec<u16>,
     /// Of all groups of all rows.
     contexts: Vec<u8>,
     activity: Activity,
@@ -54,8 +56,11 @@ pub(super) struct Stripe {
     pub(super) coded: Vec<u8>,
     pub(super) extent: Extent,
     /// For samples in even and in odd places: one that is as the one before would wait for its count.
-    counts: [Vec<[u32; TOKENS]>; 2],
+    counts: [Vec<u32>; 2],
 }
+
+/// Room for the counts of all places, a power of two.
+const COUNTS: usize = CONTEXTS.next_power_of_two() * TOKENS;
 
 impl Stripe {
     /// Reads samples.
@@ -79,13 +84,14 @@ impl Stripe {
         numbering: &Numbering<'_>,
         header: &Header,
     ) {
-        let Self { samples, codes, contexts, activity, counts, .. } = self;
+        let Self { samples, codes, places, contexts, activity, counts, .. } = self;
         for counts in counts.iter_mut() {
             counts.clear();
-            counts.resize(CONTEXTS, [0; TOKENS]);
+            counts.resize(COUNTS, 0);
         }
         let width = header.shape.above.min(samples.len());
         codes.resize(samples.len(), 0);
+        places.resize(samples.len(), 0);
         contexts.clear();
         if samples.is_empty() {
             return;
@@ -103,7 +109,9 @@ impl Stripe {
             }
             let row_contexts = &activity.contexts()[..codes.len().div_ceil(GROUP)];
             contexts.extend(row_contexts);
-            count(codes, row_contexts, counts);
+            let places = &mut places[start..end];
+            core.places(codes, row_contexts, places);
+            count(places, counts);
             if end < samples.len() {
                 activity.add(codes);
             }
@@ -113,7 +121,7 @@ impl Stripe {
     /// Adds what was counted.
     pub(super) fn add_counts(&self, sums: &mut Counts) {
         for counts in &self.counts {
-            for (sum, count) in sums.as_flattened_mut().iter_mut().zip(counts.as_flattened()) {
+            for (sum, count) in sums.as_flattened_mut().iter_mut().zip(counts) {
                 *sum += count;
             }
         }
@@ -121,12 +129,12 @@ impl Stripe {
 
     /// Codes what was predicted.
     #[inline(always)]
-    pub(super) fn encode(&mut self, encoding: &Encoding, shape: &Shape) {
-        self.coded.clear();
-        if self.codes.is_empty() {
+    pub(super) fn encode<C: Core>(&mut self, core: C, encoding: &Encoding, shape: &Shape) {
+        let Self { codes, places, contexts, bytes, coded, .. } = self;
+        coded.clear();
+        if codes.is_empty() {
             return;
         }
-        let Self { codes, contexts, bytes, coded, .. } = self;
         let width = shape.above.min(codes.len());
         let row_groups = width.div_ceil(GROUP);
         let rows = codes.len().div_ceil(width);
@@ -135,14 +143,13 @@ impl Stripe {
             bytes.resize(STREAMS * region, 0);
         }
         let mut regions = bytes.chunks_exact_mut(region);
-        let mut sinks: [Sink<'_>; STREAMS] = std::array::from_fn(|_| {
-            Sink::new(regions.next().unwrap_or_default(), encoding.log)
-        });
-        let row_contexts = contexts.chunks(row_groups);
-        for (codes, contexts) in codes.chunks(width).zip(row_contexts).rev() {
-            encode_row(&mut sinks, encoding, contexts, codes);
+        let regions = std::array::from_fn(|_| regions.next().unwrap_or_default());
+        let mut sinks = Sinks::new(regions, encoding.log);
+        let rows = codes.chunks(width).zip(places.chunks(width)).zip(contexts.chunks(row_groups));
+        for ((codes, places), contexts) in rows.rev() {
+            core.encode_row(&mut sinks, encoding, contexts, [codes, places]);
         }
-        let starts = sinks.map(|sink| sink.finish(encoding.log));
+        let starts = sinks.finish(encoding.log);
         for start in &starts[..STREAMS - 1] {
             put_length(region - *start, coded);
         }
@@ -216,29 +223,18 @@ pub(super) fn near<'a>(
 
 /// Counts tokens in their contexts.
 #[inline(always)]
-fn count(codes: &[u16], contexts: &[u8], counts: &mut [Vec<[u32; TOKENS]>; 2]) {
+fn count(places: &[u16], counts: &mut [Vec<u32>; 2]) {
     let [even, odd] = counts;
-    let [Some(even), Some(odd)] = [even, odd].map(|counts| counts.first_chunk_mut::<CONTEXTS>())
+    let [Some(even), Some(odd)] = [even, odd].map(|counts| counts.first_chunk_mut::<COUNTS>())
     else {
         return;
     };
-    let add = |to: &mut [[u32; TOKENS]; CONTEXTS], context: usize, code: u16| {
-        let high = u32::from(code) >> LOW_BITS[context];
-        let token = if high < DIRECT { high } else { split(high).0 };
-        to[context][token as usize % TOKENS] += 1;
-    };
-    let (groups, rest) = codes.as_chunks::<GROUP>();
-    for (group, context) in groups.iter().zip(contexts) {
-        let context = usize::from(*context).min(CONTEXTS - 1);
-        let [a, b, c, d] = *group;
-        add(even, context, a);
-        add(odd, context, b);
-        add(even, context, c);
-        add(odd, context, d);
+    let (pairs, rest) = places.as_chunks::<2>();
+    for [a, b] in pairs {
+        even[usize::from(*a) % COUNTS] += 1;
+        odd[usize::from(*b) % COUNTS] += 1;
     }
-    if let Some(context) = contexts.get(groups.len()) {
-        rest.iter().for_each(|code| add(even, usize::from(*context).min(CONTEXTS - 1), *code));
-    }
+    rest.iter().for_each(|place| even[usize::from(*place) % COUNTS] += 1);
 }
 
 /// The streams of a stripe.

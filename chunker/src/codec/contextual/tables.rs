@@ -156,6 +156,9 @@ fn read_levels(reader: &mut Reader<'_>) -> Option<[u8; TOKENS]> {
 pub(super) fn bits(counts: &Counts) -> u64 {
     let mut bits = 0.0;
     for (context, count) in counts.iter().enumerate() {
+        if count.iter().all(|n| *n == 0) {
+            continue;
+        }
         let kept = count.iter().enumerate().map(|(token, n)| {
             u64::from(*n) * u64::from(low_bits(context) + extra_bits(token as u32))
         });
@@ -176,10 +179,10 @@ pub(super) fn make(counts: &Counts, encoding: &mut Encoding, writer: &mut Writer
         writer.put(begins(context).into(), 1);
     }
     for (table, shared) in all.iter().enumerate() {
-        encoding.tables[shared.first..].fill(table as u8);
+        let behind = all.get(table + 1).map_or(CONTEXTS, |shared| shared.first);
         let levels = levels(&shared.count);
         write_levels(&levels, writer);
-        encoding.fill(table, &normalized(&levels, encoding.log));
+        encoding.fill(table, shared.first..behind, &normalized(&levels, encoding.log));
     }
 }
 

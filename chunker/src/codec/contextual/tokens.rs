@@ -1,5 +1,7 @@
 //! How a code becomes a token, which is coded, and bits, which are kept as they are.
 
+use super::contexts::{CONTEXTS, GROUP, LOW_BITS};
+
 /// Tokens that stand for themselves.
 pub(super) const DIRECT: u32 = 48;
 
@@ -27,6 +29,19 @@ pub(super) fn join(token: u32, extra: u32) -> u32 {
 #[inline(always)]
 pub(super) fn extra_bits(token: u32) -> u32 {
     token.saturating_sub(DIRECT)
+}
+
+/// The place of each token among those of all contexts.
+#[inline(always)]
+pub(super) fn places_of(codes: &[u16], contexts: &[u8], places: &mut [u16]) {
+    let groups = codes.chunks(GROUP).zip(places.chunks_mut(GROUP)).zip(contexts);
+    for ((codes, places), context) in groups {
+        let context = usize::from(*context).min(CONTEXTS - 1);
+        for (code, place) in codes.iter().zip(places) {
+            let (token, _, _) = split(u32::from(*code) >> LOW_BITS[context]);
+            *place = (context * TOKENS) as u16 + token as u16;
+        }
+    }
 }
 
 #[cfg(test)]
