@@ -154,7 +154,7 @@ pub(super) struct Encoding {
     /// gives how many of its bits go out 16 bits up; in the upper half what, added to what is left of
     /// it, gives where the next state stands.
     steps: Box<[u64; CONTEXTS.next_power_of_two() * TOKENS]>,
-    states: Box<[u16; PLACES]>,
+    states: Box<[u32; PLACES]>,
     pub(super) log: u32,
 }
 
@@ -201,7 +201,7 @@ impl Encoding {
         spread(frequencies, log, |place, token| tokens[place] = token as u8);
         for (place, token) in tokens[..length as usize].iter().enumerate() {
             let start = &mut starts[usize::from(*token)];
-            self.states[(base + *start) as usize % PLACES] = (length as usize + place) as u16;
+            self.states[(base + *start) as usize % PLACES] = length + place as u32;
             *start += 1;
         }
     }

@@ -64,39 +64,32 @@ impl Extent {
 }
 
 /// Which levels occur, counted from an offset.
-pub(super) struct Seen(Vec<u64>);
+pub(super) struct Seen(Vec<bool>);
 
 impl Seen {
     /// None yet of those up to a number.
     pub(super) fn up_to(highest: u16) -> Self {
-        Self(vec![0; usize::from(highest) / 64 + 1])
+        Self(vec![false; usize::from(highest) + 1])
     }
 
     #[inline(always)]
     pub(super) fn add(&mut self, number: u16) {
-        if let Some(word) = self.0.get_mut(usize::from(number / 64)) {
-            *word |= 1 << (number % 64);
+        if let Some(seen) = self.0.get_mut(usize::from(number)) {
+            *seen = true;
         }
     }
 
     pub(super) fn count(&self) -> usize {
-        self.0.iter().map(|word| word.count_ones() as usize).sum()
+        self.numbers().count()
     }
 
     fn numbers(&self) -> impl Iterator<Item = u16> {
-        self.0.iter().enumerate().flat_map(|(index, word)| {
-            let mut rest = *word;
-            std::iter::from_fn(move || {
-                let bit = rest.trailing_zeros();
-                rest &= rest.wrapping_sub(1);
-                (bit < 64).then_some((index * 64) as u16 + bit as u16)
-            })
-        })
+        (0..=u16::MAX).zip(&self.0).filter_map(|(number, seen)| seen.then_some(number))
     }
 
     /// The rank of each number.
     pub(super) fn ranks(&self) -> Vec<u16> {
-        let mut ranks = vec![0; self.0.len() * 64];
+        let mut ranks = vec![0; self.0.len()];
         for (rank, number) in self.numbers().enumerate() {
             ranks[usize::from(number)] = rank as u16;
         }

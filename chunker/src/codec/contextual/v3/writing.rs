@@ -1,6 +1,7 @@
 //! All streams written at once, each in a lane.
 
 use std::arch::x86_64::__m256i;
+use std::hint::black_box;
 
 use pulp::cast;
 use pulp::x86::V3;
@@ -50,8 +51,8 @@ impl Lanes {
     fn flush(&mut self, sinks: &mut Sinks<'_>) {
         let avx2 = self.core.avx2;
         let up = avx2._mm256_sub_epi64(cast([64u64; STREAMS]), self.bits);
-        let upper: [u64; STREAMS] = cast(avx2._mm256_sllv_epi64(self.held, up));
-        let at: [u64; STREAMS] = cast(self.at);
+        let upper: [u64; STREAMS] = black_box(cast(avx2._mm256_sllv_epi64(self.held, up)));
+        let at: [u64; STREAMS] = black_box(cast(self.at));
         for i in 0..STREAMS {
             sinks.store(i, at[i], upper[i]);
         }
@@ -72,8 +73,8 @@ impl Lanes {
         let all = |number: u64| -> __m256i { cast([number; STREAMS]) };
         let is_zero = |x: __m256i| self.core.avx._mm256_testz_si256(x, x) == 1;
         let tokens_extra = all(in_each(u64::from(DIRECT)));
-        let places: __m256i = cast(*places);
-        let extra = avx2._mm256_cmpeq_epi16(avx2._mm256_and_si256(places, tokens_extra), tokens_extra);
+        let extra = avx2._mm256_and_si256(cast(*places), tokens_extra);
+        let extra = avx2._mm256_cmpeq_epi16(extra, tokens_extra);
         if !is_zero(extra) {
             return self.turn_with_extra(sinks, encoding, contexts, codes);
         }
@@ -104,11 +105,10 @@ impl Lanes {
         }
         let mut moved = all(0);
         let mut bits = all(0);
-        let mut places = places;
-        for state in &mut self.states {
-            let at: [u64; STREAMS] = cast(avx2._mm256_and_si256(places, all(0xffff)));
-            places = avx2._mm256_srli_epi64::<16>(places);
-            let steps: __m256i = cast(at.map(|at| encoding.step(at as u16)));
+        for (i, state) in self.states.iter_mut().enumerate() {
+            let steps: [u64; STREAMS] =
+                std::array::from_fn(|stream| encoding.step(places[stream * GROUP + i]));
+            let steps: __m256i = cast(steps);
             // What the step adds to the next place is behind the point of this sum.
             let count = avx2._mm256_srli_epi32::<16>(avx2._mm256_add_epi32(*state, steps));
             let out = avx2._mm256_andnot_si256(avx2._mm256_sllv_epi64(all(u64::MAX), count), *state);
@@ -118,7 +118,7 @@ impl Lanes {
                 avx2._mm256_srlv_epi64(*state, count),
                 avx2._mm256_srli_epi64::<32>(steps),
             );
-            let next: [u64; STREAMS] = cast(next);
+            let next: [u64; STREAMS] = black_box(cast(next));
             *state = cast(next.map(|next| encoding.state(next as u16)));
         }
         self.put(moved, bits);
