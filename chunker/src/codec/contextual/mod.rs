@@ -143,8 +143,8 @@ fn with_scratch<T>(plain_bytes: usize, work: impl FnOnce(&mut Scratch) -> T) -> 
 /// Bits of a state for so many samples: longer tables take longer to make.
 fn log(samples: usize) -> u32 {
     match samples {
-        0..4096 => LOG_MAX - 2,
-        4096..32_768 => LOG_MAX - 1,
+        0..8192 => LOG_MAX - 2,
+        8192..65_536 => LOG_MAX - 1,
         _ => LOG_MAX,
     }
 }

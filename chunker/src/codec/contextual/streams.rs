@@ -123,6 +123,17 @@ impl<'a> Sources<'a> {
         codes.map(|code| code as u16)
     }
 
+    /// The codes of a whole group of each stream, whatever they are.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn turn(
+        &mut self,
+        decoding: &Decoding,
+        contexts: &[u8; STREAMS],
+    ) -> [[u16; GROUP]; STREAMS] {
+        std::array::from_fn(|stream| self.some(stream, GROUP, decoding, contexts[stream]))
+    }
+
     /// Decodes what of a row is behind whole turns of all streams.
     #[inline(always)]
     pub(super) fn rest_of_row(&mut self, decoding: &Decoding, contexts: &[u8], row: &mut [u16]) {
@@ -247,6 +258,20 @@ impl<'a> Sinks<'a> {
             self.put(stream, out, bits);
         }
         self.flush(stream);
+    }
+
+    /// Puts a whole group of each stream, whatever they are, before the others.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn turn(
+        &mut self,
+        encoding: &Encoding,
+        contexts: &[u8; STREAMS],
+        codes: &[u16; STREAMS * GROUP],
+    ) {
+        for (stream, codes) in codes.as_chunks::<GROUP>().0.iter().enumerate() {
+            self.some(stream, encoding, contexts[stream], codes);
+        }
     }
 
     /// Puts what of a row is behind whole turns of all streams before the rows below it.

@@ -13,6 +13,7 @@ use crate::codec::contextual::contexts::GROUP;
 use crate::codec::contextual::streams::{LOW_BITS_QUICK, STREAMS, Sources, in_each};
 
 /// Where streams are being read.
+#[derive(Clone, Copy)]
 pub(super) struct Lanes {
     core: V3,
     at: __m256i,
@@ -60,7 +61,11 @@ impl Lanes {
         let [a, b, c, d] = entries;
         let any = avx2._mm256_or_si256(avx2._mm256_or_si256(a, b), avx2._mm256_or_si256(c, d));
         if self.core.avx._mm256_testz_si256(any, all(EXTRA.into())) == 0 {
-            return self.turn_with_extra(sources, decoding, contexts);
+            // All of this by value, so that nothing else has to be in memory.
+            self.put_back(sources);
+            let codes = sources.turn(decoding, contexts);
+            *self = Self::new(self.core, sources);
+            return cast(codes);
         }
         let mut held = self.peek(sources);
         for (state, entry) in self.states.iter_mut().zip(entries) {
@@ -109,20 +114,5 @@ impl Lanes {
         let tokens = avx2._mm256_srli_epi64::<{ TOKEN_SHIFT as i32 }>(states);
         let tokens = avx2._mm256_and_si256(tokens, all(in_each(63)));
         cast(avx2._mm256_or_si256(avx2._mm256_sllv_epi64(tokens, low), kept))
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn turn_with_extra(
-        &mut self,
-        sources: &mut Sources<'_>,
-        decoding: &Decoding,
-        contexts: &[u8; STREAMS],
-    ) -> [u16; TURN] {
-        self.put_back(sources);
-        let codes: [[u16; GROUP]; STREAMS] =
-            std::array::from_fn(|i| sources.some(i, GROUP, decoding, contexts[i]));
-        *self = Self::new(self.core, sources);
-        std::array::from_fn(|i| codes[i / GROUP][i % GROUP])
     }
 }

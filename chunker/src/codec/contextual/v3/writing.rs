@@ -14,6 +14,7 @@ use crate::codec::contextual::streams::{LOW_BITS_QUICK, STREAMS, Sinks, in_each}
 use crate::codec::contextual::tokens::DIRECT;
 
 /// Where streams are being written.
+#[derive(Clone, Copy)]
 pub(super) struct Lanes {
     core: V3,
     at: __m256i,
@@ -76,7 +77,11 @@ impl Lanes {
         let extra = avx2._mm256_and_si256(cast(*places), tokens_extra);
         let extra = avx2._mm256_cmpeq_epi16(extra, tokens_extra);
         if !is_zero(extra) {
-            return self.turn_with_extra(sinks, encoding, contexts, codes);
+            // All of this by value, so that nothing else has to be in memory.
+            self.put_back(sinks);
+            sinks.turn(encoding, contexts, codes);
+            *self = Self::new(self.core, sinks);
+            return;
         }
         let low = low_bits(self.core, lanes(contexts));
         let low4 = avx2._mm256_slli_epi64::<2>(low);
@@ -123,20 +128,5 @@ impl Lanes {
         }
         self.put(moved, bits);
         self.flush(sinks);
-    }
-
-    #[inline(never)]
-    fn turn_with_extra(
-        &mut self,
-        sinks: &mut Sinks<'_>,
-        encoding: &Encoding,
-        contexts: &[u8; STREAMS],
-        codes: &[u16; TURN],
-    ) {
-        self.put_back(sinks);
-        for (stream, codes) in codes.as_chunks::<GROUP>().0.iter().enumerate() {
-            sinks.some(stream, encoding, contexts[stream], codes);
-        }
-        *self = Self::new(self.core, sinks);
     }
 }
