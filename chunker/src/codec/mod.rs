@@ -200,6 +200,9 @@ fn dense(plain: &[u8]) -> Option<Encoded> {
 
 fn pixels(plain: &[u8], geometry: Geometry, effort: Effort) -> Option<Encoded> {
     let turbo = effort.compression == Compression::Turbo;
+    if !matches!(geometry.sample_bytes, 1 | 2) {
+        return dense(plain);
+    }
     let maybe_drawn = geometry.sample_bytes == 1 || (!turbo && has_few_values(plain, geometry));
     if maybe_drawn && looks_drawn(plain, geometry, effort) {
         return compressed(plain, effort.plain_level());
@@ -328,7 +331,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn any_geometry() -> impl Strategy<Value = Geometry> {
-        (1u8..4, any::<bool>(), 0u8..5, prop_oneof![0u32..600, any::<u32>()]).prop_map(
+        (0u8..4, any::<bool>(), 0u8..5, prop_oneof![0u32..600, any::<u32>()]).prop_map(
             |(sample_bytes, big_endian, left, above)| Geometry {
                 sample_bytes,
                 big_endian,
@@ -344,6 +347,10 @@ mod tests {
             Just(Content::Dense),
             any_geometry().prop_map(Content::Pixels)
         ]
+    }
+
+    fn any_compression() -> impl Strategy<Value = Compression> {
+        prop_oneof![Just(Compression::Default), Just(Compression::Small), Just(Compression::Turbo)]
     }
 
     fn smooth(seed: u8, length: usize) -> Vec<u8> {
@@ -362,9 +369,8 @@ mod tests {
             length in 0usize..20_000,
             raw: Vec<u8>,
             filter: bool,
-            turbo: bool,
+            compression in any_compression(),
         ) {
-            let compression = if turbo { Compression::Turbo } else { Compression::Default };
             let effort = Effort { compression, filter, ..Effort::default() };
             for plain in [smooth(seed, length), raw] {
                 let coded = encode(&plain, content, effort);
@@ -407,6 +413,36 @@ mod tests {
         let plainly = encode(&plain, Content::Text, Effort::default());
         assert_eq!(filtered.codec, Codec::PixelClassed);
         assert!(filtered.bytes.len() * 2 < plainly.payload(&plain).len());
+    }
+
+    #[test]
+    fn small_is_smaller() {
+        let small = Effort { compression: Compression::Small, ..Effort::default() };
+        let geometry = Geometry { sample_bytes: 2, big_endian: false, left: 1, above: 128 };
+        let mut noise = vec![0; 128 * 128];
+        blake3::Hasher::new().finalize_xof().fill(&mut noise);
+        let value = |i: usize| (i % 128 * 5 + i / 128 * 3) as u16 + u16::from(noise[i] % 16);
+        let plain: Vec<u8> = (0..128 * 128).flat_map(|i| value(i).to_le_bytes()).collect();
+        let coded = encode(&plain, Content::Pixels(geometry), small);
+        assert_eq!(coded.codec, Codec::PixelContext);
+        let usual = encode(&plain, Content::Pixels(geometry), Effort::default());
+        assert!(coded.bytes.len() < usual.bytes.len());
+    }
+
+    /// A geometry may say anything, and samples of no bytes once led to a division by zero.
+    #[test]
+    fn samples_of_no_bytes_are_no_pixels() {
+        for sample_bytes in [0, 3, 255] {
+            let geometry = Geometry { sample_bytes, big_endian: false, left: 1, above: 64 };
+            for plain in [&[][..], &[1; 100_000]] {
+                for compression in [Compression::Default, Compression::Small, Compression::Turbo] {
+                    let effort = Effort { compression, ..Effort::default() };
+                    let coded = encode(plain, Content::Pixels(geometry), effort);
+                    let back = decode(coded.codec, coded.payload(plain), plain.len()).unwrap();
+                    assert_eq!(back, plain);
+                }
+            }
+        }
     }
 
     #[test]

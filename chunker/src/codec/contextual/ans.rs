@@ -166,12 +166,7 @@ impl Default for Encoding {
 
 impl Encoding {
     /// Makes table number `table`, that of `contexts`. The frequencies sum up to `2^log`.
-    pub(super) fn fill(
-        &mut self,
-        table: usize,
-        contexts: Range<usize>,
-        frequencies: &Frequencies,
-    ) {
+    pub(super) fn fill(&mut self, table: usize, contexts: Range<usize>, frequencies: &Frequencies) {
         let log = self.log;
         let length = 1u32 << log;
         let base = (table << log) as u32;

@@ -20,6 +20,8 @@ mod rows;
 mod streams;
 mod stripe;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod tokens;
 #[cfg(target_arch = "x86_64")]
 mod v3;

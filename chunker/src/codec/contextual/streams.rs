@@ -233,13 +233,7 @@ impl<'a> Sinks<'a> {
 
     /// Puts a group of up to [`GROUP`] samples, whatever they are, before the others.
     #[inline(never)]
-    pub(super) fn some(
-        &mut self,
-        stream: usize,
-        encoding: &Encoding,
-        context: u8,
-        codes: &[u16],
-    ) {
+    pub(super) fn some(&mut self, stream: usize, encoding: &Encoding, context: u8, codes: &[u16]) {
         let context = usize::from(context).min(CONTEXTS - 1);
         let low = u32::from(LOW_BITS[context]);
         for code in codes.iter().rev() {

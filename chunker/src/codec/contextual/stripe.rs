@@ -7,9 +7,7 @@ use super::header::Header;
 use super::levels::{Extent, Levels};
 use super::predict::Predictor;
 use super::rows::{self, Rows};
-use super::streams::{
-    GROUP_BYTES_MAX, STREAMS, Sinks, Sources,
-};
+use super::streams::{GROUP_BYTES_MAX, STREAMS, Sinks, Sources};
 use super::tables::Counts;
 use super::tokens::TOKENS;
 use super::{Shape, put_length, take_length};
@@ -78,12 +76,7 @@ impl Stripe {
 
     /// Predicts and counts: all that has to be known before tables are made.
     #[inline(always)]
-    pub(super) fn predict<C: Core>(
-        &mut self,
-        core: C,
-        numbering: &Numbering<'_>,
-        header: &Header,
-    ) {
+    pub(super) fn predict<C: Core>(&mut self, core: C, numbering: &Numbering<'_>, header: &Header) {
         let Self { samples, codes, places, contexts, activity, counts, .. } = self;
         for counts in counts.iter_mut() {
             counts.clear();

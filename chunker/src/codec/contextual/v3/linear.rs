@@ -26,7 +26,10 @@ impl Linear {
         let all = |number: u16| core.avx._mm256_set1_epi16(number.cast_signed());
         Self {
             core,
-            weights: predictor.weights.unwrap_or_default().map(|weight| all(weight.cast_unsigned())),
+            weights: predictor
+                .weights
+                .unwrap_or_default()
+                .map(|weight| all(weight.cast_unsigned())),
             half: all(predictor.half()),
             whole: all(predictor.whole()),
             shift: cast([u64::from(predictor.shift), 0]),
@@ -44,7 +47,8 @@ impl Linear {
             avx2._mm256_add_epi16(term(nw, of_nw), term(nn, of_nn)),
         );
         let middle = avx2._mm256_add_epi16(early, term(ww, of_ww));
-        let sum = avx2._mm256_add_epi16(avx2._mm256_add_epi16(middle, term(ne, of_ne)), term(w, of_w));
+        let sum =
+            avx2._mm256_add_epi16(avx2._mm256_add_epi16(middle, term(ne, of_ne)), term(w, of_w));
         avx2._mm256_and_si256(sum, self.whole)
     }
 }

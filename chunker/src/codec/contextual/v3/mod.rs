@@ -2,9 +2,9 @@
 
 mod linear;
 mod places;
+mod reading;
 mod slant;
 mod writing;
-mod reading;
 
 use pulp::NullaryFnOnce;
 use pulp::x86::V3;

@@ -77,10 +77,8 @@ impl Lanes {
         let moved = avx2._mm256_add_epi64(avx2._mm256_add_epi64(a, b), avx2._mm256_add_epi64(c, d));
         let moved = avx2._mm256_and_si256(moved, all(0xff));
         let low4 = avx2._mm256_slli_epi64::<2>(low);
-        let of_low = avx2._mm256_sub_epi64(
-            avx2._mm256_sllv_epi64(all(in_each(1)), low),
-            all(in_each(1)),
-        );
+        let of_low =
+            avx2._mm256_sub_epi64(avx2._mm256_sllv_epi64(all(in_each(1)), low), all(in_each(1)));
         self.at = avx2._mm256_add_epi64(self.at, moved);
         let is_loud = self.core.avx._mm256_testz_si256(
             avx2._mm256_cmpgt_epi64(low, all(LOW_BITS_QUICK.into())),

@@ -116,7 +116,8 @@ impl Lanes {
             let steps: __m256i = cast(steps);
             // What the step adds to the next place is behind the point of this sum.
             let count = avx2._mm256_srli_epi32::<16>(avx2._mm256_add_epi32(*state, steps));
-            let out = avx2._mm256_andnot_si256(avx2._mm256_sllv_epi64(all(u64::MAX), count), *state);
+            let out =
+                avx2._mm256_andnot_si256(avx2._mm256_sllv_epi64(all(u64::MAX), count), *state);
             moved = avx2._mm256_or_si256(moved, avx2._mm256_sllv_epi64(out, bits));
             bits = avx2._mm256_add_epi64(bits, count);
             let next = avx2._mm256_add_epi64(
