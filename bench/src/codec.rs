@@ -66,7 +66,8 @@ pub(crate) fn run(args: &CodecArgs, report: &mut Report) -> Result<()> {
     let (frames, files) = collect(&args.paths, args.mb_max * 1_000_000)?;
     ensure!(!frames.is_empty(), "no native frames of 8 or 16 bits in these files");
     let plain_bytes: u64 = frames.iter().map(|frame| frame.bytes.len() as u64).sum();
-    let filters = [Codec::PixelClassed, Codec::PixelPacked, Codec::PixelMed].map(Coder::Filter);
+    let filters = [Codec::PixelContext, Codec::PixelClassed, Codec::PixelPacked, Codec::PixelMed];
+    let filters = filters.map(Coder::Filter);
     let coders = std::iter::once(Coder::Cairn).chain(filters);
     let coders = coders.chain(ZSTD_LEVELS.map(Coder::Zstd));
     let lines = coders
@@ -97,7 +98,7 @@ pub(crate) fn run(args: &CodecArgs, report: &mut Report) -> Result<()> {
 
 fn is_filtered(frame: &Frame) -> bool {
     let coded = encode(&frame.bytes, Content::Pixels(frame.geometry), Effort::default());
-    coded.codec == Codec::PixelClassed
+    matches!(coded.codec, Codec::PixelClassed | Codec::PixelContext)
 }
 
 /// Native frames of the files, in order, until there are `bytes_max`; and of how many files.

@@ -434,7 +434,7 @@ mod tests {
     fn samples_of_no_bytes_are_no_pixels() {
         for sample_bytes in [0, 3, 255] {
             let geometry = Geometry { sample_bytes, big_endian: false, left: 1, above: 64 };
-            for plain in [&[][..], &[1; 100_000]] {
+            for plain in [&[][..], &vec![1; 100_000]] {
                 for compression in [Compression::Default, Compression::Small, Compression::Turbo] {
                     let effort = Effort { compression, ..Effort::default() };
                     let coded = encode(plain, Content::Pixels(geometry), effort);

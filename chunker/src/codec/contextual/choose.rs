@@ -24,7 +24,7 @@ const OFTEN: u16 = 8;
 const SPARSE: usize = 14;
 
 /// The levels that a chunk has, if it leaves so many out that ranks are better.
-pub(super) fn sparse(stripes: &[Stripe], extent: &Extent) -> Option<Seen> {
+pub(super) fn sparse(stripes: &[Stripe], extent: Extent) -> Option<Seen> {
     let (offset, highest) = extent.narrowest();
     if highest < 8 || !looks_sparse(stripes, offset, highest) {
         return None;

@@ -71,6 +71,7 @@ impl Fit {
     }
 
     /// The weights that make the sum of squares the least.
+    #[allow(clippy::needless_range_loop)] // a matrix and its other half
     pub(super) fn weights(&self) -> [i16; WEIGHTS] {
         let mut rows = [[0.0; WEIGHTS + 1]; WEIGHTS];
         let mut totals = self.total.iter();
@@ -78,8 +79,8 @@ impl Fit {
             for j in i..=WEIGHTS {
                 let total = totals.next().copied().unwrap_or_default();
                 rows[i][j] = total;
-                if j < WEIGHTS {
-                    rows[j][i] = total;
+                if let Some(row) = rows.get_mut(j) {
+                    row[i] = total;
                 }
             }
         }

@@ -42,14 +42,14 @@ impl Extent {
         extent
     }
 
-    pub(super) fn and(self, other: &Self) -> Self {
+    pub(super) fn and(self, other: Self) -> Self {
         let ((a, b), (c, d)) = (self.unsigned, other.unsigned);
         let ((e, f), (g, h)) = (self.signed, other.signed);
         Self { unsigned: (a.min(c), b.max(d)), signed: (e.min(g), f.max(h)) }
     }
 
     /// The sample to count from and the highest number then, in the order that leaves it lower.
-    pub(super) fn narrowest(&self) -> (u16, u16) {
+    pub(super) fn narrowest(self) -> (u16, u16) {
         let (from, to) = self.unsigned;
         let (signed_from, signed_to) = self.signed;
         let signed = signed_to.wrapping_sub(signed_from).cast_unsigned();

@@ -167,9 +167,9 @@ fn encode_stripes(plain: &[u8], shape: Shape, scratch: &mut Scratch) -> Option<V
     let (parts, odd) = parted(plain, &shape);
     each(stripes, parts, |stripe, plain| on_core(Load { stripe, plain, shape: &shape }));
 
-    let extent = stripes.iter().fold(Extent::default(), |all, stripe| all.and(&stripe.extent));
+    let extent = stripes.iter().fold(Extent::default(), |all, stripe| all.and(stripe.extent));
     let (offset, mut highest) = extent.narrowest();
-    let seen = choose::sparse(stripes, &extent);
+    let seen = choose::sparse(stripes, extent);
     let ranked = seen.as_ref().map(|seen| {
         highest = (seen.count() - 1) as u16;
         seen.ranks()
@@ -196,7 +196,9 @@ fn encode_stripes(plain: &[u8], shape: Shape, scratch: &mut Scratch) -> Option<V
     });
 
     let mut counts: Box<Counts> = Box::new([[0; TOKENS]; CONTEXTS]);
-    stripes.iter().for_each(|stripe| stripe.add_counts(&mut counts));
+    for stripe in &*stripes {
+        stripe.add_counts(&mut counts);
+    }
     let is_gain = |bytes: usize| bytes + plain.len() / 64 < plain.len();
     if !is_gain((tables::bits(&counts) / 8) as usize) {
         return None;
@@ -238,11 +240,13 @@ fn each<P: Send>(
     parts: impl IntoIterator<Item = P>,
     work: impl Fn(&mut Stripe, P) + Sync,
 ) {
-    let mut jobs: Vec<_> = stripes.iter_mut().zip(parts).collect();
+    let jobs: Vec<_> = stripes.iter_mut().zip(parts).collect();
     if jobs.len() > 1 && is_pooled() {
         jobs.into_par_iter().for_each(|(stripe, part)| work(stripe, part));
     } else {
-        jobs.drain(..).for_each(|(stripe, part)| work(stripe, part));
+        for (stripe, part) in jobs {
+            work(stripe, part);
+        }
     }
 }
 

@@ -96,8 +96,8 @@ impl Predictor {
     pub(super) fn codes<C: Core>(&self, core: C, near: [&[u16]; 3], codes: &mut [u16]) {
         if self.weights.is_none() {
             let edge = self.left.min(codes.len());
-            for x in 0..edge {
-                codes[x] = self.code(near, x);
+            for (x, code) in codes[..edge].iter_mut().enumerate() {
+                *code = self.code(near, x);
             }
             let inner = codes.len() - edge;
             let [row, north, _] = near;

@@ -92,7 +92,7 @@ impl<'a> Sources<'a> {
             codes |= state << (16 * i);
             self.states[i][stream] = state;
         }
-        self.at[stream] += u64::from((a + b + c + d & 0xff) + 4 * low);
+        self.at[stream] += u64::from(((a + b + c + d) & 0xff) + 4 * low);
         let codes = (codes >> TOKEN_SHIFT & in_each(63)) << low | deposit(held, low);
         std::array::from_fn(|i| (codes >> (16 * i)) as u16)
     }
@@ -115,10 +115,10 @@ impl<'a> Sources<'a> {
         for code in &mut codes[..count] {
             *code = self.take(stream, low) as u32;
         }
-        for i in 0..count {
+        for (i, code) in codes[..count].iter_mut().enumerate() {
             let token = (self.states[i][stream] >> TOKEN_SHIFT) as u32;
             let extra = self.take(stream, extra_bits(token)) as u32;
-            codes[i] |= join(token, extra) << low;
+            *code |= join(token, extra) << low;
         }
         codes.map(|code| code as u16)
     }
@@ -129,7 +129,7 @@ impl<'a> Sources<'a> {
     pub(super) fn turn(
         &mut self,
         decoding: &Decoding,
-        contexts: &[u8; STREAMS],
+        contexts: [u8; STREAMS],
     ) -> [[u16; GROUP]; STREAMS] {
         std::array::from_fn(|stream| self.some(stream, GROUP, decoding, contexts[stream]))
     }
@@ -260,7 +260,7 @@ impl<'a> Sinks<'a> {
     pub(super) fn turn(
         &mut self,
         encoding: &Encoding,
-        contexts: &[u8; STREAMS],
+        contexts: [u8; STREAMS],
         codes: &[u16; STREAMS * GROUP],
     ) {
         for (stream, codes) in codes.as_chunks::<GROUP>().0.iter().enumerate() {

@@ -12,6 +12,8 @@ use super::tables::Counts;
 use super::tokens::TOKENS;
 use super::{Shape, put_length, take_length};
 
+const SHORT: &str = "a stripe is cut short";
+
 /// How numbers are made of samples.
 #[derive(Clone, Copy)]
 pub(super) struct Numbering<'a> {
@@ -70,7 +72,7 @@ impl Stripe {
         let row_bytes = shape.above.saturating_mul(shape.sample_bytes());
         for (plain, row) in plain.chunks(row_bytes).zip(self.samples.chunks_mut(shape.above)) {
             rows::load(plain, shape, &mut self.spare, row);
-            self.extent = self.extent.and(&Extent::of(row));
+            self.extent = self.extent.and(Extent::of(row));
         }
     }
 
@@ -164,7 +166,6 @@ impl Stripe {
         if plain.is_empty() {
             return if coded.is_empty() { Ok(()) } else { Err("something is left over") };
         }
-        const SHORT: &str = "a stripe is cut short";
         let mut sources = sources(coded, decoding.log).ok_or(SHORT)?;
         let Self { activity, rows, spare, .. } = self;
         let Header { shape, predictor, .. } = header;
@@ -227,7 +228,9 @@ fn count(places: &[u16], counts: &mut [Vec<u32>; 2]) {
         even[usize::from(*a) % COUNTS] += 1;
         odd[usize::from(*b) % COUNTS] += 1;
     }
-    rest.iter().for_each(|place| even[usize::from(*place) % COUNTS] += 1);
+    for place in rest {
+        even[usize::from(*place) % COUNTS] += 1;
+    }
 }
 
 /// The streams of a stripe.

@@ -143,7 +143,7 @@ fn cores_agree_on_strange_predictors() {
             let mut noise = [0; 12];
             blake3::Hasher::new().update(&[seed]).finalize_xof().fill(&mut noise);
             coded[12..14].copy_from_slice(&noise[10..]);
-            coded[14] = coded[14] & 0xf0 | seed % 5;
+            coded[14] = (coded[14] & 0xf0) | (seed % 5);
             coded[16..26].copy_from_slice(&noise[..10]);
             let mut back = [vec![0; plain.len()], vec![0; plain.len()]];
             let done = decode(&coded, &mut back[0]);

@@ -76,7 +76,7 @@ pub(super) fn codes(core: V3, near: [&[u16]; 3], predictor: &Predictor, codes: &
         to.copy_from_slice(&code);
         x += LANES;
     }
-    for x in x..width.max(1) - 1 {
-        codes[x] = predictor.code(near, x);
+    for (x, code) in codes.iter_mut().enumerate().take(width.max(1) - 1).skip(x) {
+        *code = predictor.code(near, x);
     }
 }

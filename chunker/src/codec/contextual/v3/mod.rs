@@ -50,7 +50,7 @@ impl Core for V3 {
         let (turns, rest_contexts) = contexts.split_at(whole.len() * STREAMS);
         let mut lanes = reading::Lanes::new(self, sources);
         for (codes, contexts) in whole.iter_mut().zip(turns.as_chunks::<STREAMS>().0) {
-            *codes = lanes.turn(sources, decoding, contexts);
+            *codes = lanes.turn(sources, decoding, *contexts);
         }
         lanes.put_back(sources);
         if !rest.is_empty() {
@@ -79,7 +79,7 @@ impl Core for V3 {
         let mut lanes = writing::Lanes::new(self, sinks);
         let turns = turns.as_chunks::<STREAMS>().0;
         for ((codes, places), contexts) in codes.iter().zip(places).zip(turns).rev() {
-            lanes.turn(sinks, encoding, contexts, [codes, places]);
+            lanes.turn(sinks, encoding, *contexts, [codes, places]);
         }
         lanes.put_back(sinks);
     }

@@ -21,7 +21,7 @@ pub(super) fn low_bits(core: V3, contexts: __m256i) -> __m256i {
 
 /// Contexts, each in a lane.
 #[inline(always)]
-pub(super) fn lanes(contexts: &[u8; STREAMS]) -> __m256i {
+pub(super) fn lanes(contexts: [u8; STREAMS]) -> __m256i {
     cast(contexts.map(u64::from))
 }
 
@@ -38,7 +38,7 @@ pub(super) fn places(core: V3, codes: &[u16], contexts: &[u8], places: &mut [u16
     // The lowest byte of a lane, and zero, four times.
     let spread: __m256i = cast([[0x8000_8000_8000_8000u64, 0x8008_8008_8008_8008]; 2]);
     for ((codes, to), contexts) in codes.iter().zip(places).zip(turns.as_chunks::<STREAMS>().0) {
-        let lanes = lanes(contexts);
+        let lanes = lanes(*contexts);
         let low = low_bits(core, lanes);
         let up = avx2._mm256_sllv_epi64(all(in_each(1)), avx2._mm256_sub_epi64(all(16), low));
         let of_high = avx2._mm256_sub_epi64(up, all(in_each(1)));
@@ -49,7 +49,7 @@ pub(super) fn places(core: V3, codes: &[u16], contexts: &[u8], places: &mut [u16
             continue;
         }
         let base = avx2._mm256_shuffle_epi8(lanes, spread);
-        let base = avx2._mm256_slli_epi16::<{ TOKENS.ilog2() as i32 }>(base);
+        let base = avx2._mm256_slli_epi16::<{ TOKENS.ilog2().cast_signed() }>(base);
         *to = cast(avx2._mm256_add_epi16(high, base));
     }
     places_of(codes_rest, contexts_rest, places_rest);

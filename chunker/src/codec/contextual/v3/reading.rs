@@ -23,12 +23,12 @@ pub(super) struct Lanes {
 impl Lanes {
     #[inline(always)]
     pub(super) fn new(core: V3, sources: &Sources<'_>) -> Self {
-        Self { core, at: cast(sources.at), states: sources.states.map(|states| cast(states)) }
+        Self { core, at: cast(sources.at), states: sources.states.map(cast) }
     }
 
     #[inline(always)]
     pub(super) fn put_back(&self, sources: &mut Sources<'_>) {
-        (sources.at, sources.states) = (cast(self.at), self.states.map(|states| cast(states)));
+        (sources.at, sources.states) = (cast(self.at), self.states.map(cast));
     }
 
     /// What comes next in all streams: 57 bits or more of each.
@@ -47,7 +47,7 @@ impl Lanes {
         &mut self,
         sources: &mut Sources<'_>,
         decoding: &Decoding,
-        contexts: &[u8; STREAMS],
+        contexts: [u8; STREAMS],
     ) -> [u16; TURN] {
         let avx2 = self.core.avx2;
         let all = |number: u64| -> __m256i { cast([number; STREAMS]) };
@@ -109,7 +109,7 @@ impl Lanes {
         let ab = avx2._mm256_or_si256(a, avx2._mm256_slli_epi64::<16>(b));
         let cd = avx2._mm256_or_si256(c, avx2._mm256_slli_epi64::<16>(d));
         let states = avx2._mm256_or_si256(ab, avx2._mm256_slli_epi64::<32>(cd));
-        let tokens = avx2._mm256_srli_epi64::<{ TOKEN_SHIFT as i32 }>(states);
+        let tokens = avx2._mm256_srli_epi64::<{ TOKEN_SHIFT.cast_signed() }>(states);
         let tokens = avx2._mm256_and_si256(tokens, all(in_each(63)));
         cast(avx2._mm256_or_si256(avx2._mm256_sllv_epi64(tokens, low), kept))
     }

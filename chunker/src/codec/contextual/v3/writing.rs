@@ -31,14 +31,14 @@ impl Lanes {
             at: cast(sinks.at),
             held: cast(sinks.held),
             bits: cast(sinks.bits),
-            states: sinks.states.map(|states| cast(states)),
+            states: sinks.states.map(cast),
         }
     }
 
     #[inline(always)]
     pub(super) fn put_back(&self, sinks: &mut Sinks<'_>) {
         (sinks.at, sinks.held, sinks.bits) = (cast(self.at), cast(self.held), cast(self.bits));
-        sinks.states = self.states.map(|states| cast(states));
+        sinks.states = self.states.map(cast);
     }
 
     #[inline(always)]
@@ -67,7 +67,7 @@ impl Lanes {
         &mut self,
         sinks: &mut Sinks<'_>,
         encoding: &Encoding,
-        contexts: &[u8; STREAMS],
+        contexts: [u8; STREAMS],
         [codes, places]: [&[u16; TURN]; 2],
     ) {
         let avx2 = self.core.avx2;
