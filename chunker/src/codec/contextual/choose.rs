@@ -9,16 +9,16 @@ use super::predict::Predictor;
 use super::stripe::{Numbering, Stripe, near};
 
 /// Rows of a chunk that a predictor is fitted to and judged by.
-const ROWS_SAMPLED: usize = 24;
+const ROWS_SAMPLED: usize = 18;
 
 /// At most one of so many rows.
-const ROWS_APART: usize = 3;
+const ROWS_APART: usize = 6;
 
 /// Samples that are looked at for levels that are left out.
 const SAMPLES_LOOKED_AT: usize = 8192;
 
 /// Levels that are often seen: so often, at least, of the samples looked at.
-const OFTEN: u16 = 8;
+const OFTEN: u16 = 6;
 
 /// Levels that there may be of those between the lowest and the highest, in 16ths, for ranks to gain.
 const SPARSE: usize = 14;
@@ -47,7 +47,7 @@ pub(super) fn sparse(stripes: &[Stripe], extent: Extent) -> Option<Seen> {
 fn looks_sparse(stripes: &[Stripe], offset: u16, highest: u16) -> bool {
     let mut times = vec![0u16; usize::from(highest) + 1];
     for stripe in stripes {
-        let step = (stripe.samples.len() * stripes.len() / SAMPLES_LOOKED_AT).max(1);
+        let step = (stripe.samples.len() * stripes.len() / SAMPLES_LOOKED_AT).max(3);
         for sample in stripe.samples.iter().step_by(step) {
             if let Some(times) = times.get_mut(usize::from(sample.wrapping_sub(offset))) {
                 *times = times.saturating_add(1);

@@ -200,17 +200,17 @@ fn encode_stripes(plain: &[u8], shape: Shape, scratch: &mut Scratch) -> Option<V
         stripe.add_counts(&mut counts);
     }
     let is_gain = |bytes: usize| bytes + plain.len() / 64 < plain.len();
-    if !is_gain((tables::bits(&counts) / 8) as usize) {
-        return None;
-    }
     let mut out = Vec::new();
     header.write(&mut out);
     let mut writer = Writer::new(&mut out);
     if let Some(seen) = &seen {
         seen.write(&mut writer);
     }
-    tables::make(&counts, encoding, &mut writer);
+    let bits = tables::make(&counts, encoding, &mut writer);
     writer.finish();
+    if !is_gain((bits / 8) as usize) {
+        return None;
+    }
     each(stripes, none, |stripe, ()| on_core(Encode { stripe, encoding, shape: &shape }));
     out.reserve_exact(stripes.iter().map(|stripe| stripe.coded.len() + 4).sum::<usize>() + 1);
     for stripe in &*stripes {

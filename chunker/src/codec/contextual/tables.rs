@@ -4,7 +4,7 @@
 use super::ans::{Decoding, Encoding, LEVEL_MAX, normalized};
 use super::bits::{Reader, Writer};
 use super::contexts::{CONTEXTS, low_bits};
-use super::tokens::{TOKENS, extra_bits};
+use super::tokens::{DIRECT, TOKENS, extra_bits};
 
 /// How often each token occurs in a table.
 pub(super) type Count = [u32; TOKENS];
@@ -34,14 +34,24 @@ fn log2(x: f32) -> f32 {
 /// Bits of all tokens and of their table.
 fn cost(count: &Count) -> f32 {
     let mut total = 0;
-    let mut sum = 0.0;
+    let mut sums = [0.0; 8];
     let mut last = 0;
-    for (token, count) in count.iter().enumerate() {
-        total += count;
-        sum += *count as f32 * log2((*count).max(1) as f32);
-        last = if *count > 0 { token } else { last };
+    for (eight, count) in count.as_chunks::<8>().0.iter().enumerate() {
+        // Most tables have few tokens.
+        let some: u32 = count.iter().sum();
+        if some == 0 {
+            continue;
+        }
+        total += some;
+        last = eight;
+        for (sum, count) in sums.iter_mut().zip(count) {
+            let count = (*count).max(1) as f32;
+            *sum += count * log2(count);
+        }
     }
-    total as f32 * log2(total.max(1) as f32) - sum + TABLE_COST + TOKEN_COST * last as f32
+    let tokens = 8.0 * last as f32 + 4.0;
+    let total = total.max(1) as f32;
+    total * log2(total) - sums.iter().sum::<f32>() + TABLE_COST + TOKEN_COST * tokens
 }
 
 /// Contexts that have one table: the first of them, and what is counted in all.
@@ -152,24 +162,21 @@ fn read_levels(reader: &mut Reader<'_>) -> Option<[u8; TOKENS]> {
     levels.iter().any(|level| *level > 0).then_some(levels)
 }
 
-/// About how many bits all codes take in their contexts.
-pub(super) fn bits(counts: &Counts) -> u64 {
-    let mut bits = 0.0;
-    for (context, count) in counts.iter().enumerate() {
-        if count.iter().all(|n| *n == 0) {
-            continue;
-        }
-        let kept = count.iter().enumerate().map(|(token, n)| {
-            u64::from(*n) * u64::from(low_bits(context) + extra_bits(token as u32))
-        });
-        bits += kept.sum::<u64>() as f64;
-        bits += f64::from(cost(count) - TABLE_COST);
-    }
-    bits as u64
+/// Bits of codes that are kept beside the tokens.
+fn kept_bits(counts: &Counts) -> u64 {
+    let of_token = |low: u32, (token, count): (usize, &u32)| {
+        u64::from(*count) * u64::from(low + extra_bits(token as u32))
+    };
+    let of_context = |(context, count): (usize, &Count)| {
+        let low = low_bits(context);
+        let from = if low == 0 { DIRECT as usize } else { 0 };
+        count.iter().enumerate().skip(from).map(|count| of_token(low, count)).sum::<u64>()
+    };
+    counts.iter().enumerate().map(of_context).sum()
 }
 
-/// Makes the tables for what was counted, and tells them.
-pub(super) fn make(counts: &Counts, encoding: &mut Encoding, writer: &mut Writer<'_>) {
+/// Makes the tables for what was counted, tells them, and gives about how many bits all codes take.
+pub(super) fn make(counts: &Counts, encoding: &mut Encoding, writer: &mut Writer<'_>) -> u64 {
     let mut all = shared(counts);
     if let Some(first) = all.first_mut() {
         first.first = 0;
@@ -184,6 +191,8 @@ pub(super) fn make(counts: &Counts, encoding: &mut Encoding, writer: &mut Writer
         write_levels(&levels, writer);
         encoding.fill(table, shared.first..behind, &normalized(&levels, encoding.log));
     }
+    let bits: f32 = all.iter().map(|shared| shared.cost - TABLE_COST).sum();
+    kept_bits(counts) + bits.max(0.0) as u64
 }
 
 /// Reads what [`make`] told; `None` if it is not that.
