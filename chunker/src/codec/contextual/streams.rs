@@ -123,15 +123,26 @@ impl<'a> Sources<'a> {
         codes.map(|code| code as u16)
     }
 
-    /// The codes of a whole group of each stream, whatever they are.
+    /// Reads the extra bits of a group of each stream, whose codes are right but for these.
     #[cold]
     #[inline(never)]
-    pub(super) fn turn(
+    pub(super) fn with_extra(
         &mut self,
-        decoding: &Decoding,
         contexts: [u8; STREAMS],
+        mut codes: [[u16; GROUP]; STREAMS],
     ) -> [[u16; GROUP]; STREAMS] {
-        std::array::from_fn(|stream| self.some(stream, GROUP, decoding, contexts[stream]))
+        for (stream, codes) in codes.iter_mut().enumerate() {
+            let low = u32::from(LOW_BITS[usize::from(contexts[stream]).min(CONTEXTS - 1)]);
+            for (i, code) in codes.iter_mut().enumerate() {
+                let token = (self.states[i][stream] >> TOKEN_SHIFT) as u32;
+                if token >= DIRECT {
+                    let extra = self.take(stream, extra_bits(token)) as u32;
+                    let kept = *code & !(u16::MAX << low);
+                    *code = (join(token, extra) << low) as u16 | kept;
+                }
+            }
+        }
+        codes
     }
 
     /// Decodes what of a row is behind whole turns of all streams.
@@ -254,17 +265,17 @@ impl<'a> Sinks<'a> {
         self.flush(stream);
     }
 
-    /// Puts a whole group of each stream, whatever they are, before the others.
+    /// Puts the extra bits of a group of each stream before the others.
     #[cold]
     #[inline(never)]
-    pub(super) fn turn(
-        &mut self,
-        encoding: &Encoding,
-        contexts: [u8; STREAMS],
-        codes: &[u16; STREAMS * GROUP],
-    ) {
+    pub(super) fn put_extra(&mut self, contexts: [u8; STREAMS], codes: &[u16; STREAMS * GROUP]) {
         for (stream, codes) in codes.as_chunks::<GROUP>().0.iter().enumerate() {
-            self.some(stream, encoding, contexts[stream], codes);
+            let low = u32::from(LOW_BITS[usize::from(contexts[stream]).min(CONTEXTS - 1)]);
+            for code in codes.iter().rev() {
+                let (_, bits, extra) = split(u32::from(*code) >> low);
+                self.put(stream, extra.into(), bits);
+                self.flush(stream);
+            }
         }
     }
 

@@ -60,13 +60,7 @@ impl Lanes {
         });
         let [a, b, c, d] = entries;
         let any = avx2._mm256_or_si256(avx2._mm256_or_si256(a, b), avx2._mm256_or_si256(c, d));
-        if self.core.avx._mm256_testz_si256(any, all(EXTRA.into())) == 0 {
-            // All of this by value, so that nothing else has to be in memory.
-            self.put_back(sources);
-            let codes = sources.turn(decoding, contexts);
-            *self = Self::new(self.core, sources);
-            return cast(codes);
-        }
+        let has_extra = self.core.avx._mm256_testz_si256(any, all(EXTRA.into())) == 0;
         let mut held = self.peek(sources);
         for (state, entry) in self.states.iter_mut().zip(entries) {
             let bits = avx2._mm256_and_si256(entry, all(63));
@@ -111,6 +105,13 @@ impl Lanes {
         let states = avx2._mm256_or_si256(ab, avx2._mm256_slli_epi64::<32>(cd));
         let tokens = avx2._mm256_srli_epi64::<{ TOKEN_SHIFT.cast_signed() }>(states);
         let tokens = avx2._mm256_and_si256(tokens, all(in_each(63)));
-        cast(avx2._mm256_or_si256(avx2._mm256_sllv_epi64(tokens, low), kept))
+        let codes = avx2._mm256_or_si256(avx2._mm256_sllv_epi64(tokens, low), kept);
+        if has_extra {
+            self.put_back(sources);
+            let codes = sources.with_extra(contexts, cast(codes));
+            *self = Self::new(self.core, sources);
+            return cast(codes);
+        }
+        cast(codes)
     }
 }

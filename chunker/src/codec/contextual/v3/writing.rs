@@ -72,16 +72,15 @@ impl Lanes {
     ) {
         let avx2 = self.core.avx2;
         let all = |number: u64| -> __m256i { cast([number; STREAMS]) };
-        let is_zero = |x: __m256i| self.core.avx._mm256_testz_si256(x, x) == 1;
+        let avx = self.core.avx;
+        let is_zero = |x: __m256i| avx._mm256_testz_si256(x, x) == 1;
         let tokens_extra = all(in_each(u64::from(DIRECT)));
         let extra = avx2._mm256_and_si256(cast(*places), tokens_extra);
         let extra = avx2._mm256_cmpeq_epi16(extra, tokens_extra);
         if !is_zero(extra) {
-            // All of this by value, so that nothing else has to be in memory.
             self.put_back(sinks);
-            sinks.turn(encoding, contexts, codes);
+            sinks.put_extra(contexts, codes);
             *self = Self::new(self.core, sinks);
-            return;
         }
         let low = low_bits(self.core, lanes(contexts));
         let low4 = avx2._mm256_slli_epi64::<2>(low);
