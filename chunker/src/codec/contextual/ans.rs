@@ -26,11 +26,13 @@ const QUARTERS: [u32; 4] = [256, 304, 362, 431];
 pub(super) const LEVEL_MAX: u32 = 48;
 
 /// The weight of a level: four levels are an octave; level 0 is no weight at all.
+#[inline(always)]
 pub(super) fn weight(level: u32) -> u32 {
     if level == 0 { 0 } else { QUARTERS[level as usize % 4] << (level / 4) }
 }
 
 /// Frequencies in the ratio of weights, of which one at least is not zero.
+#[inline(always)]
 pub(super) fn normalized(levels: &[u8; TOKENS], log: u32) -> Frequencies {
     let weights = levels.map(|level| weight(level.into()));
     let total: u32 = weights.iter().sum();

@@ -206,7 +206,7 @@ fn encode_stripes(plain: &[u8], shape: Shape, scratch: &mut Scratch) -> Option<V
     if let Some(seen) = &seen {
         seen.write(&mut writer);
     }
-    let bits = tables::make(&counts, encoding, &mut writer);
+    let bits = on_core(MakeTables { counts: &counts, encoding, writer: &mut writer });
     writer.finish();
     if !is_gain((bits / 8) as usize) {
         return None;
@@ -301,6 +301,21 @@ impl Task for Predict<'_> {
     }
 }
 
+struct MakeTables<'a, 'b> {
+    counts: &'a Counts,
+    encoding: &'a mut Encoding,
+    writer: &'a mut Writer<'b>,
+}
+
+impl Task for MakeTables<'_, '_> {
+    type Output = u64;
+
+    #[inline(always)]
+    fn run<C: Core>(self, _: C) -> u64 {
+        tables::make(self.counts, self.encoding, self.writer)
+    }
+}
+
 struct Encode<'a> {
     stripe: &'a mut Stripe,
     encoding: &'a Encoding,
@@ -318,6 +333,20 @@ impl Task for Encode<'_> {
 
 /// Either nothing, or what is wrong.
 type Checked = std::result::Result<(), &'static str>;
+
+struct ReadTables<'a, 'b> {
+    reader: &'a mut Reader<'b>,
+    decoding: &'a mut Decoding,
+}
+
+impl Task for ReadTables<'_, '_> {
+    type Output = Option<()>;
+
+    #[inline(always)]
+    fn run<C: Core>(self, _: C) -> Option<()> {
+        tables::read(self.reader, self.decoding)
+    }
+}
 
 struct Decode<'a> {
     stripe: &'a mut Stripe,
@@ -365,7 +394,8 @@ fn decode_stripes(
             .ok_or("its levels are not ones that an encoder writes")?;
     }
     decoding.log = header.log;
-    tables::read(&mut reader, decoding).ok_or("its tables are not ones that an encoder writes")?;
+    on_core(ReadTables { reader: &mut reader, decoding })
+        .ok_or("its tables are not ones that an encoder writes")?;
     let coded = coded.get(reader.bytes_read()..).ok_or(SHORT)?;
     let (lengths, mut coded) = coded.split_at_checked(4 * shape.stripes).ok_or(SHORT)?;
     let mut parts = Vec::with_capacity(shape.stripes);

@@ -1,6 +1,7 @@
 //! Some rows in the making, with room around them for vectors that are not quite within.
 
 use super::Shape;
+use super::levels::Levels;
 
 /// Before each row: lanes of a vector that are behind the first begin there.
 const PAD: usize = 48;
@@ -107,9 +108,23 @@ fn load_plainly(plain: &[u8], shape: &Shape, to: &mut [u16]) {
     }
 }
 
-/// Undoes [`load`].
+/// Undoes [`load`], the row being numbers that are `shift` bits higher; they mean nothing then.
 #[inline(always)]
-pub(super) fn store(row: &[u16], shape: &Shape, spare: &mut Vec<u16>, plain: &mut [u8]) {
+pub(super) fn store(
+    row: &mut [u16],
+    levels: &Levels,
+    shift: u32,
+    shape: &Shape,
+    spare: &mut Vec<u16>,
+    plain: &mut [u8],
+) {
+    if shape.wide && !shape.big_endian && !shape.parted && levels.ranked.is_none() {
+        for (pair, number) in plain.as_chunks_mut::<2>().0.iter_mut().zip(row) {
+            *pair = (*number >> shift).wrapping_add(levels.offset).to_le_bytes();
+        }
+        return;
+    }
+    levels.undo(row, shift);
     let row = if shape.parted {
         spare.resize(row.len(), 0);
         join(row, spare);
@@ -117,7 +132,7 @@ pub(super) fn store(row: &[u16], shape: &Shape, spare: &mut Vec<u16>, plain: &mu
     } else {
         row
     };
-    let pairs = plain.as_chunks_mut::<2>().0.iter_mut().zip(row);
+    let pairs = plain.as_chunks_mut::<2>().0.iter_mut().zip(row.iter());
     match (shape.wide, shape.big_endian) {
         (false, _) => plain.iter_mut().zip(row).for_each(|(byte, value)| *byte = *value as u8),
         (_, false) => pairs.for_each(|(pair, value)| *pair = value.to_le_bytes()),

@@ -258,6 +258,5 @@ fn store(
     spare: &mut Vec<u16>,
 ) {
     let row = &mut rows.row(index)[..plain.len() / shape.sample_bytes()];
-    levels.undo(row, predictor.shift);
-    rows::store(row, shape, spare, plain);
+    rows::store(row, levels, predictor.shift, shape, spare, plain);
 }

@@ -32,6 +32,7 @@ fn log2(x: f32) -> f32 {
 }
 
 /// Bits of all tokens and of their table.
+#[inline(always)]
 fn cost(count: &Count) -> f32 {
     let mut total = 0;
     let mut sums = [0.0; 8];
@@ -61,11 +62,13 @@ struct Shared {
     cost: f32,
 }
 
+#[inline(always)]
 fn together(a: &Count, b: &Count) -> Count {
     std::array::from_fn(|i| a[i] + b[i])
 }
 
 /// Joins neighbours for as long as that costs less.
+#[inline(always)]
 fn shared(counts: &Counts) -> Vec<Shared> {
     let used = counts.iter().enumerate().filter(|(_, count)| count.iter().any(|n| *n > 0));
     let mut all: Vec<Shared> =
@@ -90,6 +93,7 @@ fn shared(counts: &Counts) -> Vec<Shared> {
 }
 
 /// The levels of tokens by how often they occur.
+#[inline(always)]
 fn levels(count: &Count) -> [u8; TOKENS] {
     let most = count.iter().copied().max().unwrap_or(0).max(1) as f32;
     let total: u32 = count.iter().sum();
@@ -111,10 +115,12 @@ fn zigzag(difference: i32) -> u32 {
     (difference << 1 ^ difference >> 31).cast_unsigned()
 }
 
+#[inline(always)]
 fn rice_bits(number: u32, rest: u32) -> u32 {
     if number >> rest < ONES_MAX { (number >> rest) + 1 + rest } else { ONES_MAX + REST_BITS }
 }
 
+#[inline(always)]
 fn write_levels(levels: &[u8; TOKENS], writer: &mut Writer<'_>) {
     let last = levels.iter().rposition(|level| *level > 0).unwrap_or(0);
     let steps = levels[..=last].windows(2);
@@ -137,6 +143,7 @@ fn write_levels(levels: &[u8; TOKENS], writer: &mut Writer<'_>) {
     }
 }
 
+#[inline(always)]
 fn read_levels(reader: &mut Reader<'_>) -> Option<[u8; TOKENS]> {
     let last = reader.number(6) as usize;
     let rest = reader.number(2);
@@ -163,6 +170,7 @@ fn read_levels(reader: &mut Reader<'_>) -> Option<[u8; TOKENS]> {
 }
 
 /// Bits of codes that are kept beside the tokens.
+#[inline(always)]
 fn kept_bits(counts: &Counts) -> u64 {
     let of_token = |low: u32, (token, count): (usize, &u32)| {
         u64::from(*count) * u64::from(low + extra_bits(token as u32))
@@ -176,6 +184,7 @@ fn kept_bits(counts: &Counts) -> u64 {
 }
 
 /// Makes the tables for what was counted, tells them, and gives about how many bits all codes take.
+#[inline(always)]
 pub(super) fn make(counts: &Counts, encoding: &mut Encoding, writer: &mut Writer<'_>) -> u64 {
     let mut all = shared(counts);
     if let Some(first) = all.first_mut() {
