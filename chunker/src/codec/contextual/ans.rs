@@ -76,11 +76,14 @@ pub(super) const EXTRA: u32 = 1 << 15;
 /// Where the token stands above the state in the upper half of an entry.
 pub(super) const TOKEN_SHIFT: u32 = LOG_MAX;
 
+/// Where low bits stand above the place of a table: only numbers below 16 fit.
+pub(super) const LOW_SHIFT: u32 = 28;
+
 /// Decoding tables. An entry has how many bits move the state in its low byte, [`EXTRA`], and in its
 /// upper half the token above the state that the bits are added to.
 pub(super) struct Decoding {
     entries: Box<[u32; PLACES]>,
-    /// For each context, where its table begins, and its low bits 16 bits above.
+    /// For each context, where its table begins, and its low bits above [`LOW_SHIFT`].
     contexts: [u32; CONTEXTS.next_power_of_two()],
     pub(super) log: u32,
 }
@@ -121,10 +124,11 @@ impl Decoding {
 
     /// Gives a context a table.
     pub(super) fn share(&mut self, context: usize, table: usize) {
-        self.contexts[context] = (table << self.log) as u32 | u32::from(LOW_BITS[context]) << 16;
+        self.contexts[context] =
+            (table << self.log) as u32 | u32::from(LOW_BITS[context]) << LOW_SHIFT;
     }
 
-    /// Where the table of a context begins, and its low bits 16 bits above.
+    /// Where the table of a context begins, and its low bits above [`LOW_SHIFT`].
     #[inline(always)]
     pub(super) fn place(&self, context: u8) -> u32 {
         self.contexts[usize::from(context) % self.contexts.len()]
@@ -134,7 +138,7 @@ impl Decoding {
     #[inline(always)]
     pub(super) fn context(&self, context: u8) -> (u16, u32) {
         let place = self.place(context);
-        (place as u16, place >> 16)
+        (place as u16, place >> LOW_SHIFT)
     }
 
     /// The entry at a place.

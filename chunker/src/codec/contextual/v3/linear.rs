@@ -57,9 +57,16 @@ impl Linear {
 #[inline(always)]
 pub(super) fn codes(core: V3, near: [&[u16]; 3], predictor: &Predictor, codes: &mut [u16]) {
     let linear = Linear::new(core, predictor);
-    let width = codes.len();
+    let inner = codes.len().max(1) - 1;
+    let Some(last) = inner.checked_sub(LANES).filter(|last| *last >= 2) else {
+        for (x, code) in codes.iter_mut().enumerate().take(inner).skip(2) {
+            *code = predictor.code(near, x);
+        }
+        return;
+    };
+    // The last vector begins within the one before.
     let mut x = 2;
-    while let Some(to) = codes[..width - usize::from(width > 2)].get_mut(x..x + LANES) {
+    loop {
         let load = |row: &[u16], at: usize| -> __m256i {
             cast(row[at..].first_chunk::<LANES>().copied().unwrap_or_default())
         };
@@ -73,10 +80,10 @@ pub(super) fn codes(core: V3, near: [&[u16]; 3], predictor: &Predictor, codes: &
         let sign = core.avx2._mm256_srai_epi16::<15>(residual);
         let twice = core.avx2._mm256_add_epi16(residual, residual);
         let code: [u16; LANES] = cast(core.avx2._mm256_xor_si256(twice, sign));
-        to.copy_from_slice(&code);
-        x += LANES;
-    }
-    for (x, code) in codes.iter_mut().enumerate().take(width.max(1) - 1).skip(x) {
-        *code = predictor.code(near, x);
+        codes[x..x + LANES].copy_from_slice(&code);
+        if x == last {
+            break;
+        }
+        x = last.min(x + LANES);
     }
 }

@@ -8,7 +8,7 @@ use pulp::x86::V3;
 
 use super::TURN;
 use crate::codec::classed::bits::window;
-use crate::codec::contextual::ans::{Decoding, EXTRA, TOKEN_SHIFT};
+use crate::codec::contextual::ans::{Decoding, EXTRA, LOW_SHIFT, TOKEN_SHIFT};
 use crate::codec::contextual::contexts::GROUP;
 use crate::codec::contextual::streams::{LOW_BITS_QUICK, STREAMS, Sources, in_each};
 
@@ -52,7 +52,7 @@ impl Lanes {
         let avx2 = self.core.avx2;
         let all = |number: u64| -> __m256i { cast([number; STREAMS]) };
         let places: __m256i = cast(contexts.map(|context| u64::from(decoding.place(context))));
-        let low = avx2._mm256_srli_epi64::<16>(places);
+        let low = avx2._mm256_srli_epi64::<{ LOW_SHIFT.cast_signed() }>(places);
         let entries: [__m256i; GROUP] = std::array::from_fn(|i| {
             let state = avx2._mm256_and_si256(self.states[i], all((1 << TOKEN_SHIFT) - 1));
             let at: [u64; STREAMS] = black_box(cast(avx2._mm256_add_epi64(state, places)));
@@ -93,7 +93,7 @@ impl Lanes {
             kept
         } else {
             let used = avx2._mm256_andnot_si256(avx2._mm256_sllv_epi64(all(u64::MAX), low4), held);
-            let by = avx2._mm256_sub_epi64(all(16), low);
+            let by = avx2._mm256_and_si256(avx2._mm256_sub_epi64(all(16), low), all(31));
             let twice = avx2._mm256_slli_epi64::<1>(by);
             let pairs = avx2._mm256_or_si256(used, avx2._mm256_sllv_epi64(used, twice));
             let fours = avx2._mm256_or_si256(pairs, avx2._mm256_sllv_epi64(pairs, by));

@@ -52,6 +52,8 @@ impl Lanes {
     fn flush(&mut self, sinks: &mut Sinks<'_>) {
         let avx2 = self.core.avx2;
         let up = avx2._mm256_sub_epi64(cast([64u64; STREAMS]), self.bits);
+        // Of no bits, what is written means nothing.
+        let up = avx2._mm256_and_si256(up, cast([63u64; STREAMS]));
         let upper: [u64; STREAMS] = black_box(cast(avx2._mm256_sllv_epi64(self.held, up)));
         let at: [u64; STREAMS] = black_box(cast(self.at));
         for i in 0..STREAMS {
@@ -82,13 +84,13 @@ impl Lanes {
             sinks.put_extra(contexts, codes);
             *self = Self::new(self.core, sinks);
         }
-        let low = low_bits(self.core, lanes(contexts));
+        let low = avx2._mm256_and_si256(low_bits(self.core, lanes(contexts)), all(15));
         let low4 = avx2._mm256_slli_epi64::<2>(low);
         let one = all(in_each(1));
         let of_low = avx2._mm256_sub_epi64(avx2._mm256_sllv_epi64(one, low), one);
         let kept = avx2._mm256_and_si256(cast(*codes), of_low);
         if is_zero(avx2._mm256_cmpgt_epi64(low, all(LOW_BITS_QUICK.into()))) {
-            let by = avx2._mm256_sub_epi64(all(16), low);
+            let by = avx2._mm256_and_si256(avx2._mm256_sub_epi64(all(16), low), all(31));
             let twice = avx2._mm256_slli_epi64::<1>(by);
             let pairs = avx2._mm256_or_si256(kept, avx2._mm256_srlv_epi64(kept, by));
             let fours = avx2._mm256_or_si256(pairs, avx2._mm256_srlv_epi64(pairs, twice));
@@ -115,6 +117,7 @@ impl Lanes {
             let steps: __m256i = cast(steps);
             // What the step adds to the next place is behind the point of this sum.
             let count = avx2._mm256_srli_epi32::<16>(avx2._mm256_add_epi32(*state, steps));
+            let count = avx2._mm256_and_si256(count, all(15));
             let out =
                 avx2._mm256_andnot_si256(avx2._mm256_sllv_epi64(all(u64::MAX), count), *state);
             moved = avx2._mm256_or_si256(moved, avx2._mm256_sllv_epi64(out, bits));
@@ -126,7 +129,7 @@ impl Lanes {
             let next: [u64; STREAMS] = black_box(cast(next));
             *state = cast(next.map(|next| encoding.state(next as u16)));
         }
-        self.put(moved, bits);
+        self.put(moved, avx2._mm256_and_si256(bits, all(63)));
         self.flush(sinks);
     }
 }
