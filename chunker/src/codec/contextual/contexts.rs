@@ -69,6 +69,12 @@ impl Activity {
         self.rows = 0;
     }
 
+    #[cfg(test)]
+    pub(super) fn bytes_held(&self) -> usize {
+        let sums = [&self.last, &self.before, &self.to_right, &self.to_left];
+        4 * sums.iter().map(|sums| sums.capacity()).sum::<usize>() + self.contexts.capacity()
+    }
+
     /// Contexts of the next row.
     #[inline(always)]
     pub(super) fn contexts(&self) -> &[u8] {

@@ -9,6 +9,15 @@ const PAD: usize = 48;
 /// Behind each row: lanes that are ahead end there.
 const SLACK: usize = 64;
 
+/// The widest row of which several are held and restored at once. Wider ones are rare, and their columns
+/// are more than vectors count.
+const WIDTH_MAX: usize = 32_000;
+
+/// How many rows of a width are held where a core restores so many at once.
+pub(super) fn together(rows: usize, width: usize) -> usize {
+    if width > WIDTH_MAX { 1 } else { rows }
+}
+
 /// Some rows that follow one another, and the two above them.
 #[derive(Default)]
 pub(super) struct Rows {
@@ -35,6 +44,11 @@ impl Rows {
         self.north.resize(self.stride, 0);
         self.north2.resize(self.stride, 0);
         self.here.resize(rows * self.stride, 0);
+    }
+
+    #[cfg(test)]
+    pub(super) fn bytes_held(&self) -> usize {
+        2 * (self.north.capacity() + self.north2.capacity() + self.here.capacity())
     }
 
     /// Row `row`.

@@ -179,11 +179,14 @@ pub(super) struct Sinks<'a> {
     pub(super) states: [[u64; STREAMS]; GROUP],
 }
 
-/// The most bytes that a group takes, rounded up.
-pub(super) const GROUP_BYTES_MAX: usize = 13;
+/// The most bytes that a stream of so many samples takes, and some that are written before them. A
+/// sample takes up to 10 bits that move its state and 16 that are kept.
+pub(super) fn region_bytes(samples: usize) -> usize {
+    samples * 26 / 8 + 32
+}
 
 impl<'a> Sinks<'a> {
-    /// `bytes` have room for all groups and 24 bytes more.
+    /// `bytes` have [`region_bytes`].
     pub(super) fn new(bytes: [&'a mut [u8]; STREAMS], log: u32) -> Self {
         let at = std::array::from_fn(|i| bytes[i].len() as u64);
         let none = [0; STREAMS];

@@ -7,7 +7,7 @@ use super::header::Header;
 use super::levels::{Extent, Levels};
 use super::predict::Predictor;
 use super::rows::{self, Rows};
-use super::streams::{GROUP_BYTES_MAX, STREAMS, Sinks, Sources};
+use super::streams::{STREAMS, Sinks, Sources, region_bytes};
 use super::tables::Counts;
 use super::tokens::TOKENS;
 use super::{Shape, put_length, take_length};
@@ -113,6 +113,18 @@ impl Stripe {
         }
     }
 
+    /// Memory that is kept for the next chunk, but for tables of fixed size.
+    #[cfg(test)]
+    pub(super) fn bytes_held(&self) -> usize {
+        let words = [&self.samples, &self.codes, &self.places, &self.spare];
+        2 * words.iter().map(|words| words.capacity()).sum::<usize>()
+            + self.contexts.capacity()
+            + self.bytes.capacity()
+            + self.coded.capacity()
+            + self.rows.bytes_held()
+            + self.activity.bytes_held()
+    }
+
     /// Adds what was counted.
     pub(super) fn add_counts(&self, sums: &mut Counts) {
         for counts in &self.counts {
@@ -133,23 +145,30 @@ impl Stripe {
         let width = shape.above.min(codes.len());
         let row_groups = width.div_ceil(GROUP);
         let rows = codes.len().div_ceil(width);
-        let region = rows * row_groups.div_ceil(STREAMS) * GROUP_BYTES_MAX + 32;
-        if bytes.len() < STREAMS * region {
-            bytes.resize(STREAMS * region, 0);
+        let regions = samples_of_streams(width).map(|samples| region_bytes(rows * samples));
+        let bytes_in_all = regions.iter().sum();
+        if bytes.len() < bytes_in_all {
+            bytes.resize(bytes_in_all, 0);
         }
-        let mut regions = bytes.chunks_exact_mut(region);
-        let regions = std::array::from_fn(|_| regions.next().unwrap_or_default());
-        let mut sinks = Sinks::new(regions, encoding.log);
+        let mut rest = bytes.as_mut_slice();
+        let parts = regions.map(|region| {
+            let (part, behind) = std::mem::take(&mut rest).split_at_mut(region);
+            rest = behind;
+            part
+        });
+        let mut sinks = Sinks::new(parts, encoding.log);
         let rows = codes.chunks(width).zip(places.chunks(width)).zip(contexts.chunks(row_groups));
         for ((codes, places), contexts) in rows.rev() {
             core.encode_row(&mut sinks, encoding, contexts, [codes, places]);
         }
         let starts = sinks.finish(encoding.log);
-        for start in &starts[..STREAMS - 1] {
-            put_length(region - *start, coded);
+        for (region, start) in regions.iter().zip(starts).take(STREAMS - 1) {
+            put_length(region - start, coded);
         }
-        for (stream, start) in bytes.chunks_exact(region).zip(starts) {
-            coded.extend(&stream[start..]);
+        let mut end = 0;
+        for (region, start) in regions.iter().zip(starts) {
+            coded.extend(&bytes[end + start..end + region]);
+            end += region;
         }
     }
 
@@ -170,7 +189,8 @@ impl Stripe {
         let Self { activity, rows, spare, .. } = self;
         let Header { shape, predictor, .. } = header;
         let width = shape.above.min(plain.len() / shape.sample_bytes());
-        rows.prepare(C::ROWS, width);
+        let together = rows::together(C::ROWS, width);
+        rows.prepare(together, width);
         activity.start(width, header.first);
         let row_bytes = width * shape.sample_bytes();
         let (first, rest) = plain.split_at_mut(row_bytes);
@@ -181,7 +201,7 @@ impl Stripe {
         predictor.restore_first(row);
         rows.carry_first();
         store(rows, 0, first, (shape, predictor, levels), spare);
-        for batch in rest.chunks_mut(row_bytes * C::ROWS) {
+        for batch in rest.chunks_mut(row_bytes * together) {
             let count = batch.len().div_ceil(row_bytes);
             for (index, plain) in batch.chunks(row_bytes).enumerate() {
                 let samples = plain.len() / shape.sample_bytes();
@@ -213,6 +233,14 @@ pub(super) fn near<'a>(
 ) -> [&'a [u16]; 3] {
     let above = |rows: usize| &samples[number.saturating_sub(rows) * width..][..width];
     [row, above(1), above(2.min(number))]
+}
+
+/// How many samples of a row each stream has.
+fn samples_of_streams(width: usize) -> [usize; STREAMS] {
+    let turn = STREAMS * GROUP;
+    std::array::from_fn(|stream| {
+        width / turn * GROUP + (width % turn).saturating_sub(stream * GROUP).min(GROUP)
+    })
 }
 
 /// Counts tokens in their contexts.

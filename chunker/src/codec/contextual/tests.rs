@@ -178,17 +178,21 @@ fn what_a_thread_keeps_is_bounded() {
     assert!(back.iter().all(|byte| *byte == 7));
 }
 
-/// Rows as long as the chunk, or of one sample each.
+/// Rows as long as the chunk, or of one sample each, take no more memory than several times the chunk.
 #[test]
 fn any_geometry_will_do() {
     let plain = vec![5; 1 << 20];
     for above in [1, 2, 31, 1 << 19, 1 << 20, u32::MAX] {
         for sample_bytes in [1, 2] {
             let geometry = Geometry { sample_bytes, big_endian: false, left: 1, above };
+            SCRATCH.take();
             let coded = encode(&plain, geometry).unwrap();
             let mut back = vec![0; plain.len()];
             decode(&coded, &mut back).unwrap();
             assert!(back == plain);
+            let scratch = SCRATCH.take().unwrap();
+            let held: usize = scratch.stripes.iter().map(Stripe::bytes_held).sum();
+            assert!(held <= 24 * plain.len(), "{held} for rows of {above}");
         }
     }
 }

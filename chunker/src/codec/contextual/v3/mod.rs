@@ -92,7 +92,7 @@ impl Core for V3 {
     #[inline(always)]
     fn restore(self, rows: &mut Rows, count: usize, predictor: &Predictor) {
         // Few rows are no gain, and neither are neighbours that are farther off.
-        if predictor.left != 1 || count < 3 || rows.width() > slant::WIDTH_MAX {
+        if predictor.left != 1 || count < 3 {
             restore_by_row(rows, count, predictor);
         } else if predictor.weights.is_some() {
             slant::slant::<true>(self, rows, predictor);

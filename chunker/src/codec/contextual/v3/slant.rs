@@ -12,9 +12,6 @@ use crate::codec::contextual::rows::Rows;
 /// Rows that are restored at once.
 pub(super) const LANES: usize = 16;
 
-/// The widest row that is restored so: columns are counted in 16 bits.
-pub(super) const WIDTH_MAX: usize = 32_000;
-
 /// Steps between loading and storing.
 const STEPS: usize = 8;
 
@@ -25,7 +22,7 @@ const fn lag(lane: usize) -> usize {
     if lane < LANES / 2 { 2 * lane } else { 2 * lane + STEPS - 1 }
 }
 
-/// Restores [`LANES`] rows of which lane `k` holds row `k`.
+/// Restores [`LANES`] rows of which lane `k` holds row `k`. Columns are counted in 16 bits.
 ///
 /// Lanes begin left of their rows and end behind them, in what means nothing. What comes out there is
 /// kept out of the first two samples and the last one of a row by choosing, in the blocks in which some
