@@ -112,7 +112,7 @@ impl Seen {
 
 impl Levels {
     /// Reads what [`Seen::write`] wrote; `None` if it is not that.
-    pub(super) fn read(offset: u16, reader: &mut Reader<'_>) -> Option<Self> {
+    pub(super) fn read(offset: u16, shift: u32, reader: &mut Reader<'_>) -> Option<Self> {
         let count = reader.number(17) as usize;
         if count > LEVELS {
             return None;
@@ -129,6 +129,7 @@ impl Levels {
             next += gap;
             *sample = u16::try_from(next - 1).ok()?.wrapping_add(offset);
         }
+        samples.resize(samples.len().max(LEVELS >> shift), 0);
         Some(Self { offset, ranked: Some(samples) })
     }
 
@@ -142,11 +143,25 @@ impl Levels {
                 }
             }
             Some(samples) => {
-                for number in numbers {
-                    let rank = usize::from(*number >> shift);
-                    *number = samples.get(rank).copied().unwrap_or(0);
+                // All ranks that there can be, so that none has to be compared with how many there are.
+                match shift {
+                    0 => looked_up::<{ LEVELS }>(numbers, shift, samples),
+                    1 => looked_up::<{ LEVELS >> 1 }>(numbers, shift, samples),
+                    2 => looked_up::<{ LEVELS >> 2 }>(numbers, shift, samples),
+                    3 => looked_up::<{ LEVELS >> 3 }>(numbers, shift, samples),
+                    _ => looked_up::<{ LEVELS >> 4 }>(numbers, shift, samples),
                 }
             }
+        }
+    }
+}
+
+/// Samples in place of ranks, of which there are as many as `samples` at most.
+#[inline(always)]
+fn looked_up<const RANKS: usize>(numbers: &mut [u16], shift: u32, samples: &[u16]) {
+    if let Some(samples) = samples.first_chunk::<RANKS>() {
+        for number in numbers {
+            *number = samples[usize::from(*number >> shift) % RANKS];
         }
     }
 }
@@ -173,7 +188,7 @@ mod tests {
             let mut writer = Writer::new(&mut bytes);
             seen.write(&mut writer);
             writer.finish();
-            let levels = Levels::read(offset, &mut Reader::new(&bytes)).unwrap();
+            let levels = Levels::read(offset, 0, &mut Reader::new(&bytes)).unwrap();
             let rank = |sample: &u16| ranks[usize::from(sample.wrapping_sub(offset))];
             let mut numbers: Vec<u16> = samples.iter().map(rank).collect();
             levels.undo(&mut numbers, 0);

@@ -390,7 +390,7 @@ fn decode_stripes(
     let mut reader = Reader::new(coded);
     let mut levels = Levels { offset: header.offset, ranked: None };
     if header.is_ranked {
-        levels = Levels::read(header.offset, &mut reader)
+        levels = Levels::read(header.offset, header.predictor.shift, &mut reader)
             .ok_or("its levels are not ones that an encoder writes")?;
     }
     decoding.log = header.log;
