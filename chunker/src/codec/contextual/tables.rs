@@ -18,7 +18,7 @@ const ONES_MAX: u32 = 12;
 const REST_BITS: u32 = 7;
 
 /// What a table costs beside its tokens, in bits: what it is told by, and the time to make it.
-const TABLE_COST: f32 = 300.0;
+const TABLE_COST: f32 = 600.0;
 /// What each token of a table costs, in bits.
 const TOKEN_COST: f32 = 3.2;
 
