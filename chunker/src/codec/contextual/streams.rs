@@ -39,23 +39,30 @@ fn extract(codes: u64, low: u32) -> u64 {
 
 /// Streams that are being read.
 pub(super) struct Sources<'a> {
-    pub(super) bytes: [&'a [u8]; STREAMS],
+    /// All of them, one after the other.
+    pub(super) bytes: &'a [u8],
     /// The next bit of each.
     pub(super) at: [u64; STREAMS],
     /// States with the last tokens above them, by the place of the sample in its group, then by stream.
     pub(super) states: [[u64; STREAMS]; GROUP],
+    /// Where each ends, in bits.
+    ends: [u64; STREAMS],
 }
 
 impl<'a> Sources<'a> {
     /// At the first groups. Below these stand the states, and below them a one above zeros.
-    pub(super) fn new(bytes: [&'a [u8]; STREAMS], log: u32) -> Option<Self> {
-        let mut sources = Self { bytes, at: [0; STREAMS], states: [[0; STREAMS]; GROUP] };
-        for (stream, bytes) in bytes.iter().enumerate() {
-            let first = bytes.first().filter(|first| **first != 0)?;
-            sources.at[stream] = u64::from(first.trailing_zeros()) + 1;
+    pub(super) fn new(bytes: &'a [u8], lengths: [usize; STREAMS], log: u32) -> Option<Self> {
+        let none = [0; STREAMS];
+        let mut sources = Self { bytes, at: none, states: [none; GROUP], ends: none };
+        let mut start = 0;
+        for (stream, length) in lengths.into_iter().enumerate() {
+            let first = bytes.get(start).filter(|first| **first != 0 && length > 0)?;
+            sources.at[stream] = 8 * start as u64 + u64::from(first.trailing_zeros()) + 1;
             for i in 0..GROUP {
                 sources.states[i][stream] = sources.take(stream, log);
             }
+            start += length;
+            sources.ends[stream] = 8 * start as u64;
         }
         Some(sources)
     }
@@ -63,7 +70,7 @@ impl<'a> Sources<'a> {
     #[inline(always)]
     fn peek(&self, stream: usize) -> u64 {
         let at = self.at[stream];
-        window(self.bytes[stream], at as usize / 8) >> (at % 8)
+        window(self.bytes, at as usize / 8) >> (at % 8)
     }
 
     #[inline(always)]
@@ -162,8 +169,7 @@ impl<'a> Sources<'a> {
     /// Has all been read, and has every state come to where the encoder began?
     pub(super) fn are_done(&self) -> bool {
         let state = |state: &u64| state & ((1 << TOKEN_SHIFT) - 1);
-        self.at.iter().zip(self.bytes).all(|(at, bytes)| *at == 8 * bytes.len() as u64)
-            && self.states.as_flattened().iter().map(state).all(|state| state == 0)
+        self.at == self.ends && self.states.as_flattened().iter().map(state).all(|state| state == 0)
     }
 }
 

@@ -268,12 +268,7 @@ fn sources(mut coded: &[u8], log: u32) -> Option<Sources<'_>> {
         *length = take_length(&mut coded)?;
     }
     lengths[STREAMS - 1] = coded.len().checked_sub(lengths.iter().sum())?;
-    let streams = lengths.map(|length| {
-        let (stream, rest) = coded.split_at_checked(length).unwrap_or_default();
-        coded = rest;
-        stream
-    });
-    Sources::new(streams, log)
+    Sources::new(coded, lengths, log)
 }
 
 /// Writes a row that is restored to plain bytes; what it holds then means nothing.

@@ -37,7 +37,7 @@ impl Lanes {
         let avx2 = self.core.avx2;
         let bytes: [u64; STREAMS] = black_box(cast(avx2._mm256_srli_epi64::<3>(self.at)));
         let windows: [u64; STREAMS] =
-            std::array::from_fn(|i| window(sources.bytes[i], bytes[i] as usize));
+            std::array::from_fn(|i| window(sources.bytes, bytes[i] as usize));
         avx2._mm256_srlv_epi64(cast(windows), avx2._mm256_and_si256(self.at, cast([7u64; 4])))
     }
 
