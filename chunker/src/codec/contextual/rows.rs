@@ -23,7 +23,7 @@ pub(super) fn together(rows: usize, width: usize) -> usize {
 pub(super) struct Rows {
     width: usize,
     pub(super) stride: usize,
-    /// The row above the first, and the one above that; their samples begin at [`Rows::PAD`] too.
+    /// The row above the first, and the one above that; their samples begin as far behind their starts.
     pub(super) north: Vec<u16>,
     pub(super) north2: Vec<u16>,
     /// [`Rows::stride`] numbers for each row.
@@ -31,8 +31,10 @@ pub(super) struct Rows {
 }
 
 impl Rows {
+    #[cfg(target_arch = "x86_64")]
     pub(super) const PAD: usize = PAD;
 
+    #[cfg(target_arch = "x86_64")]
     pub(super) fn width(&self) -> usize {
         self.width
     }

@@ -131,6 +131,7 @@ impl<'a> Sources<'a> {
     }
 
     /// Reads the extra bits of a group of each stream, whose codes are right but for these.
+    #[cfg(target_arch = "x86_64")]
     #[cold]
     #[inline(never)]
     pub(super) fn with_extra(
@@ -275,6 +276,7 @@ impl<'a> Sinks<'a> {
     }
 
     /// Puts the extra bits of a group of each stream before the others.
+    #[cfg(target_arch = "x86_64")]
     #[cold]
     #[inline(never)]
     pub(super) fn put_extra(&mut self, contexts: [u8; STREAMS], codes: &[u16; STREAMS * GROUP]) {

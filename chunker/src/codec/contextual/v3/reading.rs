@@ -1,12 +1,11 @@
 //! All streams read at once, each in a lane.
 
 use std::arch::x86_64::__m256i;
-use std::hint::black_box;
 
 use pulp::cast;
 use pulp::x86::V3;
 
-use super::TURN;
+use super::{TURN, numbers};
 use crate::codec::classed::bits::window;
 use crate::codec::contextual::ans::{Decoding, EXTRA, LOW_SHIFT, TOKEN_SHIFT};
 use crate::codec::contextual::contexts::GROUP;
@@ -35,7 +34,7 @@ impl Lanes {
     #[inline(always)]
     fn peek(&self, sources: &Sources<'_>) -> __m256i {
         let avx2 = self.core.avx2;
-        let bytes: [u64; STREAMS] = black_box(cast(avx2._mm256_srli_epi64::<3>(self.at)));
+        let bytes = numbers(avx2._mm256_srli_epi64::<3>(self.at));
         let windows: [u64; STREAMS] =
             std::array::from_fn(|i| window(sources.bytes, bytes[i] as usize));
         avx2._mm256_srlv_epi64(cast(windows), avx2._mm256_and_si256(self.at, cast([7u64; 4])))
@@ -55,7 +54,7 @@ impl Lanes {
         let low = avx2._mm256_srli_epi64::<{ LOW_SHIFT.cast_signed() }>(places);
         let entries: [__m256i; GROUP] = std::array::from_fn(|i| {
             let state = avx2._mm256_and_si256(self.states[i], all((1 << TOKEN_SHIFT) - 1));
-            let at: [u64; STREAMS] = black_box(cast(avx2._mm256_add_epi64(state, places)));
+            let at = numbers(avx2._mm256_add_epi64(state, places));
             cast(at.map(|at| u64::from(decoding.at(at as u16))))
         });
         let [a, b, c, d] = entries;

@@ -1,13 +1,12 @@
 //! All streams written at once, each in a lane.
 
 use std::arch::x86_64::__m256i;
-use std::hint::black_box;
 
 use pulp::cast;
 use pulp::x86::V3;
 
-use super::TURN;
 use super::places::{lanes, low_bits};
+use super::{TURN, numbers};
 use crate::codec::contextual::ans::Encoding;
 use crate::codec::contextual::contexts::GROUP;
 use crate::codec::contextual::streams::{LOW_BITS_QUICK, STREAMS, Sinks, in_each};
@@ -54,8 +53,8 @@ impl Lanes {
         let up = avx2._mm256_sub_epi64(cast([64u64; STREAMS]), self.bits);
         // Of no bits, what is written means nothing.
         let up = avx2._mm256_and_si256(up, cast([63u64; STREAMS]));
-        let upper: [u64; STREAMS] = black_box(cast(avx2._mm256_sllv_epi64(self.held, up)));
-        let at: [u64; STREAMS] = black_box(cast(self.at));
+        let upper = numbers(avx2._mm256_sllv_epi64(self.held, up));
+        let at = numbers(self.at);
         for i in 0..STREAMS {
             sinks.store(i, at[i], upper[i]);
         }
@@ -126,8 +125,7 @@ impl Lanes {
                 avx2._mm256_srlv_epi64(*state, count),
                 avx2._mm256_srli_epi64::<32>(steps),
             );
-            let next: [u64; STREAMS] = black_box(cast(next));
-            *state = cast(next.map(|next| encoding.state(next as u16)));
+            *state = cast(numbers(next).map(|next| encoding.state(next as u16)));
         }
         self.put(moved, avx2._mm256_and_si256(bits, all(63)));
         self.flush(sinks);
