@@ -271,7 +271,7 @@ mod tests {
             Coder::Filter(Codec::PixelContext),
             Coder::Zstd(1),
         ] {
-            let line = Line::measure(coder, &frames, 64 * 64 * 2, 1).unwrap();
+            let line = Line::measure(coder, &frames_once, 64 * 64 * 2, 1).unwrap();
             assert!(line.ratio >= 1.0, "{line:?}");
             assert!((line.ratio_of_sets - line.ratio).abs() < 1e-9, "{line:?}");
         }
