@@ -21,7 +21,7 @@ const ZSTD_LEVELS: [i32; 3] = [-1, 1, 3];
 /// Larger files are left out: they are read whole.
 const FILE_BYTES_MAX: u64 = 1 << 30;
 
-/// Encode and decode native frames: MB/s and ratio beside zstd
+/// Encode and decode native frames: MB/s and ratio beside zstd; each PATH is a set
 #[derive(Debug, Args)]
 pub(crate) struct CodecArgs {
     /// DICOM files with native pixel data, or folders of them
@@ -37,6 +37,8 @@ pub(crate) struct CodecArgs {
 
 /// A native frame.
 struct Frame {
+    /// Of which of the paths it is.
+    set: usize,
     geometry: Geometry,
     bytes: Vec<u8>,
 }
@@ -59,6 +61,10 @@ struct Line {
     decode_mb_per_s: Spread,
     coded_bytes: u64,
     ratio: f64,
+    /// Of each path with frames, in their order.
+    set_ratios: Vec<f64>,
+    /// The geometric mean of those: each set counts alike, however large.
+    ratio_of_sets: f64,
 }
 
 /// Measures, and adds the table.
@@ -66,13 +72,15 @@ pub(crate) fn run(args: &CodecArgs, report: &mut Report) -> Result<()> {
     let (frames, files) = collect(&args.paths, args.mb_max * 1_000_000)?;
     ensure!(!frames.is_empty(), "no native frames of 8 or 16 bits in these files");
     let plain_bytes: u64 = frames.iter().map(|frame| frame.bytes.len() as u64).sum();
-    let filters = [Codec::PixelClassed, Codec::PixelPacked, Codec::PixelMed].map(Coder::Filter);
+    let filters = [Codec::PixelContext, Codec::PixelClassed, Codec::PixelPacked, Codec::PixelMed];
+    let filters = filters.map(Coder::Filter);
     let coders = std::iter::once(Coder::Cairn).chain(filters);
     let coders = coders.chain(ZSTD_LEVELS.map(Coder::Zstd));
     let lines = coders
         .map(|coder| Line::measure(coder, &frames, plain_bytes, args.runs))
         .collect::<Result<Vec<_>>>()?;
-    let mut table = Table::new(["CODER", "ENCODE MB/S", "DECODE MB/S", "CODED MB", "RATIO"]);
+    let headings = ["CODER", "ENCODE MB/S", "DECODE MB/S", "CODED MB", "RATIO", "RATIO OF SETS"];
+    let mut table = Table::new(headings);
     for line in &lines {
         table.row([
             line.coder.clone(),
@@ -80,6 +88,7 @@ pub(crate) fn run(args: &CodecArgs, report: &mut Report) -> Result<()> {
             line.decode_mb_per_s.text(0),
             format!("{:.2}", mb(line.coded_bytes)),
             format!("{:.3}", line.ratio),
+            format!("{:.3}", line.ratio_of_sets),
         ]);
     }
     let title = format!(
@@ -97,15 +106,15 @@ pub(crate) fn run(args: &CodecArgs, report: &mut Report) -> Result<()> {
 
 fn is_filtered(frame: &Frame) -> bool {
     let coded = encode(&frame.bytes, Content::Pixels(frame.geometry), Effort::default());
-    coded.codec == Codec::PixelClassed
+    matches!(coded.codec, Codec::PixelClassed | Codec::PixelContext)
 }
 
 /// Native frames of the files, in order, until there are `bytes_max`; and of how many files.
 fn collect(paths: &[PathBuf], bytes_max: u64) -> Result<(Vec<Frame>, usize)> {
     let (mut frames, mut files, mut bytes) = (Vec::new(), 0, 0);
-    for root in paths {
+    for (set, root) in paths.iter().enumerate() {
         for path in files::list(root)? {
-            let found = frames_of(&path).with_context(|| format!("{}", path.display()))?;
+            let found = frames_of(&path, set).with_context(|| format!("{}", path.display()))?;
             files += usize::from(!found.is_empty());
             for frame in found {
                 bytes += frame.bytes.len() as u64;
@@ -119,8 +128,8 @@ fn collect(paths: &[PathBuf], bytes_max: u64) -> Result<(Vec<Frame>, usize)> {
     Ok((frames, files))
 }
 
-/// Native frames of a file; none if it is not DICOM or has none.
-fn frames_of(path: &Path) -> Result<Vec<Frame>> {
+/// Native frames of a file of a set; none if it is not DICOM or has none.
+fn frames_of(path: &Path, set: usize) -> Result<Vec<Frame>> {
     if path.metadata()?.len() > FILE_BYTES_MAX {
         return Ok(Vec::new());
     }
@@ -139,7 +148,7 @@ fn frames_of(path: &Path) -> Result<Vec<Frame>> {
         };
         let end = spans.get(index + 1).map_or(file.len(), |next| next.at as usize);
         let pixels = file[span.at as usize..end].chunks_exact(frame_bytes as usize);
-        frames.extend(pixels.map(|bytes| Frame { geometry, bytes: bytes.to_vec() }));
+        frames.extend(pixels.map(|bytes| Frame { set, geometry, bytes: bytes.to_vec() }));
     }
     Ok(frames)
 }
@@ -149,12 +158,14 @@ impl Line {
     fn measure(coder: Coder, frames: &[Frame], plain_bytes: u64, runs: u32) -> Result<Self> {
         let (mut encoding, mut decoding) = (Vec::new(), Vec::new());
         let mut coded_bytes = 0;
+        let mut set_ratios = Vec::new();
         for _ in 0..runs {
             let begun = Instant::now();
             let coded = frames.iter().map(|frame| coder.encode(frame));
             let coded = coded.collect::<Result<Vec<_>>>()?;
             encoding.push(mb(plain_bytes) / begun.elapsed().as_secs_f64());
             coded_bytes = coded.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+            set_ratios = ratios_of_sets(frames, &coded);
 
             let begun = Instant::now();
             for ((codec, bytes), frame) in coded.iter().zip(frames) {
@@ -166,14 +177,30 @@ impl Line {
                 ensure!(back == frame.bytes, "{coder:?} does not give back what it was given");
             }
         }
+        let logarithms = set_ratios.iter().map(|ratio| ratio.ln()).sum::<f64>();
         Ok(Self {
             coder: coder.name(),
             encode_mb_per_s: Spread::of(encoding).context("no runs")?,
             decode_mb_per_s: Spread::of(decoding).context("no runs")?,
             coded_bytes,
             ratio: plain_bytes as f64 / coded_bytes as f64,
+            ratio_of_sets: (logarithms / set_ratios.len() as f64).exp(),
+            set_ratios,
         })
     }
+}
+
+/// How many times shorter each set became. Frames of a set follow one another.
+fn ratios_of_sets(frames: &[Frame], coded: &[(Codec, Vec<u8>)]) -> Vec<f64> {
+    let mut ratios = Vec::new();
+    let mut at = 0;
+    for set in frames.chunk_by(|a, b| a.set == b.set) {
+        let plain: usize = set.iter().map(|frame| frame.bytes.len()).sum();
+        let coded = coded[at..at + set.len()].iter().map(|(_, bytes)| bytes.len());
+        ratios.push(plain as f64 / coded.sum::<usize>() as f64);
+        at += set.len();
+    }
+    ratios
 }
 
 impl Coder {
@@ -231,11 +258,22 @@ mod tests {
         let (frames, files) = collect(&[folder.path().to_owned()], u64::MAX).unwrap();
         assert_eq!((frames.len(), files), (2, 2));
         assert!(frames.iter().all(|frame| frame.bytes.len() == 64 * 64 * 2));
-        let (frames, _) = collect(&[folder.path().to_owned()], 1).unwrap();
-        assert_eq!(frames.len(), 1);
-        for coder in [Coder::Cairn, Coder::Filter(Codec::PixelMed), Coder::Zstd(1)] {
-            let line = Line::measure(coder, &frames, 64 * 64 * 2, 1).unwrap();
+        let twice = [folder.path().to_owned(), folder.path().to_owned()];
+        let (both, _) = collect(&twice, u64::MAX).unwrap();
+        let coded: Vec<_> =
+            both.iter().map(|frame| (Codec::Stored, vec![0; 512 << frame.set])).collect();
+        assert_eq!(ratios_of_sets(&both, &coded), [16.0, 8.0]);
+        let (frames_once, _) = collect(&[folder.path().to_owned()], 1).unwrap();
+        assert_eq!(frames_once.len(), 1);
+        for coder in [
+            Coder::Cairn,
+            Coder::Filter(Codec::PixelMed),
+            Coder::Filter(Codec::PixelContext),
+            Coder::Zstd(1),
+        ] {
+            let line = Line::measure(coder, &frames_once, 64 * 64 * 2, 1).unwrap();
             assert!(line.ratio >= 1.0, "{line:?}");
+            assert!((line.ratio_of_sets - line.ratio).abs() < 1e-9, "{line:?}");
         }
     }
 }

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use cairn_chunker::codec::{Codec, Content, Effort, encode};
+use cairn_chunker::codec::{Codec, Compression, Content, Effort, encode};
 use cairn_chunker::cut::Cutter;
 use cairn_chunker::id::{ChunkId, DatasetHash, StudyRoot};
 use cairn_chunker::manifest::{ChunkRef, Class, Envelope, Manifest};
@@ -211,8 +211,12 @@ impl Seeds {
             SpanKind::Pixels { geometry: Some(geometry), .. } => Content::Pixels(geometry),
             _ => Content::Text,
         };
-        let coded = encode(chunk, content, Effort::default());
         let [a, b, c, _] = (chunk.len() as u32).to_le_bytes();
+        for compression in [Compression::Small, Compression::Turbo] {
+            let coded = encode(chunk, content, Effort { compression, ..Effort::default() });
+            self.put("codec_decode", &[&[coded.codec.id(), a, b, c], coded.payload(chunk)])?;
+        }
+        let coded = encode(chunk, content, Effort::default());
         self.put("codec_decode", &[&[coded.codec.id(), a, b, c], coded.payload(chunk)])?;
         if coded.codec == Codec::Stored {
             return Ok(());

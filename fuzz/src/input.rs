@@ -96,7 +96,7 @@ pub const ROUNDTRIP_BYTES: usize = 8;
 pub fn coding(
     [content, shape, left, a0, a1, a2, a3, how]: [u8; ROUNDTRIP_BYTES],
 ) -> (Content, Effort) {
-    let content = match content % 4 {
+    let kind = match content % 4 {
         0 => Content::Text,
         1 => Content::Dense,
         _ => Content::Pixels(Geometry {
@@ -109,9 +109,13 @@ pub fn coding(
     let effort = Effort {
         text_level: i32::from(how & 7) - 1,
         pixel_level: i32::from(how >> 3 & 3),
-        compression: if how & 128 == 0 { Compression::Default } else { Compression::Turbo },
+        compression: match (how & 128 == 0, content & 128 == 0) {
+            (false, _) => Compression::Turbo,
+            (_, false) => Compression::Small,
+            _ => Compression::Default,
+        },
         filter: how & 32 == 0,
         compress: how & 64 == 0,
     };
-    (content, effort)
+    (kind, effort)
 }

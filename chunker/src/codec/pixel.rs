@@ -309,21 +309,21 @@ macro_rules! filter_for {
 
             /// The median edge detector: the smaller neighbour above an edge, the larger below it,
             /// the plane through all three elsewhere.
-            #[inline]
-            pub(super) fn med(w: $sample, n: $sample, nw: $sample) -> $sample {
+            #[inline(always)]
+            pub(in crate::codec) fn med(w: $sample, n: $sample, nw: $sample) -> $sample {
                 let (low, high) = if w < n { (w, n) } else { (n, w) };
                 let plane = w.wrapping_add(n).wrapping_sub(nw);
                 let below = if nw <= low { high } else { plane };
                 if nw >= high { low } else { below }
             }
 
-            #[inline]
-            pub(super) fn zigzag(difference: $sample) -> $sample {
+            #[inline(always)]
+            pub(in crate::codec) fn zigzag(difference: $sample) -> $sample {
                 (difference << 1) ^ (difference >> (<$sample>::BITS - 1)).wrapping_neg()
             }
 
-            #[inline]
-            pub(super) fn unzigzag(code: $sample) -> $sample {
+            #[inline(always)]
+            pub(in crate::codec) fn unzigzag(code: $sample) -> $sample {
                 (code >> 1) ^ (code & 1).wrapping_neg()
             }
         }

@@ -337,7 +337,7 @@ pub(super) fn decode<'a>(
 
 /// Appends a length: seven bits a byte, the lowest first, all bytes but the last with their high bit
 /// set.
-pub(super) fn put_length(length: usize, out: &mut Vec<u8>) {
+pub(in crate::codec) fn put_length(length: usize, out: &mut Vec<u8>) {
     let mut rest = length;
     while rest > 0x7f {
         out.push(rest as u8 | 0x80);
@@ -347,7 +347,7 @@ pub(super) fn put_length(length: usize, out: &mut Vec<u8>) {
 }
 
 /// Takes a length of up to 28 bits from the start of `coded`.
-pub(super) fn take_length(coded: &mut &[u8]) -> Option<usize> {
+pub(in crate::codec) fn take_length(coded: &mut &[u8]) -> Option<usize> {
     let mut length = 0;
     for shift in [0, 7, 14, 21] {
         let (byte, rest) = coded.split_first()?;

@@ -7,12 +7,12 @@
 
 #![allow(clippy::inline_always)] // what is not inlined is not compiled for what the core can: `vector`
 
-mod bits;
+pub(in crate::codec) mod bits;
 mod classes;
 mod colour;
 mod groups;
 mod header;
-mod huffman;
+pub(in crate::codec) mod huffman;
 mod sample;
 mod stripe;
 mod tables;

@@ -1,0 +1,140 @@
+//! The context of each group of samples, told by residuals of the two rows above alone.
+//!
+//! Nothing of the row itself goes in: contexts of a whole row are known before any of it is decoded,
+//! so that samples need not wait for one another.
+
+/// Samples that share a context.
+pub(super) const GROUP: usize = 4;
+
+/// Contexts: two an octave of how large codes above are.
+pub(super) const CONTEXTS: usize = 36;
+
+/// Bits of each code that are kept as they are in a context: what is left of a code is about four to
+/// eight.
+pub(super) const fn low_bits(context: usize) -> u32 {
+    let low = (context as u32 / 2).saturating_sub(LOW_BITS_FROM);
+    if low < LOW_BITS_MAX { low } else { LOW_BITS_MAX }
+}
+
+/// The highest octave without low bits.
+pub(super) const LOW_BITS_FROM: u32 = 6;
+
+/// So few that no code is longer than a sample.
+pub(super) const LOW_BITS_MAX: u32 = 10;
+
+/// Low bits by context.
+pub(super) const LOW_BITS: [u8; CONTEXTS] = {
+    let mut all = [0; CONTEXTS];
+    let mut context = 0;
+    while context < CONTEXTS {
+        all[context] = low_bits(context) as u8;
+        context += 1;
+    }
+    all
+};
+
+/// The context of a weighted sum: its octave, and which half of it.
+#[inline(always)]
+fn context(sum: u32) -> u8 {
+    // Of a number below 2^24, the exponent and the first bit behind the leading one, in vectors too.
+    let halves = ((sum + 1) as f32).to_bits() >> 22;
+    (halves.wrapping_sub(254)).min(CONTEXTS as u32 - 1) as u8
+}
+
+/// What rows that are done tell of the next one.
+#[derive(Default)]
+pub(super) struct Activity {
+    /// Sums of the codes of each group of the last row, and of the one before it.
+    last: Vec<u32>,
+    before: Vec<u32>,
+    /// What each group tells its right and its left neighbour, with a zero for what has no group.
+    to_right: Vec<u32>,
+    to_left: Vec<u32>,
+    contexts: Vec<u8>,
+    rows: usize,
+}
+
+impl Activity {
+    /// Nothing is known of a first row of `width` samples: its context is given.
+    pub(super) fn start(&mut self, width: usize, first: u8) {
+        let groups = width.div_ceil(GROUP);
+        self.last.resize(groups, 0);
+        self.before.resize(groups, 0);
+        self.to_right.clear();
+        self.to_right.resize(groups + 1, 0);
+        self.to_left.clear();
+        self.to_left.resize(groups + 1, 0);
+        self.contexts.clear();
+        self.contexts.resize(groups, first);
+        self.rows = 0;
+    }
+
+    #[cfg(test)]
+    pub(super) fn bytes_held(&self) -> usize {
+        let sums = [&self.last, &self.before, &self.to_right, &self.to_left];
+        4 * sums.iter().map(|sums| sums.capacity()).sum::<usize>() + self.contexts.capacity()
+    }
+
+    /// Contexts of the next row.
+    #[inline(always)]
+    pub(super) fn contexts(&self) -> &[u8] {
+        &self.contexts
+    }
+
+    /// A row of codes is done, as wide as the first one was said to be.
+    #[inline(always)]
+    pub(super) fn add(&mut self, codes: &[u16]) {
+        let Self { last, before, to_right, to_left, contexts, rows } = self;
+        std::mem::swap(last, before);
+        let (groups, rest) = codes.as_chunks::<GROUP>();
+        let told = last.iter_mut().zip(&mut to_right[1..]).zip(to_left.iter_mut());
+        for (group, ((sum, right), left)) in groups.iter().zip(told) {
+            let [a, b, c, d] = group.map(u32::from);
+            (*sum, *right, *left) = (a + b + c + d, c + 2 * d, 2 * a + b);
+        }
+        if !rest.is_empty() {
+            let mut group = [0; GROUP];
+            for (to, code) in group.iter_mut().zip(rest) {
+                *to = u32::from(*code);
+            }
+            let [a, b, c, d] = group;
+            (last[groups.len()], to_left[groups.len()]) = (a + b + c + d, 2 * a + b);
+            to_right[groups.len() + 1] = c + 2 * d;
+        }
+        let before = if *rows == 0 { &*last } else { &*before };
+        *rows += 1;
+        let sides = to_right.iter().zip(&to_left[1..]);
+        let sums = last.iter().zip(before).zip(sides);
+        for (to, ((last, before), (right, left))) in contexts.iter_mut().zip(sums) {
+            *to = context(2 * last + before + right + left);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contexts_are_half_octaves() {
+        let contexts: Vec<u8> = (0..9).map(context).collect();
+        assert_eq!(contexts, [0, 2, 3, 4, 4, 5, 5, 6, 6]);
+        for sum in (0..17 * 65_535).step_by(7) {
+            let octave = (sum + 1u32).ilog2();
+            let half = if octave == 0 { 0 } else { (sum + 1) >> (octave - 1) & 1 };
+            assert_eq!(u32::from(context(sum)), (2 * octave + half).min(35), "{sum}");
+        }
+    }
+
+    #[test]
+    fn neighbours_count_by_how_near_they_are() {
+        let mut activity = Activity::default();
+        activity.start(10, 9);
+        assert_eq!(activity.contexts(), [9, 9, 9]);
+        activity.add(&[0, 0, 0, 8, 0, 0, 0, 0, 2, 0]);
+        // Without a second row above, the one above stands for both.
+        assert_eq!(activity.contexts(), [24, 16 + 4, 6].map(context));
+        activity.add(&[0; 10]);
+        assert_eq!(activity.contexts(), [8, 0, 2].map(context));
+    }
+}

@@ -1,0 +1,421 @@
+//! The third pixel filter: a fitted predictor, contexts from the rows above, numeral systems by table.
+//!
+//! Samples are numbered from zero up and predicted by the median edge detector or by five neighbours
+//! with weights fitted to the chunk. What they differ by is coded in the context of how large that is
+//! in the two rows above: all contexts of a row are known before any of it is decoded. A chunk is cut
+//! into stripes of rows that share tables and nothing else, so that several cores can work on one
+//! chunk. `FORMAT.md` has the layout.
+
+#![allow(clippy::inline_always)] // what is not inlined is not compiled for what the core can
+
+mod ans;
+mod choose;
+mod contexts;
+mod core;
+mod fit;
+mod header;
+mod levels;
+mod predict;
+mod rows;
+mod streams;
+mod stripe;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod tokens;
+#[cfg(target_arch = "x86_64")]
+mod v3;
+
+use std::cell::Cell;
+
+use rayon::prelude::*;
+
+use super::Codec;
+use super::classed::bits;
+use super::classed::huffman::{put_length, take_length};
+use crate::limits::CHUNK_BYTES_MAX;
+use crate::span::Geometry;
+use crate::{Error, Result};
+use ans::{Decoding, Encoding, LOG_MAX};
+use bits::{Reader, Writer};
+use contexts::CONTEXTS;
+use core::{Core, Plain};
+use header::Header;
+use levels::{Extent, Levels};
+use stripe::{Numbering, Stripe};
+use tables::Counts;
+use tokens::TOKENS;
+
+/// How a chunk lies, as both sides need it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Shape {
+    wide: bool,
+    big_endian: bool,
+    /// Rows hold second samples, first less second, third less second.
+    parted: bool,
+    left: usize,
+    above: usize,
+    stripes: usize,
+}
+
+/// A chunk of this many bytes has a stripe, one of twice as many two: the first row of each costs more.
+const STRIPE_BYTES: usize = 256 << 10;
+/// Stripes of the longest chunk.
+const STRIPES_MAX: usize = 8;
+
+impl Shape {
+    /// `None` where the filter does not apply.
+    fn of(geometry: Geometry, plain_bytes: usize) -> Option<Self> {
+        let wide = match geometry.sample_bytes {
+            1 => false,
+            2 => true,
+            _ => return None,
+        };
+        let left = usize::from(geometry.left.max(1));
+        let above = (geometry.above.max(1) as usize).max(left);
+        Some(Self {
+            wide,
+            big_endian: wide && geometry.big_endian,
+            parted: left == 3 && above.is_multiple_of(3),
+            left,
+            above,
+            stripes: (plain_bytes / STRIPE_BYTES).clamp(1, STRIPES_MAX),
+        })
+    }
+
+    /// Samples to the neighbour that is predicted from.
+    fn left(&self) -> usize {
+        if self.parted { 1 } else { self.left }
+    }
+
+    fn sample_bytes(&self) -> usize {
+        if self.wide { 2 } else { 1 }
+    }
+
+    /// Bytes of each stripe. Their sum is the plain length without the odd byte behind 16-bit samples.
+    fn stripe_bytes(&self, plain_bytes: usize) -> impl Iterator<Item = usize> {
+        let samples = plain_bytes / self.sample_bytes();
+        let rows = samples.div_ceil(self.above);
+        let (stripes, above, sample_bytes) = (self.stripes, self.above, self.sample_bytes());
+        let end = move |stripe: usize| samples.min((rows * stripe / stripes).saturating_mul(above));
+        (0..stripes).map(move |stripe| (end(stripe + 1) - end(stripe)) * sample_bytes)
+    }
+}
+
+/// Work that is compiled for each kind of core.
+trait Task {
+    type Output;
+
+    fn run<C: Core>(self, core: C) -> Self::Output;
+}
+
+/// Does work on the core at hand.
+fn on_core<T: Task>(task: T) -> T::Output {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(core) = super::classed::vector::best() {
+        return pulp::Simd::vectorize(core, v3::Work { core, task });
+    }
+    task.run(Plain)
+}
+
+thread_local! {
+    /// Taken for the time of a call: a thread that waits for others may be given another chunk.
+    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+}
+
+#[derive(Default)]
+struct Scratch {
+    stripes: Vec<Stripe>,
+    encoding: Encoding,
+    decoding: Decoding,
+}
+
+/// A thread keeps what it worked with for a chunk of so many bytes: longer ones are rare.
+const KEPT_BYTES: usize = 2 * CHUNK_BYTES_MAX;
+
+fn with_scratch<T>(plain_bytes: usize, work: impl FnOnce(&mut Scratch) -> T) -> T {
+    let mut scratch: Box<Scratch> = SCRATCH.take().unwrap_or_default();
+    let done = work(&mut scratch);
+    if plain_bytes <= KEPT_BYTES {
+        SCRATCH.set(Some(scratch));
+    }
+    done
+}
+
+/// Bits of a state for so many samples: longer tables take longer to make.
+fn log(samples: usize) -> u32 {
+    match samples {
+        0..8192 => LOG_MAX - 2,
+        8192..65_536 => LOG_MAX - 1,
+        _ => LOG_MAX,
+    }
+}
+
+/// Codes `plain`; `None` where the filter does not apply, or would not make it shorter by 1/64.
+pub(super) fn encode(plain: &[u8], geometry: Geometry) -> Option<Vec<u8>> {
+    let shape = Shape::of(geometry, plain.len())?;
+    if plain.len() < shape.sample_bytes() {
+        return None;
+    }
+    with_scratch(plain.len(), |scratch| encode_stripes(plain, shape, scratch))
+}
+
+fn encode_stripes(plain: &[u8], shape: Shape, scratch: &mut Scratch) -> Option<Vec<u8>> {
+    let Scratch { stripes, encoding, .. } = scratch;
+    stripes.resize_with(shape.stripes.max(stripes.len()), Stripe::default);
+    let stripes = &mut stripes[..shape.stripes];
+    let (parts, odd) = parted(plain, &shape);
+    each(stripes, parts, |stripe, plain| on_core(Load { stripe, plain, shape: &shape }));
+
+    let extent = stripes.iter().fold(Extent::default(), |all, stripe| all.and(stripe.extent));
+    let (offset, mut highest) = extent.narrowest();
+    let seen = choose::sparse(stripes, extent);
+    let ranked = seen.as_ref().map(|seen| {
+        highest = (seen.count() - 1) as u16;
+        seen.ranks()
+    });
+    let numbering = Numbering { offset, ranks: ranked.as_deref() };
+    let predictor = on_core(Choose { stripes, shape: &shape, numbering, highest });
+    let width = shape.above;
+    let first = stripes.iter().find(|stripe| !stripe.samples.is_empty())?;
+    let first = choose::first_context(first, width, &numbering, &predictor);
+    let samples = plain.len() / shape.sample_bytes();
+    encoding.log = log(samples);
+    let header = Header {
+        shape,
+        plain_bytes: plain.len(),
+        predictor,
+        offset,
+        is_ranked: seen.is_some(),
+        log: encoding.log,
+        first,
+    };
+    let none = std::iter::repeat(());
+    each(stripes, none.clone(), |stripe, ()| {
+        on_core(Predict { stripe, numbering: &numbering, header: &header });
+    });
+
+    let mut counts: Box<Counts> = Box::new([[0; TOKENS]; CONTEXTS]);
+    for stripe in &*stripes {
+        stripe.add_counts(&mut counts);
+    }
+    let is_gain = |bytes: usize| bytes + plain.len() / 64 < plain.len();
+    let mut out = Vec::new();
+    header.write(&mut out);
+    let mut writer = Writer::new(&mut out);
+    if let Some(seen) = &seen {
+        seen.write(&mut writer);
+    }
+    let bits = on_core(MakeTables { counts: &counts, encoding, writer: &mut writer });
+    writer.finish();
+    if !is_gain((bits / 8) as usize) {
+        return None;
+    }
+    each(stripes, none, |stripe, ()| on_core(Encode { stripe, encoding, shape: &shape }));
+    out.reserve_exact(stripes.iter().map(|stripe| stripe.coded.len() + 4).sum::<usize>() + 1);
+    for stripe in &*stripes {
+        out.extend((stripe.coded.len() as u32).to_le_bytes());
+    }
+    for stripe in &*stripes {
+        out.extend(&stripe.coded);
+    }
+    out.extend(odd);
+    is_gain(out.len()).then_some(out)
+}
+
+/// The bytes of each stripe, and what remains: the odd byte behind 16-bit samples.
+fn parted<'a>(plain: &'a [u8], shape: &Shape) -> (Vec<&'a [u8]>, &'a [u8]) {
+    let mut rest = plain;
+    let parts = shape.stripe_bytes(plain.len()).map(|bytes| {
+        let (part, behind) = rest.split_at(bytes);
+        rest = behind;
+        part
+    });
+    (parts.collect(), rest)
+}
+
+/// Works on all stripes: on several threads if this is one of a pool of several, else in turn.
+fn each<P: Send>(
+    stripes: &mut [Stripe],
+    parts: impl IntoIterator<Item = P>,
+    work: impl Fn(&mut Stripe, P) + Sync,
+) {
+    let jobs: Vec<_> = stripes.iter_mut().zip(parts).collect();
+    if jobs.len() > 1 && is_pooled() {
+        jobs.into_par_iter().for_each(|(stripe, part)| work(stripe, part));
+    } else {
+        for (stripe, part) in jobs {
+            work(stripe, part);
+        }
+    }
+}
+
+fn is_pooled() -> bool {
+    rayon::current_thread_index().is_some() && rayon::current_num_threads() > 1
+}
+
+struct Load<'a> {
+    stripe: &'a mut Stripe,
+    plain: &'a [u8],
+    shape: &'a Shape,
+}
+
+impl Task for Load<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<C: Core>(self, _: C) {
+        self.stripe.load(self.plain, self.shape);
+    }
+}
+
+struct Choose<'a> {
+    stripes: &'a [Stripe],
+    shape: &'a Shape,
+    numbering: Numbering<'a>,
+    highest: u16,
+}
+
+impl Task for Choose<'_> {
+    type Output = predict::Predictor;
+
+    #[inline(always)]
+    fn run<C: Core>(self, core: C) -> Self::Output {
+        let Self { stripes, shape, numbering, highest } = self;
+        choose::predictor(core, stripes, shape.above, shape.left(), &numbering, highest)
+    }
+}
+
+struct Predict<'a> {
+    stripe: &'a mut Stripe,
+    numbering: &'a Numbering<'a>,
+    header: &'a Header,
+}
+
+impl Task for Predict<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<C: Core>(self, core: C) {
+        self.stripe.predict(core, self.numbering, self.header);
+    }
+}
+
+struct MakeTables<'a, 'b> {
+    counts: &'a Counts,
+    encoding: &'a mut Encoding,
+    writer: &'a mut Writer<'b>,
+}
+
+impl Task for MakeTables<'_, '_> {
+    type Output = u64;
+
+    #[inline(always)]
+    fn run<C: Core>(self, _: C) -> u64 {
+        tables::make(self.counts, self.encoding, self.writer)
+    }
+}
+
+struct Encode<'a> {
+    stripe: &'a mut Stripe,
+    encoding: &'a Encoding,
+    shape: &'a Shape,
+}
+
+impl Task for Encode<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<C: Core>(self, core: C) {
+        self.stripe.encode(core, self.encoding, self.shape);
+    }
+}
+
+/// Either nothing, or what is wrong.
+type Checked = std::result::Result<(), &'static str>;
+
+struct ReadTables<'a, 'b> {
+    reader: &'a mut Reader<'b>,
+    decoding: &'a mut Decoding,
+}
+
+impl Task for ReadTables<'_, '_> {
+    type Output = Option<()>;
+
+    #[inline(always)]
+    fn run<C: Core>(self, _: C) -> Option<()> {
+        tables::read(self.reader, self.decoding)
+    }
+}
+
+struct Decode<'a> {
+    stripe: &'a mut Stripe,
+    coded: &'a [u8],
+    decoding: &'a Decoding,
+    told: (&'a Header, &'a Levels),
+    plain: &'a mut [u8],
+}
+
+impl Task for Decode<'_> {
+    type Output = Checked;
+
+    #[inline(always)]
+    fn run<C: Core>(self, core: C) -> Checked {
+        let Self { stripe, coded, decoding, told, plain } = self;
+        stripe.decode(core, coded, decoding, told, plain)
+    }
+}
+
+/// Fills `plain`, exactly.
+pub(super) fn decode(coded: &[u8], plain: &mut [u8]) -> Result<()> {
+    let fault = |why| Error::Codec { codec: Codec::PixelContext.id(), why };
+    let (header, rest) = Header::read(coded).map_err(fault)?;
+    if header.plain_bytes != plain.len() {
+        return Err(fault("it has another length"));
+    }
+    let plain_bytes = plain.len();
+    with_scratch(plain_bytes, |scratch| decode_stripes(rest, &header, scratch, plain))
+        .map_err(fault)
+}
+
+fn decode_stripes(
+    coded: &[u8],
+    header: &Header,
+    scratch: &mut Scratch,
+    plain: &mut [u8],
+) -> Checked {
+    const SHORT: &str = "it is cut short";
+    let Scratch { stripes, decoding, .. } = scratch;
+    let shape = &header.shape;
+    let mut reader = Reader::new(coded);
+    let mut levels = Levels { offset: header.offset, ranked: None };
+    if header.is_ranked {
+        levels = Levels::read(header.offset, header.predictor.shift, &mut reader)
+            .ok_or("its levels are not ones that an encoder writes")?;
+    }
+    decoding.log = header.log;
+    on_core(ReadTables { reader: &mut reader, decoding })
+        .ok_or("its tables are not ones that an encoder writes")?;
+    let coded = coded.get(reader.bytes_read()..).ok_or(SHORT)?;
+    let (lengths, mut coded) = coded.split_at_checked(4 * shape.stripes).ok_or(SHORT)?;
+    let mut parts = Vec::with_capacity(shape.stripes);
+    let plain_bytes = plain.len();
+    let mut rest = plain;
+    let lengths = lengths.as_chunks().0.iter().map(|length| u32::from_le_bytes(*length));
+    for (length, bytes) in lengths.zip(shape.stripe_bytes(plain_bytes)) {
+        let (stripe, behind) = coded.split_at_checked(length as usize).ok_or(SHORT)?;
+        let (part, plain_behind) = rest.split_at_mut(bytes);
+        (coded, rest) = (behind, plain_behind);
+        parts.push((stripe, part, Ok(())));
+    }
+    if coded.len() != rest.len() {
+        return Err("it has another length");
+    }
+    rest.copy_from_slice(coded);
+    stripes.resize_with(shape.stripes.max(stripes.len()), Stripe::default);
+    let told = (header, &levels);
+    each(&mut stripes[..shape.stripes], &mut parts, |stripe, (coded, plain, done)| {
+        *done = on_core(Decode { stripe, coded, decoding, told, plain });
+    });
+    parts.into_iter().try_for_each(|(_, _, done)| done)
+}

@@ -1,0 +1,198 @@
+//! Of the whole codec: all cores and numbers of threads come to the same, and back.
+#![allow(clippy::unwrap_used)]
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::codec::classed::vector::PLAIN;
+
+/// Flat, smooth and noisy areas of any loudness, of which some leave values out.
+fn picture(seed: u8, bytes: usize, row: usize) -> Vec<u8> {
+    let mut noise = vec![0; bytes];
+    blake3::Hasher::new().update(&[seed]).finalize_xof().fill(&mut noise);
+    let value = |i: usize| match (i % row / 50 + i / row / 9) % 5 {
+        0 => 3,
+        1 => (i % row / 2) as u8 ^ (noise[i] & 1),
+        2 => noise[i] >> (i / row % 9).min(7),
+        3 => (i % row / 5 + i / row) as u8 / 4 * 4,
+        _ if i % 2 == 1 => noise[i] >> (seed % 8),
+        _ => noise[i],
+    };
+    (0..bytes).map(value).collect()
+}
+
+fn any_geometry() -> impl Strategy<Value = Geometry> {
+    let left = prop_oneof![4 => Just(1), 2 => Just(3), 1 => 0u8..6];
+    let above = prop_oneof![2 => 1u32..80, 4 => 1u32..700, 1 => any::<u32>()];
+    (1u8..3, any::<bool>(), left, above).prop_map(|(sample_bytes, big_endian, left, above)| {
+        let above = if left == 3 && above < 700 { 3 * above } else { above };
+        Geometry { sample_bytes, big_endian, left, above }
+    })
+}
+
+/// What `work` comes to on a core that can do no more than every one of its kind.
+fn plainly<T>(work: impl FnOnce() -> T) -> T {
+    PLAIN.set(true);
+    let done = work();
+    PLAIN.set(false);
+    done
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn cores_and_threads_agree(
+        geometry in any_geometry(),
+        seed: u8,
+        bytes in prop_oneof![3 => 0usize..9000, 1 => 500_000usize..900_000],
+    ) {
+        let plain = picture(seed, bytes, (geometry.above as usize).clamp(10, 1400));
+        let coded = encode(&plain, geometry);
+        prop_assert_eq!(&coded, &plainly(|| encode(&plain, geometry)));
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        prop_assert_eq!(&coded, &pool.install(|| encode(&plain, geometry)));
+        let Some(coded) = coded else { return Ok(()) };
+        let mut back = vec![1; plain.len()];
+        decode(&coded, &mut back).unwrap();
+        prop_assert!(back == plain);
+        back.fill(2);
+        plainly(|| decode(&coded, &mut back)).unwrap();
+        prop_assert!(back == plain);
+        back.fill(3);
+        pool.install(|| decode(&coded, &mut back)).unwrap();
+        prop_assert!(back == plain);
+    }
+
+    #[test]
+    fn damaged_chunks_never_panic(
+        geometry in any_geometry(),
+        seed: u8,
+        bytes in 64usize..40_000,
+        at: prop::sample::Index,
+        with in 1u8..,
+        cut: prop::sample::Index,
+    ) {
+        let plain = picture(seed, bytes, 200);
+        let Some(mut coded) = encode(&plain, geometry) else { return Ok(()) };
+        let mut back = vec![0; plain.len()];
+        prop_assert!(decode(&coded[..cut.index(coded.len())], &mut back).is_err());
+        coded.push(0);
+        prop_assert!(decode(&coded, &mut back).is_err());
+        coded.pop();
+        // Half of the damage to where it matters most. Whatever comes of it, cores agree.
+        let near = if with % 2 == 0 { coded.len() } else { coded.len().min(300) };
+        coded[at.index(near)] ^= with;
+        let done = decode(&coded, &mut back);
+        let mut back_plainly = vec![0; plain.len()];
+        prop_assert_eq!(&done, &plainly(|| decode(&coded, &mut back_plainly)));
+        prop_assert!(done.is_err() || back == back_plainly);
+        back.push(0);
+        let _ = decode(&coded, &mut back);
+    }
+}
+
+/// Every width around those of vectors, and every number of rows around those restored at once, by
+/// both predictors.
+#[test]
+fn odd_sizes_come_back() {
+    let mut made = [0; 2];
+    for width in (1..70).chain([127, 128, 129, 255, 257]) {
+        for rows in [1, 2, 3, 4, 5, 16, 17, 18, 19, 33, 40] {
+            for smooth in [false, true] {
+                let value = |i: usize| {
+                    let (x, y) = ((i % width) as f64, (i / width) as f64);
+                    let wave = 900.0 * (x / 9.0).sin() * (y / 7.0).cos();
+                    if smooth { wave as i16 as u16 } else { (i % width / 7 * 60 + i % 3) as u16 }
+                };
+                let plain: Vec<u8> =
+                    (0..width * rows).flat_map(|i| value(i).to_le_bytes()).collect();
+                let above = width as u32;
+                let geometry = Geometry { sample_bytes: 2, big_endian: false, left: 1, above };
+                let coded = encode(&plain, geometry);
+                assert_eq!(coded, plainly(|| encode(&plain, geometry)), "{width} × {rows}");
+                let Some(coded) = coded else { continue };
+                made[usize::from(coded[3])] += 1;
+                let mut back = vec![0; plain.len()];
+                decode(&coded, &mut back).unwrap();
+                assert!(back == plain, "{width} × {rows}");
+                back.fill(0);
+                plainly(|| decode(&coded, &mut back)).unwrap();
+                assert!(back == plain, "{width} × {rows}");
+            }
+        }
+    }
+    assert!(made.iter().all(|made| *made > 100), "{made:?}");
+}
+
+/// Weights, shifts and offsets that no encoder would choose: cores agree on what they come to.
+#[test]
+fn cores_agree_on_strange_predictors() {
+    let plain = picture(7, 40_000, 200);
+    let geometry = Geometry { sample_bytes: 2, big_endian: false, left: 1, above: 100 };
+    let wave = |i: usize| (4000.0 + 900.0 * (i as f64 / 15.0).sin()) as u16;
+    let smooth: Vec<u8> = (0..20_000).flat_map(|i| wave(i).to_le_bytes()).collect();
+    let mut strange = 0;
+    for plain in [plain, smooth] {
+        let Some(coded) = encode(&plain, geometry) else { continue };
+        if coded[3] != 1 {
+            continue;
+        }
+        for seed in 0..40 {
+            let mut coded = coded.clone();
+            let mut noise = [0; 12];
+            blake3::Hasher::new().update(&[seed]).finalize_xof().fill(&mut noise);
+            coded[12..14].copy_from_slice(&noise[10..]);
+            coded[14] = (coded[14] & 0xf0) | (seed % 5);
+            coded[16..26].copy_from_slice(&noise[..10]);
+            let mut back = [vec![0; plain.len()], vec![0; plain.len()]];
+            let done = decode(&coded, &mut back[0]);
+            assert_eq!(done, plainly(|| decode(&coded, &mut back[1])));
+            assert!(done.is_err() || back[0] == back[1]);
+            strange += usize::from(done.is_ok());
+        }
+    }
+    assert!(strange > 30, "{strange}");
+}
+
+#[test]
+fn noise_is_refused_and_nothing_costs_next_to_nothing() {
+    let geometry = Geometry { sample_bytes: 2, big_endian: false, left: 1, above: 512 };
+    let mut noise = vec![0; 300_000];
+    blake3::Hasher::new().finalize_xof().fill(&mut noise);
+    assert_eq!(encode(&noise, geometry), None);
+    let empty = encode(&vec![0; 512 * 512 * 2], geometry).unwrap();
+    assert!(empty.len() < 120, "{}", empty.len());
+    assert_eq!(encode(&[], geometry), None);
+    assert_eq!(encode(&[1], geometry), None);
+}
+
+#[test]
+fn what_a_thread_keeps_is_bounded() {
+    let geometry = Geometry { sample_bytes: 1, big_endian: false, left: 1, above: 512 };
+    let coded = encode(&vec![7; KEPT_BYTES + 1], geometry).unwrap();
+    assert!(SCRATCH.take().is_none());
+    let mut back = vec![0; KEPT_BYTES + 1];
+    decode(&coded, &mut back).unwrap();
+    assert!(SCRATCH.take().is_none());
+    assert!(back.iter().all(|byte| *byte == 7));
+}
+
+/// Rows as long as the chunk, or of one sample each, take no more memory than several times the chunk.
+#[test]
+fn any_geometry_will_do() {
+    let plain = vec![5; 1 << 20];
+    for above in [1, 2, 31, 1 << 19, 1 << 20, u32::MAX] {
+        for sample_bytes in [1, 2] {
+            let geometry = Geometry { sample_bytes, big_endian: false, left: 1, above };
+            SCRATCH.take();
+            let coded = encode(&plain, geometry).unwrap();
+            let mut back = vec![0; plain.len()];
+            decode(&coded, &mut back).unwrap();
+            assert!(back == plain);
+            let scratch = SCRATCH.take().unwrap();
+            let held: usize = scratch.stripes.iter().map(Stripe::bytes_held).sum();
+            assert!(held <= 24 * plain.len(), "{held} for rows of {above}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! All streams read at once, each in a lane.
+
+use std::arch::x86_64::__m256i;
+
+use pulp::cast;
+use pulp::x86::V3;
+
+use super::{TURN, numbers};
+use crate::codec::classed::bits::window;
+use crate::codec::contextual::ans::{Decoding, EXTRA, LOW_SHIFT, TOKEN_SHIFT};
+use crate::codec::contextual::contexts::GROUP;
+use crate::codec::contextual::streams::{LOW_BITS_QUICK, STREAMS, Sources, in_each};
+
+/// Where streams are being read.
+#[derive(Clone, Copy)]
+pub(super) struct Lanes {
+    core: V3,
+    at: __m256i,
+    states: [__m256i; GROUP],
+}
+
+impl Lanes {
+    #[inline(always)]
+    pub(super) fn new(core: V3, sources: &Sources<'_>) -> Self {
+        Self { core, at: cast(sources.at), states: sources.states.map(cast) }
+    }
+
+    #[inline(always)]
+    pub(super) fn put_back(&self, sources: &mut Sources<'_>) {
+        (sources.at, sources.states) = (cast(self.at), self.states.map(cast));
+    }
+
+    /// What comes next in all streams: 57 bits or more of each.
+    #[inline(always)]
+    fn peek(&self, sources: &Sources<'_>) -> __m256i {
+        let avx2 = self.core.avx2;
+        let bytes = numbers(avx2._mm256_srli_epi64::<3>(self.at));
+        let windows: [u64; STREAMS] =
+            std::array::from_fn(|i| window(sources.bytes, bytes[i] as usize));
+        avx2._mm256_srlv_epi64(cast(windows), avx2._mm256_and_si256(self.at, cast([7u64; 4])))
+    }
+
+    /// The codes of the next group of each stream.
+    #[inline(always)]
+    pub(super) fn turn(
+        &mut self,
+        sources: &mut Sources<'_>,
+        decoding: &Decoding,
+        contexts: [u8; STREAMS],
+    ) -> [u16; TURN] {
+        let avx2 = self.core.avx2;
+        let all = |number: u64| -> __m256i { cast([number; STREAMS]) };
+        let places: __m256i = cast(contexts.map(|context| u64::from(decoding.place(context))));
+        let low = avx2._mm256_srli_epi64::<{ LOW_SHIFT.cast_signed() }>(places);
+        let entries: [__m256i; GROUP] = std::array::from_fn(|i| {
+            let state = avx2._mm256_and_si256(self.states[i], all((1 << TOKEN_SHIFT) - 1));
+            let at = numbers(avx2._mm256_add_epi64(state, places));
+            cast(at.map(|at| u64::from(decoding.at(at as u16))))
+        });
+        let [a, b, c, d] = entries;
+        let any = avx2._mm256_or_si256(avx2._mm256_or_si256(a, b), avx2._mm256_or_si256(c, d));
+        let has_extra = self.core.avx._mm256_testz_si256(any, all(EXTRA.into())) == 0;
+        let mut held = self.peek(sources);
+        for (state, entry) in self.states.iter_mut().zip(entries) {
+            let bits = avx2._mm256_and_si256(entry, all(63));
+            let out = avx2._mm256_andnot_si256(avx2._mm256_sllv_epi64(all(u64::MAX), bits), held);
+            held = avx2._mm256_srlv_epi64(held, bits);
+            *state = avx2._mm256_add_epi64(avx2._mm256_srli_epi64::<16>(entry), out);
+        }
+        let moved = avx2._mm256_add_epi64(avx2._mm256_add_epi64(a, b), avx2._mm256_add_epi64(c, d));
+        let moved = avx2._mm256_and_si256(moved, all(0xff));
+        let low4 = avx2._mm256_slli_epi64::<2>(low);
+        let of_low =
+            avx2._mm256_sub_epi64(avx2._mm256_sllv_epi64(all(in_each(1)), low), all(in_each(1)));
+        self.at = avx2._mm256_add_epi64(self.at, moved);
+        let is_loud = self.core.avx._mm256_testz_si256(
+            avx2._mm256_cmpgt_epi64(low, all(LOW_BITS_QUICK.into())),
+            all(u64::MAX),
+        ) == 0;
+        if is_loud {
+            held = self.peek(sources);
+        }
+        self.at = avx2._mm256_add_epi64(self.at, low4);
+        let kept = if is_loud {
+            // As many bits as do not fit a spread by two moves: one code after the other.
+            let mut kept = all(0);
+            for i in 0..GROUP as u64 {
+                let code = avx2._mm256_and_si256(held, avx2._mm256_and_si256(of_low, all(0xffff)));
+                kept = avx2._mm256_or_si256(kept, avx2._mm256_sllv_epi64(code, all(16 * i)));
+                held = avx2._mm256_srlv_epi64(held, low);
+            }
+            kept
+        } else {
+            let used = avx2._mm256_andnot_si256(avx2._mm256_sllv_epi64(all(u64::MAX), low4), held);
+            let by = avx2._mm256_and_si256(avx2._mm256_sub_epi64(all(16), low), all(31));
+            let twice = avx2._mm256_slli_epi64::<1>(by);
+            let pairs = avx2._mm256_or_si256(used, avx2._mm256_sllv_epi64(used, twice));
+            let fours = avx2._mm256_or_si256(pairs, avx2._mm256_sllv_epi64(pairs, by));
+            avx2._mm256_and_si256(fours, of_low)
+        };
+        let [a, b, c, d] = self.states;
+        let ab = avx2._mm256_or_si256(a, avx2._mm256_slli_epi64::<16>(b));
+        let cd = avx2._mm256_or_si256(c, avx2._mm256_slli_epi64::<16>(d));
+        let states = avx2._mm256_or_si256(ab, avx2._mm256_slli_epi64::<32>(cd));
+        let tokens = avx2._mm256_srli_epi64::<{ TOKEN_SHIFT.cast_signed() }>(states);
+        let tokens = avx2._mm256_and_si256(tokens, all(in_each(63)));
+        let codes = avx2._mm256_or_si256(avx2._mm256_sllv_epi64(tokens, low), kept);
+        if has_extra {
+            self.put_back(sources);
+            let codes = sources.with_extra(contexts, cast(codes));
+            *self = Self::new(self.core, sources);
+            return cast(codes);
+        }
+        cast(codes)
+    }
+}
