@@ -212,10 +212,9 @@ impl Seeds {
             _ => Content::Text,
         };
         let [a, b, c, _] = (chunk.len() as u32).to_le_bytes();
-        for compression in [Compression::Small, Compression::Turbo] {
-            let coded = encode(chunk, content, Effort { compression, ..Effort::default() });
-            self.put("codec_decode", &[&[coded.codec.id(), a, b, c], coded.payload(chunk)])?;
-        }
+        let turbo = Effort { compression: Compression::Turbo, ..Effort::default() };
+        let coded = encode(chunk, content, turbo);
+        self.put("codec_decode", &[&[coded.codec.id(), a, b, c], coded.payload(chunk)])?;
         let coded = encode(chunk, content, Effort::default());
         self.put("codec_decode", &[&[coded.codec.id(), a, b, c], coded.payload(chunk)])?;
         if coded.codec == Codec::Stored {

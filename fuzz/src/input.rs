@@ -109,11 +109,7 @@ pub fn coding(
     let effort = Effort {
         text_level: i32::from(how & 7) - 1,
         pixel_level: i32::from(how >> 3 & 3),
-        compression: match (how & 128 == 0, content & 128 == 0) {
-            (false, _) => Compression::Turbo,
-            (_, false) => Compression::Small,
-            _ => Compression::Default,
-        },
+        compression: if how & 128 == 0 { Compression::Default } else { Compression::Turbo },
         filter: how & 32 == 0,
         compress: how & 64 == 0,
     };

@@ -1,7 +1,7 @@
 //! Buckets written by an earlier build, which every later one must still read.
 //!
-//! Under `golden/` lie two small buckets, one plain and one encrypted, each with its site key and a list
-//! of what is in it. They are read as after the loss of a data directory: rebuilt, verified, exported.
+//! Under `golden/` lie small buckets, plain and encrypted, each with its site key and a list of what is in
+//! it. They are read as after the loss of a data directory: rebuilt, verified, exported.
 //! `CAIRN_REGENERATE_GOLDEN=1` makes them anew, which is right only for a new version of the format: the
 //! old ones then stay beside them under another name.
 #![allow(clippy::unwrap_used)]
@@ -167,7 +167,7 @@ fn kinds(bucket: &Path, key: &SiteKey, encrypt: bool) -> BTreeSet<(u8, u8)> {
     found
 }
 
-fn still_reads(name: &str, encrypt: bool, chunk_codec: u8) {
+fn still_reads(name: &str, encrypt: bool, pixels: (RecordKind, u8)) {
     if std::env::var("CAIRN_REGENERATE_GOLDEN").as_deref() == Ok("1") {
         generate(name, encrypt);
     }
@@ -178,12 +178,9 @@ fn still_reads(name: &str, encrypt: bool, chunk_codec: u8) {
     let key = put_key(&data, &std::fs::read_to_string(golden.join("site.key")).unwrap());
 
     let kinds = kinds(&golden.join("bucket"), &SiteKey::load(&key).unwrap(), encrypt);
-    for (kind, codec) in [
-        (RecordKind::Chunk, chunk_codec),
-        (RecordKind::Block, 0),
-        (RecordKind::Block, 1),
-        (RecordKind::Commit, 1),
-    ] {
+    for (kind, codec) in
+        [pixels, (RecordKind::Block, 0), (RecordKind::Block, 1), (RecordKind::Commit, 1)]
+    {
         assert!(kinds.contains(&(kind as u8, codec)), "{kind:?} with codec {codec}: {kinds:?}");
     }
 
@@ -197,15 +194,20 @@ fn still_reads(name: &str, encrypt: bool, chunk_codec: u8) {
 
 #[test]
 fn a_plain_bucket_of_format_1_is_still_read() {
-    still_reads("plain-1", false, 2);
+    still_reads("plain-1", false, (RecordKind::Chunk, 2));
 }
 
 #[test]
 fn an_encrypted_bucket_of_format_1_is_still_read() {
-    still_reads("encrypted-1", true, 2);
+    still_reads("encrypted-1", true, (RecordKind::Chunk, 2));
 }
 
 #[test]
 fn a_bucket_with_the_second_pixel_filter_is_still_read() {
-    still_reads("plain-codec-3", false, 3);
+    still_reads("plain-codec-3", false, (RecordKind::Chunk, 3));
+}
+
+#[test]
+fn a_bucket_with_pixels_in_contexts_is_still_read() {
+    still_reads("plain-codec-4", false, (RecordKind::Block, 4));
 }

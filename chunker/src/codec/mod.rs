@@ -76,8 +76,6 @@ pub enum Compression {
     /// For size, at a speed that keeps up with networks and disks.
     #[default]
     Default,
-    /// For size above all, at about two thirds of the speed: pixels by [`Codec::PixelContext`].
-    Small,
     /// For speed: pixels by [`Codec::PixelPacked`], text at level 1 at most.
     Turbo,
 }
@@ -110,11 +108,11 @@ impl Default for Effort {
 }
 
 impl Effort {
-    /// The filter for pixels.
-    fn pixel_codec(self) -> Codec {
+    /// The filter for pixels. In samples of eight bits the groups of codec 3 find more than contexts do.
+    fn pixel_codec(self, geometry: Geometry) -> Codec {
         match self.compression {
+            Compression::Default if geometry.sample_bytes == 2 => Codec::PixelContext,
             Compression::Default => Codec::PixelClassed,
-            Compression::Small => Codec::PixelContext,
             Compression::Turbo => Codec::PixelPacked,
         }
     }
@@ -122,7 +120,7 @@ impl Effort {
     /// The level for what is not filtered.
     fn plain_level(self) -> i32 {
         match self.compression {
-            Compression::Default | Compression::Small => self.text_level,
+            Compression::Default => self.text_level,
             Compression::Turbo => self.text_level.min(1),
         }
     }
@@ -130,7 +128,7 @@ impl Effort {
     /// How many times shorter plain matching has to be, at least, for it to be preferred.
     fn drawn_ratio(self) -> usize {
         match self.compression {
-            Compression::Default | Compression::Small => 1,
+            Compression::Default => 1,
             Compression::Turbo => 2,
         }
     }
@@ -166,6 +164,9 @@ const DRAWN_SAMPLE_BYTES: usize = 48 << 10;
 const VALUES_SAMPLED: usize = 4096;
 const PALETTE_VALUES: u32 = 256;
 const PALETTE_STEP: u32 = 32;
+
+/// An image that became so many times shorter is quiet: its samples take some two bits.
+const QUIET_RATIO: usize = 6;
 
 /// An image that became so many times shorter is all but empty.
 const EMPTY_RATIO: usize = 40;
@@ -210,7 +211,16 @@ fn pixels(plain: &[u8], geometry: Geometry, effort: Effort) -> Option<Encoded> {
     if maybe_drawn && looks_drawn(plain, geometry, effort) {
         return compressed(plain, effort.plain_level());
     }
-    let filtered = encode_filtered(effort.pixel_codec(), plain, geometry);
+    let mut filtered = encode_filtered(effort.pixel_codec(geometry), plain, geometry);
+    // Of what is quiet, groups of samples tell more than the samples above do, if it repeats itself.
+    if let Some(quiet) = &filtered
+        && quiet.codec == Codec::PixelContext
+        && quiet.bytes.len() < plain.len() / QUIET_RATIO
+        && let Some(classed) = encode_filtered(Codec::PixelClassed, plain, geometry)
+        && classed.bytes.len() < quiet.bytes.len()
+    {
+        filtered = Some(classed);
+    }
     match filtered {
         // Of what is all but empty, Zstandard makes still less, and it is quick there.
         Some(coded) if coded.bytes.len() < plain.len() / EMPTY_RATIO => {
@@ -237,7 +247,7 @@ fn looks_drawn(plain: &[u8], geometry: Geometry, effort: Effort) -> bool {
             .copied()
             .collect()
     };
-    let filtered = encode_filtered(effort.pixel_codec(), &sample, geometry);
+    let filtered = encode_filtered(effort.pixel_codec(geometry), &sample, geometry);
     let direct = zstandard::compress(&sample, effort.plain_level());
     match (filtered, direct) {
         (Some(filtered), Some(direct)) => {
@@ -353,7 +363,7 @@ mod tests {
     }
 
     fn any_compression() -> impl Strategy<Value = Compression> {
-        prop_oneof![Just(Compression::Default), Just(Compression::Small), Just(Compression::Turbo)]
+        prop_oneof![Just(Compression::Default), Just(Compression::Turbo)]
     }
 
     fn smooth(seed: u8, length: usize) -> Vec<u8> {
@@ -414,22 +424,22 @@ mod tests {
         let geometry = Geometry { sample_bytes: 2, big_endian: false, left: 1, above: 256 };
         let filtered = encode(&plain, Content::Pixels(geometry), Effort::default());
         let plainly = encode(&plain, Content::Text, Effort::default());
+        // What repeats itself within a few samples is for the groups of codec 3.
         assert_eq!(filtered.codec, Codec::PixelClassed);
         assert!(filtered.bytes.len() * 2 < plainly.payload(&plain).len());
     }
 
     #[test]
-    fn small_is_smaller() {
-        let small = Effort { compression: Compression::Small, ..Effort::default() };
+    fn contexts_are_shorter_than_classes() {
         let geometry = Geometry { sample_bytes: 2, big_endian: false, left: 1, above: 128 };
         let mut noise = vec![0; 128 * 128];
         blake3::Hasher::new().finalize_xof().fill(&mut noise);
         let value = |i: usize| (i % 128 * 5 + i / 128 * 3) as u16 + u16::from(noise[i] % 16);
         let plain: Vec<u8> = (0..128 * 128).flat_map(|i| value(i).to_le_bytes()).collect();
-        let coded = encode(&plain, Content::Pixels(geometry), small);
+        let coded = encode(&plain, Content::Pixels(geometry), Effort::default());
         assert_eq!(coded.codec, Codec::PixelContext);
-        let usual = encode(&plain, Content::Pixels(geometry), Effort::default());
-        assert!(coded.bytes.len() < usual.bytes.len());
+        let classed = encode_filtered(Codec::PixelClassed, &plain, geometry).unwrap();
+        assert!(coded.bytes.len() < classed.bytes.len());
     }
 
     /// A geometry may say anything, and samples of no bytes once led to a division by zero.
@@ -438,7 +448,7 @@ mod tests {
         for sample_bytes in [0, 3, 255] {
             let geometry = Geometry { sample_bytes, big_endian: false, left: 1, above: 64 };
             for plain in [&[][..], &vec![1; 100_000]] {
-                for compression in [Compression::Default, Compression::Small, Compression::Turbo] {
+                for compression in [Compression::Default, Compression::Turbo] {
                     let effort = Effort { compression, ..Effort::default() };
                     let coded = encode(plain, Content::Pixels(geometry), effort);
                     let back = decode(coded.codec, coded.payload(plain), plain.len()).unwrap();

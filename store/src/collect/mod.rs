@@ -49,7 +49,7 @@ pub struct CollectConfig {
     pub thorough: bool,
     /// Say what would be done, and do nothing.
     pub dry_run: bool,
-    /// Code anew what this makes shorter, in packs of which that is a tenth.
+    /// Code anew what this makes shorter, in packs that become shorter by a fortieth.
     pub recompress: Option<Effort>,
     /// Threads that read.
     pub threads: usize,
