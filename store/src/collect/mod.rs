@@ -4,11 +4,11 @@
 //! that no version needs any more, copies what is needed out of packs with much of the other kind, and
 //! removes those packs. It goes on beside everything else:
 //!
-//! 1. **Mark** ([`mark`]). Every chunk of every version that was not deleted gets a bit. Objects that come
-//!    in meanwhile mark what they find ([`Collecting`](crate::ingest::Collecting)).
-//! 2. **Plan** ([`plan`]). Packs of which enough is not marked, or whose commits name what was deleted;
+//! 1. **Mark** (`mark`). Every chunk of every version that was not deleted gets a bit. Objects that come
+//!    in meanwhile mark what they find (`ingest/collecting.rs`).
+//! 2. **Plan** (`plan`). Packs of which enough is not marked, or whose commits name what was deleted;
 //!    small packs, if there are many.
-//! 3. **Rewrite** ([`rewrite`]). Marked chunks, and commits without the entries of what was deleted, are
+//! 3. **Rewrite** (`rewrite`). Marked chunks, and commits without the entries of what was deleted, are
 //!    copied into a new pack. Once that is in the bucket, one transaction moves the chunks' rows and
 //!    condemns the old pack, unless something in it was marked since. Then it is removed.
 //!
