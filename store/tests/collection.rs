@@ -389,7 +389,9 @@ fn what_an_object_found_stays_until_it_is_whole() {
                 let report = done.unwrap();
                 // It was deleted, and found again: it is needed, though no version says so yet.
                 assert_eq!(report.versions, 0);
-                assert!(report.written_bytes > file.len() as u64 / 8, "{report:?}");
+                // What it found before its pack was copied went along, or the pack was spared.
+                let is_copied = report.written_bytes > file.len() as u64 / 8;
+                assert!(is_copied || report.packs_spared > 0, "{report:?}");
             }
         });
         ingest.finish().unwrap();

@@ -7,7 +7,6 @@ use crate::support::dimse::{EXPLICIT_LE, SECONDARY_CAPTURE, Wish, parted};
 use crate::support::server::{PARTS, client, parts};
 use crate::support::sites::{Hospital, grants, introduce};
 use crate::support::{Site, dicom};
-use serde_json::Value;
 
 const A: &str = "a.example/cairn";
 const B: &str = "b.example/cairn";
@@ -79,7 +78,10 @@ fn what_arrives_under_the_rule_is_there_before_anybody_asks_and_ends_when_it_is_
         a.site.list(&["ledger", "entries"]).iter().any(|entry| entry["kind"] == "receipt")
     });
     assert_eq!((status(&b, "1.2.3"), held(&b, "1.2.9")), (200, 0));
-    assert_eq!((a.server.metric(REFERRED), b.server.metric(PREFETCHED)), (1, 1));
+    // Counted once it was told, which is after B had it.
+    until("both have counted it", &a, || {
+        (a.server.metric(REFERRED), b.server.metric(PREFETCHED)) == (1, 1)
+    });
     for (site, op, who) in [(&a, "share", "to-b"), (&b, "fetch", "prefetch")] {
         let lines = site.site.list(&["audit", "show", "--study", "1.2.3"]);
         let ours = lines.iter().find(|line| line["kind"] == "rule").unwrap();
@@ -163,6 +165,5 @@ fn a_referral_waits_for_its_site_and_survives_a_kill() {
     until("b has it", &b, || held(&b, "1.2.3") == 1);
     assert_eq!(grants(&a.site).len(), 1);
     // What B has from A is A's: B's own rules refer it to nobody. Here B has none, and A gets nothing back.
-    let waiting: Vec<Value> = a.site.list(&["routes"]);
-    assert_eq!(waiting[0]["waiting"], 0);
+    until("nothing waits", &a, || a.site.list(&["routes"])[0]["waiting"] == 0);
 }
