@@ -415,7 +415,9 @@ fn collected_at_every_operation(fault: Fault) {
         }
         at += if archive.config.bucket.is_some() { 3 } else { 1 };
     }
-    assert!(at > 12 && failures > 6, "{failures} failures in {at} operations");
+    // With a bucket on a server every third operation is tried.
+    let least = if Archive::new().config.bucket.is_some() { 3 } else { 7 };
+    assert!(at > 12 && failures >= least, "{failures} failures in {at} operations");
 }
 
 fn collected(store: &Store, ingest: &Ingest) -> Result<CollectReport, Error> {
