@@ -27,8 +27,9 @@ pub(crate) fn instance(app: &App, scope: &Scope) -> Result<VersionRow, Problem> 
     }
 }
 
-/// All versions that are shown of a study, series or instance, as they came: so they lie in packs. They
-/// take some 500 bytes each while the request lasts.
+/// All versions that are shown of a study, series or instance, by series and SOP Instance UID; out of a
+/// bucket that is far, as they came: so they lie in packs, and are read in few requests. They take some
+/// 500 bytes each while the request lasts.
 ///
 /// # Errors
 /// 404, or 410 if all of it was deleted.
@@ -45,7 +46,9 @@ pub(crate) fn versions(app: &App, scope: &Scope) -> Result<Vec<VersionRow>, Prob
         (Some(study), None, None) => catalog.study_versions(study, false, &mut visit)?,
         (None, ..) => return Err(Problem::internal("this resource is of a study")),
     }
-    found.sort_by_key(|version| version.seq);
+    if app.store.bucket().directory().is_none() {
+        found.sort_by_key(|version| version.seq);
+    }
     if found.is_empty() { Err(absent(app, scope)?) } else { Ok(found) }
 }
 
