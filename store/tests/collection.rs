@@ -199,6 +199,32 @@ fn what_others_need_stays() {
     assert_sound(&store);
 }
 
+/// A server's pack may be open for days.
+#[test]
+fn what_is_deleted_in_the_open_pack_goes_too() {
+    let archive = Archive::new();
+    let store = archive.open();
+    let ingest = store.ingest(quick()).unwrap();
+    let answers = Answers::default();
+    let objects = [bytes_of(phantom::ct(1, 4, 256)), bytes_of(phantom::mr(2, 4, 256))].concat();
+    for (no, object) in objects.iter().enumerate() {
+        hand_in(&ingest, no, object, Arrival::File, &answers);
+    }
+    ingest.drain().unwrap();
+    let before = export_all(&store);
+    let uid = answers.lock().unwrap()[&0].as_ref().unwrap().study_uid.clone();
+    ingest.delete(&study(&uid)).unwrap();
+    let left = export_all(&store);
+    assert!(!left.is_empty() && left.len() < before.len());
+    let report = run_with(&store, &ingest, &CollectConfig::default());
+    assert!(report.dead_chunks > 0 && report.packs_removed > 0, "{report:?}");
+    assert!(run_with(&store, &ingest, &CollectConfig::default()).idle);
+    let again = run_with(&store, &ingest, &thorough());
+    assert_eq!(again.dead_chunks, 0, "{again:?}");
+    assert_eq!(export_all(&store), left);
+    assert_sound(&store);
+}
+
 #[test]
 fn small_packs_are_put_together() {
     let archive = Archive::new();

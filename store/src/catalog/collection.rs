@@ -56,6 +56,9 @@ pub trait Collection {
     /// Packs in the bucket that hold commits with entries of deleted versions, and how many.
     fn dead_entries(&self) -> Result<Vec<(PackNo, u64)>>;
 
+    /// Are there entries of deleted versions in packs that are not in the bucket yet?
+    fn has_waiting_entries(&self) -> Result<bool>;
+
     /// An entry of a commit was not applied, since something of it is missing. What is there of it is
     /// kept: somebody may find the rest.
     fn leave_out(&self, seq: u64, manifest: &ChunkId) -> Result<()>;

@@ -130,6 +130,13 @@ impl Collection for SqliteCatalog {
         })
     }
 
+    fn has_waiting_entries(&self) -> Result<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM version WHERE deleted <> 0
+             AND pack IN (SELECT no FROM pack WHERE state < 2))";
+        let found = self.read(|connection| one(connection, ACTION, sql, [], |row| row.get(0)))?;
+        Ok(found.unwrap_or(false))
+    }
+
     fn leave_out(&self, seq: u64, manifest: &ChunkId) -> Result<()> {
         self.write()
             .execute(

@@ -39,6 +39,9 @@ use rewrite::Rewriter;
 /// How often whoever waits for objects that are coming in looks again.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// How long to wait for the open pack to be in the bucket.
+const SEAL_PATIENCE: Duration = Duration::from_secs(60);
+
 /// What to collect.
 #[derive(Debug, Clone)]
 pub struct CollectConfig {
@@ -171,6 +174,10 @@ pub fn collect(
     if deletion <= catalog.collected_seq()? && !asked {
         return Ok(CollectReport { idle: true, ..report });
     }
+    // What is deleted in the open pack is to go as well. Where the bucket is away it waits for the next time.
+    if !config.dry_run {
+        ingest.archive(config.patience.min(SEAL_PATIENCE))?;
+    }
     let live = Arc::new(Live::up_to(catalog.last_chunk()?));
     // What is in packs was committed under smaller numbers; what comes later needs no mark.
     let next_seq = shared.catalog.next_seq()?;
@@ -189,7 +196,8 @@ pub fn collect(
     }
     Rewriter::new(store, ingest, &marked, config, &mut report).run(&plan.packs, watch)?;
     report.studies_forgotten = catalog.forget_descriptions()?;
-    if report.packs_spared == 0 && report.damage.is_empty() {
+    let is_all = plan.waiting_chunks == 0 && !catalog.has_waiting_entries()?;
+    if is_all && report.packs_spared == 0 && report.damage.is_empty() {
         catalog.note_collected(deletion)?;
     }
     Ok(report)

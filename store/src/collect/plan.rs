@@ -48,6 +48,8 @@ pub(super) struct Plan {
     pub(super) packs: Vec<UsedPack>,
     pub(super) dead_chunks: u64,
     pub(super) dead_bytes: u64,
+    /// Dead chunks in packs that are not in the bucket yet.
+    pub(super) waiting_chunks: u64,
 }
 
 /// Looks at `packs`, which were known before anything was marked, as far as they are in the bucket.
@@ -62,11 +64,13 @@ pub(super) fn plan(
     let stored = packs.into_iter().filter(|row| row.state == PackState::Stored);
     let mut used: HashMap<PackNo, UsedPack> =
         stored.map(|row| (row.no, UsedPack::empty(row))).collect();
+    let mut waiting_chunks = 0;
     store.catalog().collection().chunks(marked.live.last(), &mut |rows| {
         // Members of a block mostly have numbers that follow each other.
         for record in rows.chunk_by(|a, b| record_of(a) == record_of(b)) {
-            if let Some(pack) = used.get_mut(&record[0].place.pack) {
-                pack.add(record, marked);
+            match used.get_mut(&record[0].place.pack) {
+                Some(pack) => pack.add(record, marked),
+                None => waiting_chunks += dead_in(record, marked),
             }
         }
         Ok(())
@@ -77,7 +81,7 @@ pub(super) fn plan(
             pack.dead_entries = entries;
         }
     }
-    let mut plan = Plan::default();
+    let mut plan = Plan { waiting_chunks, ..Plan::default() };
     let mut small = Vec::new();
     for pack in used.into_values() {
         watch.at(Phase::Marking, marked.versions, 0)?;
@@ -160,6 +164,10 @@ fn is_data(kind: RecordKind) -> bool {
     matches!(kind, RecordKind::Chunk | RecordKind::Block)
 }
 
+fn dead_in(record: &[ChunkRow], marked: &Marked) -> u64 {
+    record.iter().filter(|row| !marked.live.has(row.no)).count() as u64
+}
+
 fn record_of(row: &ChunkRow) -> (PackNo, u64) {
     (row.place.pack, row.place.offset)
 }
@@ -193,7 +201,7 @@ impl UsedPack {
         };
         self.dead_bytes += dead_bytes;
         self.live_bytes += record_bytes - dead_bytes;
-        self.dead_chunks += record.iter().filter(|row| !marked.live.has(row.no)).count() as u64;
+        self.dead_chunks += dead_in(record, marked);
         for row in record {
             self.first = self.first.min(row.no);
             self.last = self.last.max(row.no);
