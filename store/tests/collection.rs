@@ -372,6 +372,7 @@ fn what_an_object_found_stays_until_it_is_whole() {
                 let first = file.len() - 1000;
                 let mut reader = Slow { bytes: &file, first, go: &go, begun: &begun };
                 let incoming = Incoming {
+                    early: None,
                     reader: &mut reader,
                     bytes: None,
                     source: Source::Import,

@@ -101,6 +101,7 @@ fn whoever_sends_nothing_holds_next_to_nothing() {
     let mut reader = Hesitant { ingest: &ingest, bytes: &file, at: 0, stops: &stops, held: vec![] };
     let (answer, answered) = std::sync::mpsc::channel();
     let incoming = Incoming {
+        early: None,
         reader: &mut reader,
         bytes: None,
         source: Source::Web,

@@ -632,6 +632,7 @@ fn a_source_that_breaks_off_leaves_nothing_and_stops_nobody() {
     for left in [0, 100, 5_000, 4_300_000, cine.len() - 1] {
         let taken = ingest.receive(
             cairn_store::ingest::Incoming {
+                early: None,
                 reader: &mut Broken(&cine[..left]),
                 bytes: None,
                 source: cairn_store::commit::Source::Import,

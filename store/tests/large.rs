@@ -32,6 +32,7 @@ fn an_instance_larger_than_memory_passes_through() {
     ingest
         .receive(
             Incoming {
+                early: None,
                 reader: &mut phantom::GiantCine::new(1, total),
                 bytes: None,
                 source: Source::Import,

@@ -26,13 +26,6 @@ pub(super) const IDENTIFIER_BYTES_MAX: u64 = 32 << 20;
 /// What is read of a socket at once for heads and short values.
 pub(super) const READ_BYTES: usize = 64 << 10;
 
-/// How much of an object is here before the store is asked for memory: as with STOW-RS, who holds
-/// some of it while a slow line fills it keeps others waiting. Most slices are whole within this.
-pub(super) const AHEAD_BYTES: usize = 1 << 20;
-
-/// What of the buffer for [`AHEAD_BYTES`] is kept between objects.
-pub(super) const AHEAD_KEPT_BYTES: usize = 1 << 20;
-
 /// How often a thread that waits for bytes looks at its deadlines.
 pub(super) const TICK: Duration = Duration::from_millis(250);
 

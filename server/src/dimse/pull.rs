@@ -170,6 +170,7 @@ impl Taking<'_> {
         let (answers, answered) = channel();
         let mut dataset = scu.inbound.dataset(id);
         let incoming = Incoming {
+            early: None,
             reader: &mut dataset,
             bytes: None,
             source: Source::Dimse,

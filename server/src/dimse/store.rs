@@ -9,13 +9,12 @@
 //! hand in more before the first answer (PS3.7 §D.3.3.3); a thread of its own then writes the answers
 //! as they come.
 
-use std::io::Read;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
 use cairn_store::commit::Source;
-use cairn_store::ingest::{Admission, Arrival, Incoming, Ingest, Receipt, Sender as Caller};
+use cairn_store::ingest::{Admission, Arrival, Early, Incoming, Ingest, Receipt, Sender as Caller};
 use cairn_store::limits::SLAB_BYTES;
 
 use super::Dimse;
@@ -23,7 +22,7 @@ use super::association::{Association, UNAUDITED, lock};
 use super::audited::Speaker;
 use super::command::{Command, field};
 use super::end::End;
-use super::limits::{AHEAD_BYTES, AHEAD_KEPT_BYTES, HURRY_EVERY};
+use super::limits::HURRY_EVERY;
 use super::negotiate::Context;
 use super::outbound::Outbound;
 use super::status;
@@ -47,7 +46,7 @@ pub(super) struct Stores {
     answers: Sender<Answered>,
     writer: Writer,
     /// The beginning of an object.
-    ahead: Vec<u8>,
+    early: Early,
 }
 
 /// Who writes the answers.
@@ -135,7 +134,7 @@ impl Stores {
                 .map_err(|_| End::Failed("no thread for answers"))?;
             Writer::Other(shared, window)
         };
-        Ok(Self { answers, writer, ahead: Vec::new() })
+        Ok(Self { answers, writer, early: Early::default() })
     }
 
     /// Waits until one more answer may be owed.
@@ -203,22 +202,23 @@ impl Association {
         admission: Admission,
         owed: Owed,
     ) -> Result<Result<(), cairn_store::Error>, End> {
-        let Stores { answers, writer, ahead } = &mut self.stores;
+        let Stores { answers, writer, early } = &mut self.stores;
         let mut dataset = self.inbound.dataset(context.id);
-        ahead.clear();
-        if (&mut dataset).take(AHEAD_BYTES as u64).read_to_end(ahead).is_err() {
+        let arrival = Arrival::Dataset { transfer_syntax: context.transfer_syntax.clone() };
+        if ingest.read_early(early, &arrival, &mut dataset).is_err() {
             return Err(dataset.broken.unwrap_or(End::Closed));
         }
-        let bytes = dataset.is_ended().then_some(ahead.len() as u64);
+        let bytes = dataset.is_ended().then_some(early.bytes().len() as u64);
         if bytes.is_none() {
             let (lender, max) = (Arc::clone(ingest), self.dimse.app.in_flight_bytes_max);
             dataset.borrows(Box::new(move || lender.in_flight_bytes() + SLAB_BYTES > max));
         }
         let incoming = Incoming {
-            reader: &mut ahead.as_slice().chain(&mut dataset),
+            early: Some(early),
+            reader: &mut dataset,
             bytes,
             source: Source::Dimse,
-            arrival: Arrival::Dataset { transfer_syntax: context.transfer_syntax.clone() },
+            arrival,
             admission,
         };
         let answers = answers.clone();
@@ -227,8 +227,6 @@ impl Association {
             // Nobody listens only if the association is gone.
             let _ = answers.send((owed, answer));
         });
-        ahead.clear();
-        ahead.shrink_to(AHEAD_KEPT_BYTES);
         if taken.is_err() {
             writer.owe(-1);
             // If the peer broke off there is nobody to answer.

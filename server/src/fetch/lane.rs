@@ -182,6 +182,7 @@ fn take_in_one(fetching: &Arc<Fetching>, complete: Complete) -> Result<(), Error
     let mut reader = Instance::new(manifest, staged, fetching.app.store.reader());
     let (bytes, arrival) = (reader.bytes(), reader.arrival());
     let incoming = Incoming {
+        early: None,
         bytes: Some(bytes),
         source: fetching.source,
         arrival,

@@ -44,6 +44,8 @@ struct Parts {
     depends: Vec<ChunkId>,
     /// Small chunks met before the study was known.
     held: Vec<ReadyChunk>,
+    /// Nothing is held any more: others may wait for it.
+    holds_nothing: bool,
     /// Chunks not named yet, and one more until the ending is known.
     open: usize,
     ending: Option<Ending>,
@@ -118,7 +120,7 @@ impl Assembly {
         let anonymous = Group { study: "".into(), series: "".into() };
         let (members, records): (Vec<_>, Vec<_>) =
             ready.into_iter().partition(ReadyChunk::is_member);
-        if parts.held.len() + members.len() > HELD_MAX {
+        if parts.holds_nothing || parts.held.len() + members.len() > HELD_MAX {
             let mut all = std::mem::take(&mut parts.held);
             all.extend(members);
             all.extend(records);
@@ -127,6 +129,17 @@ impl Assembly {
         // A small chunk is copied out of its buffer, which would be held back with it otherwise.
         parts.held.extend(members.into_iter().map(ReadyChunk::detached));
         (anonymous, records)
+    }
+
+    /// Lets small chunks go without their group: somebody this object waits for may wait for them.
+    pub(super) fn let_go(&self) {
+        let mut parts = self.parts();
+        parts.holds_nothing = true;
+        let (group, held) = Self::hold(&mut parts, Vec::new());
+        drop(parts);
+        if !held.is_empty() {
+            self.send(Message::Chunks(group, held));
+        }
     }
 
     /// All bytes were received.

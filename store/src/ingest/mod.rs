@@ -20,6 +20,7 @@ mod buffer;
 mod claims;
 mod collecting;
 mod committer;
+mod early;
 mod encode;
 mod in_flight;
 mod journal;
@@ -32,12 +33,14 @@ mod uploader;
 mod writer;
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+pub use early::{EARLY_BYTES_MAX, Early};
 pub use message::{Receipt, StudySummary};
 pub use receive::{Admission, Arrival, Inadmissible, Incoming, Sender};
 pub(crate) use receive::{RECEIVING_AE, SENDING_AE};
@@ -145,9 +148,11 @@ impl Pipeline {
         Error::Stopped(self.fail(cause))
     }
 
-    /// A name for an object that takes the ordinary way; waits for one in the spool.
-    fn join(&self, name: &Name) -> Result<Reservation> {
+    /// A name for an object that takes the ordinary way; waits for one in the spool. That one may need
+    /// what this one holds: `let_go` is called before the first wait.
+    fn join(&self, name: &Name, let_go: impl FnOnce()) -> Result<Reservation> {
         let awaited = || {
+            let_go();
             // Its sender may be this very one, and has not asked for its answer yet.
             self.spool.sync(self)?;
             Ok(self.spool.want(Some(&name.study)))
@@ -333,6 +338,20 @@ impl Ingest {
     #[must_use]
     pub fn commits_under_way(&self) -> u64 {
         self.pipeline.commits_under_way.load(Ordering::SeqCst)
+    }
+
+    /// Reads the beginning of a data set, up to [`EARLY_BYTES_MAX`], for [`Incoming::early`], and works
+    /// on it meanwhile: for who sends one object after the other and waits for each.
+    ///
+    /// # Errors
+    /// Those of `reader`.
+    pub fn read_early(
+        &self,
+        early: &mut Early,
+        arrival: &Arrival,
+        reader: &mut dyn Read,
+    ) -> std::io::Result<()> {
+        early.read(&self.pipeline, arrival, reader)
     }
 
     /// Takes an object in, on the caller's thread as far as reading and cutting go.

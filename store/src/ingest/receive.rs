@@ -22,10 +22,11 @@ use cairn_dicom::split::Splitter;
 
 use super::assembly::{Assembly, Ending};
 use super::buffer::Charge;
+use super::early::{Early, Known};
 use super::encode::{Cut, dispatch};
 use super::in_flight::Name;
 use super::message::{Ack, Group, Message, Receipt};
-use super::spool::{Candidate, Owed};
+use super::spool::{Candidate, Owed, Packing};
 use super::{Counters, Pipeline, Stage, now_ms};
 use crate::catalog::VersionRow;
 use crate::commit::{Outcome, Source};
@@ -123,7 +124,9 @@ impl Admission {
 
 /// An object to be taken in.
 pub struct Incoming<'a> {
-    /// Its bytes.
+    /// What has been read of it already.
+    pub early: Option<&'a mut Early>,
+    /// Its bytes, or those that follow.
     pub reader: &'a mut (dyn Read + Send),
     /// Its length, if known; a hint only.
     pub bytes: Option<u64>,
@@ -147,9 +150,19 @@ pub(super) fn receive(
     incoming: Incoming<'_>,
     ack: Ack,
 ) -> Result<()> {
-    let Incoming { reader, bytes, source, arrival, admission } = incoming;
+    let Incoming { mut early, reader, bytes, source, arrival, admission } = incoming;
     pipeline.spool.arrived();
-    let mut input = Input { reader, window: Bytes::new(), at: 0, ended: false };
+    let ack = match &mut early {
+        Some(early) => match receive_early(pipeline, early, (source, &arrival, &admission), ack)? {
+            None => return Ok(()),
+            Some(ack) => ack,
+        },
+        None => ack,
+    };
+    let whole = early.as_deref().filter(|early| early.is_whole());
+    let bytes = bytes.or(whole.map(|early| early.bytes().len() as u64));
+    let mut reader = early.as_deref().map_or(&[][..], Early::bytes).chain(reader);
+    let mut input = Input { reader: &mut reader, window: Bytes::new(), at: 0, ended: false };
     let hint = bytes.map_or(FIRST_BUFFER_BYTES, |bytes| bytes.min(SLAB_BYTES as u64) as usize);
     // One byte more, so that the end is seen with the first buffer.
     pipeline.time(Stage::Read, || input.fill(pipeline, hint.saturating_add(1)))?;
@@ -162,7 +175,8 @@ pub(super) fn receive(
     if input.ended {
         Counters::add(&pipeline.counters.bytes_in, input.window.len() as u64);
         let whole = Whole::of(splitter, boundaries, &input.window);
-        return receive_whole(pipeline, messages, whole, (source, arrival, admission), ack);
+        let terms = (source, arrival, admission);
+        return receive_whole(pipeline, messages, whole, &input.window, terms, ack);
     }
     Stream {
         pipeline,
@@ -264,7 +278,7 @@ impl Cuts {
 }
 
 /// How the bytes of an object are to be read; `ended`: there are no more than these.
-fn framing(arrival: &Arrival, bytes: &[u8], ended: bool) -> Result<Framing> {
+pub(super) fn framing(arrival: &Arrival, bytes: &[u8], ended: bool) -> Result<Framing> {
     match arrival {
         Arrival::Dataset { transfer_syntax } => {
             Ok(Framing::Dataset { transfer_syntax: transfer_syntax.clone() })
@@ -279,7 +293,7 @@ fn framing(arrival: &Arrival, bytes: &[u8], ended: bool) -> Result<Framing> {
 /// An object that fits into one buffer, all of which has been seen: its name is known before any chunk
 /// is looked at.
 struct Whole<'a> {
-    bytes: &'a Bytes,
+    bytes: &'a [u8],
     boundaries: Vec<Boundary>,
     object: Object,
     /// Where the data set starts.
@@ -289,12 +303,20 @@ struct Whole<'a> {
 }
 
 impl<'a> Whole<'a> {
-    fn of(splitter: Splitter, boundaries: Vec<Boundary>, bytes: &'a Bytes) -> Self {
+    fn of(splitter: Splitter, boundaries: Vec<Boundary>, bytes: &'a [u8]) -> Self {
         let object = splitter.finish();
         let start = (object.envelope_bytes as usize).min(bytes.len());
         let dataset_hash = DatasetHash::of(&bytes[start..]);
         let identity = object.identity(&dataset_hash.0);
         Self { bytes, boundaries, object, start, dataset_hash, identity }
+    }
+
+    /// A data set of which all is known already.
+    fn of_known(known: Known, bytes: &'a [u8]) -> Self {
+        let Known { splitter, boundaries, dataset_hash } = known;
+        let object = splitter.finish();
+        let identity = object.identity(&dataset_hash.0);
+        Self { bytes, boundaries, object, start: 0, dataset_hash, identity }
     }
 
     /// Is this the very same object?
@@ -308,6 +330,21 @@ impl<'a> Whole<'a> {
     fn versions(&self, pipeline: &Pipeline) -> Result<Vec<VersionRow>> {
         let Identity { study_uid, series_uid, sop_instance_uid, .. } = &self.identity;
         pipeline.shared.catalog.versions(study_uid, series_uid, sop_instance_uid)
+    }
+
+    /// The version that is this very object and this archive's own, if one is here. What is only
+    /// entrusted becomes its own by this: the writer sees to it.
+    fn duplicate(&self, known: Vec<VersionRow>, source: Source) -> Option<VersionRow> {
+        let is_own = |version: &VersionRow| source == Source::Entrusted || !version.entrusted;
+        let same = |version: &VersionRow| !version.deleted && self.is(version) && is_own(version);
+        known.into_iter().find(same)
+    }
+
+    /// Answers for an object that is here.
+    fn answer(&self, pipeline: &Pipeline, version: VersionRow, ack: Ack) {
+        Counters::add(&pipeline.counters.duplicate_bytes, self.bytes.len() as u64);
+        Counters::add(&pipeline.counters.acknowledged, 1);
+        ack.answer(Ok(duplicate(version, self.object.flags)));
     }
 
     /// The receipt if it is the first by its name.
@@ -330,6 +367,7 @@ fn receive_whole(
     pipeline: &Arc<Pipeline>,
     messages: &SyncSender<Message>,
     mut whole: Whole<'_>,
+    bytes: &Bytes,
     (source, arrival, admission): (Source, Arrival, Admission),
     ack: Ack,
 ) -> Result<()> {
@@ -339,7 +377,7 @@ fn receive_whole(
     let alone = if spools { pipeline.in_flight.alone(&name) } else { None };
     let (reservation, ack, known) = match alone {
         None => {
-            let reservation = pipeline.join(&name)?;
+            let reservation = pipeline.join(&name, || {})?;
             (reservation, ack, whole.versions(pipeline)?)
         }
         Some(reservation) => {
@@ -348,6 +386,7 @@ fn receive_whole(
                 let candidate = Candidate {
                     object: whole.bytes,
                     boundaries: &whole.boundaries,
+                    packing: &mut Packing::default(),
                     dataset_hash: whole.dataset_hash.0,
                     source,
                     arrival,
@@ -364,18 +403,59 @@ fn receive_whole(
             }
         }
     };
-    // What is only entrusted becomes this archive's own by this: the writer sees to it.
-    let is_own = |version: &VersionRow| source == Source::Entrusted || !version.entrusted;
-    let same = |version: &VersionRow| !version.deleted && whole.is(version) && is_own(version);
-    if let Some(version) = known.into_iter().find(same) {
-        Counters::add(&pipeline.counters.duplicate_bytes, whole.bytes.len() as u64);
-        Counters::add(&pipeline.counters.acknowledged, 1);
-        ack.holding(reservation).answer(Ok(duplicate(version, whole.object.flags)));
+    let ack = ack.holding(reservation);
+    if let Some(version) = whole.duplicate(known, source) {
+        whole.answer(pipeline, version, ack);
         return Ok(());
     }
     Sender::stamp(admission.sender.as_ref(), &mut whole.object);
-    cut(pipeline, messages, whole, (source, now_ms(), None), ack.holding(reservation));
+    cut(pipeline, messages, whole, bytes, (source, now_ms(), None), ack);
     Ok(())
+}
+
+/// Takes an object in of which everything was read and known before, if it is a duplicate or can be
+/// spooled; otherwise gives the answer that is owed back.
+fn receive_early(
+    pipeline: &Arc<Pipeline>,
+    early: &mut Early,
+    (source, arrival, admission): (Source, &Arrival, &Admission),
+    ack: Ack,
+) -> Result<Option<Ack>> {
+    if !pipeline.spool.takes(&pipeline.config, source, early.bytes().len()) {
+        return Ok(Some(ack));
+    }
+    let Some(known) = early.known() else { return Ok(Some(ack)) };
+    let mut whole = Whole::of_known(known, &[]);
+    admission.check(&whole.object, &whole.identity)?;
+    let name = Name::of(&whole.identity);
+    let Some(reservation) = pipeline.in_flight.alone(&name) else { return Ok(Some(ack)) };
+    let known = whole.versions(pipeline)?;
+    let is_resent = !known.is_empty();
+    let (bytes, packing) = early.parts(is_resent);
+    whole.bytes = bytes;
+    let ack = if is_resent {
+        let Some(version) = whole.duplicate(known, source) else { return Ok(Some(ack)) };
+        whole.answer(pipeline, version, ack.holding(reservation));
+        None
+    } else {
+        let candidate = Candidate {
+            object: bytes,
+            boundaries: &whole.boundaries,
+            packing,
+            dataset_hash: whole.dataset_hash.0,
+            source,
+            arrival: arrival.clone(),
+            sender: admission.sender.clone(),
+        };
+        let receipt = whole.receipt();
+        let owed = Owed { reservation, study: Arc::clone(&name.study), ack, receipt };
+        pipeline.spool.append(pipeline, candidate, owed)?.map(|owed| owed.ack)
+    };
+    if ack.is_none() {
+        Counters::add(&pipeline.counters.objects, 1);
+        Counters::add(&pipeline.counters.bytes_in, bytes.len() as u64);
+    }
+    Ok(ack)
 }
 
 /// An object out of the spool.
@@ -417,7 +497,7 @@ pub(super) fn receive_again(
     Sender::stamp(sender.as_ref(), &mut whole.object);
     // From here on nothing keeps it from the writer.
     let turn = pipeline.turns.fetch_add(1, Ordering::Relaxed);
-    cut(pipeline, messages, whole, (source, received_ms, Some(turn)), ack);
+    cut(pipeline, messages, whole, &bytes, (source, received_ms, Some(turn)), ack);
     Ok(())
 }
 
@@ -426,10 +506,11 @@ fn cut(
     pipeline: &Arc<Pipeline>,
     messages: &SyncSender<Message>,
     whole: Whole<'_>,
+    bytes: &Bytes,
     (source, received_ms, turn): (Source, u64, Option<u64>),
     ack: Ack,
 ) {
-    let Whole { bytes, boundaries, object, start, dataset_hash, identity } = whole;
+    let Whole { boundaries, object, start, dataset_hash, identity, .. } = whole;
     let group = Group {
         study: identity.study_uid.as_str().into(),
         series: identity.series_uid.as_str().into(),
@@ -518,7 +599,9 @@ impl Stream<'_> {
         let identity = object.identity(&dataset_hash.0);
         self.admission.check(&object, &identity)?;
         Sender::stamp(self.admission.sender.as_ref(), &mut object);
-        let ack = ack.holding(self.pipeline.join(&Name::of(&identity))?);
+        // What is spooled by the same name may be the same object, and need chunks that this one claimed.
+        let reservation = self.pipeline.join(&Name::of(&identity), || self.assembly.let_go())?;
+        let ack = ack.holding(reservation);
         self.pipeline.submitted.fetch_add(1, Ordering::SeqCst);
         self.assembly.end(Ending {
             envelope: self.envelope,

@@ -69,20 +69,23 @@ pub fn hand_in_from(
     arrival: Arrival,
     to: &Answers,
 ) {
+    let incoming = Incoming {
+        early: None,
+        reader: &mut &*bytes,
+        bytes: Some(bytes.len() as u64),
+        source,
+        arrival,
+        admission: Admission::default(),
+    };
+    receive(ingest, no, incoming, to);
+}
+
+pub fn receive(ingest: &Ingest, no: usize, incoming: Incoming<'_>, to: &Answers) {
     let answers = Arc::clone(to);
-    let taken = ingest.receive(
-        Incoming {
-            reader: &mut &*bytes,
-            bytes: Some(bytes.len() as u64),
-            source,
-            arrival,
-            admission: Admission::default(),
-        },
-        move |answer| {
-            let answer = answer.map_err(|error| error.to_string());
-            answers.lock().unwrap().insert(no, answer);
-        },
-    );
+    let taken = ingest.receive(incoming, move |answer| {
+        let answer = answer.map_err(|error| error.to_string());
+        answers.lock().unwrap().insert(no, answer);
+    });
     if let Err(error) = taken {
         to.lock().unwrap().insert(no, Err(error.to_string()));
     }

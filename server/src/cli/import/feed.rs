@@ -97,6 +97,7 @@ impl Feed<'_> {
         let tally = Arc::clone(self.tally);
         let answered = name.to_owned();
         let incoming = Incoming {
+            early: None,
             reader: &mut reader,
             bytes: Some(bytes),
             source: Source::Import,

@@ -92,6 +92,7 @@ fn archive(objects: &[Vec<u8>]) -> Archive {
     for bytes in objects {
         let (sender, answer) = mpsc::channel();
         let incoming = Incoming {
+            early: None,
             reader: &mut bytes.as_slice(),
             bytes: Some(bytes.len() as u64),
             source: Source::Web,

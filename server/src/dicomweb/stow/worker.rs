@@ -111,6 +111,7 @@ impl Desk<'_> {
         let answers = self.answers.clone();
         let told = names.clone();
         let incoming = Incoming {
+            early: None,
             reader: &mut part,
             bytes,
             source: Source::Web,

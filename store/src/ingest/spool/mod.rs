@@ -54,6 +54,7 @@ use segment::{OpenSegment, Spooling};
 use spare::{Bounds, Spare};
 
 pub(super) use drain::run;
+pub(super) use packed::Packing;
 pub(crate) use recover::{is_left, spooled_bytes};
 
 /// How often a thread that waits looks whether the ingest stopped.
@@ -83,6 +84,8 @@ pub(super) struct Candidate<'a> {
     pub(super) object: &'a [u8],
     /// Where its spans start.
     pub(super) boundaries: &'a [Boundary],
+    /// What is packed of it already.
+    pub(super) packing: &'a mut Packing,
     pub(super) dataset_hash: [u8; 32],
     pub(super) source: Source,
     pub(super) arrival: Arrival,
@@ -267,12 +270,13 @@ impl Spool {
         candidate: Candidate<'_>,
         owed: Owed,
     ) -> Result<Option<Owed>> {
-        let Candidate { object, boundaries, dataset_hash, source, arrival, sender } = candidate;
+        let Candidate { object, boundaries, packing, dataset_hash, .. } = candidate;
+        let Candidate { source, arrival, sender, .. } = candidate;
         let description = Description { source, received_ms: now_ms(), arrival, sender };
         let Some(description) = description.encode() else { return Ok(Some(owed)) };
         // Not under the lock: senders do it beside each other.
         let verify = pipeline.config.verify_encoding;
-        let packed = pipeline.time(Stage::Encode, || packed::pack(object, boundaries, verify));
+        let packed = pipeline.time(Stage::Encode, || packing.finish(object, boundaries, verify));
         let (kind, object) = match &packed {
             Some(packed) => (Kind::Packed, packed.as_slice()),
             None => (Kind::Object, object),

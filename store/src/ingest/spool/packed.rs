@@ -6,89 +6,166 @@
 //! Packing pixels takes less time than encrypting and syncing what it saves. The codec is the one that
 //! is quickest; in the archive they are coded anew. Parts are the object from its start to its end.
 
-use std::ops::Range;
-
 use cairn_chunker::codec::{self, Codec};
 use cairn_chunker::span::{Boundary, Geometry, SpanKind};
 
 /// Shorter objects are not worth it: a block or two less to be synced.
 const OBJECT_BYTES_MIN: usize = 16 << 10;
-/// Pixels that are coded together.
-const PART_BYTES: usize = 1 << 20;
-/// Parts there may be. An object has few more than MiB.
+/// Pixels that are coded together: few enough to be still in the cache when they are compared, and so
+/// that a sender has not sent the last ones when the first are done.
+const PART_BYTES: usize = 128 << 10;
+/// The same where rows are long.
+const PART_BYTES_MAX: usize = 1 << 20;
+/// Parts there may be. An object has few more than eight times its MiB.
 const PARTS_MAX: usize = 64;
 const ENTRY_BYTES: usize = 9;
 /// The quickest there is.
 const CODEC: Codec = Codec::PixelPacked;
 
-/// An object packed; `None`: it is not worth it. `verify`: each part is decoded and compared.
-pub(super) fn pack(object: &[u8], boundaries: &[Boundary], verify: bool) -> Option<Vec<u8>> {
-    if object.len() < OBJECT_BYTES_MIN {
-        return None;
-    }
-    let pixels = pixels(object, boundaries);
-    let parts = parts(object.len(), pixels);
-    if parts.len() > PARTS_MAX || parts.iter().all(|(_, geometry)| geometry.is_none()) {
-        return None;
-    }
-    let mut packed = Vec::with_capacity(object.len() * 5 / 8);
-    packed.extend((parts.len() as u16).to_le_bytes());
-    packed.resize(2 + parts.len() * ENTRY_BYTES, 0);
-    for (no, (range, geometry)) in parts.iter().enumerate() {
-        let plain = object.get(range.clone())?;
-        let coded = geometry
-            .and_then(|geometry| codec::encode_filtered(CODEC, plain, geometry))
-            .filter(|coded| !verify || codec::comes_back(coded, plain));
-        let before = packed.len();
-        let codec = if let Some(coded) = &coded {
-            packed.extend(&coded.bytes);
-            coded.codec
-        } else {
-            packed.extend(plain);
-            Codec::Stored
-        };
-        let bytes = (packed.len() - before) as u32;
-        let entry = &mut packed[2 + no * ENTRY_BYTES..][..ENTRY_BYTES];
-        entry[0] = codec.id();
-        entry[1..5].copy_from_slice(&(plain.len() as u32).to_le_bytes());
-        entry[5..].copy_from_slice(&bytes.to_le_bytes());
-    }
-    // Not worth it, unless it saves a quarter.
-    (packed.len() <= object.len() / 4 * 3).then_some(packed)
+/// An object that is being packed, as far as it is there.
+#[derive(Debug, Default)]
+pub(in crate::ingest) struct Packing {
+    parts: Vec<Entry>,
+    coded: Vec<u8>,
+    /// Parts before this are coded, or written as they are.
+    written: usize,
+    /// What stands between that and this is no pixels.
+    at: usize,
+    /// The span that `at` is in.
+    span: usize,
 }
 
-/// Where native pixels stand, and how they lie.
-fn pixels(object: &[u8], boundaries: &[Boundary]) -> Vec<(Range<usize>, Geometry)> {
-    let ends = boundaries.iter().skip(1).map(|next| next.at as usize).chain([object.len()]);
-    let spans = boundaries.iter().zip(ends);
-    spans
-        .filter_map(|(span, end)| match span.kind {
-            SpanKind::Pixels { geometry: Some(geometry), .. } => {
-                Some((span.at as usize..end, geometry))
-            }
-            _ => None,
-        })
-        .collect()
-}
+impl Packing {
+    /// Begins with another object; memory is used again.
+    pub(in crate::ingest) fn clear(&mut self) {
+        self.parts.clear();
+        self.coded.clear();
+        (self.written, self.at, self.span) = (0, 0, 0);
+    }
 
-/// The whole object: pixels in parts of bounded length, and what is between them.
-fn parts(
-    length: usize,
-    pixels: Vec<(Range<usize>, Geometry)>,
-) -> Vec<(Range<usize>, Option<Geometry>)> {
-    let (mut parts, mut at) = (Vec::new(), 0);
-    for (range, geometry) in pixels {
-        if range.start > at {
-            parts.push((at..range.start, None));
+    /// Packs what can be packed of the first bytes of an object, of which all spans up to `settled` are
+    /// known. `verify`: each part is decoded and compared.
+    pub(in crate::ingest) fn advance(
+        &mut self,
+        object: &[u8],
+        boundaries: &[Boundary],
+        settled: usize,
+        verify: bool,
+    ) {
+        self.pack(object, boundaries, settled.min(object.len()), false, verify);
+    }
+
+    /// Packs the rest of an object; `None`: it is not worth it.
+    pub(super) fn finish(
+        &mut self,
+        object: &[u8],
+        boundaries: &[Boundary],
+        verify: bool,
+    ) -> Option<Vec<u8>> {
+        if object.len() < OBJECT_BYTES_MIN {
+            return None;
         }
-        let starts = range.clone().step_by(PART_BYTES);
-        parts.extend(starts.map(|from| (from..range.end.min(from + PART_BYTES), Some(geometry))));
-        at = range.end;
+        self.pack(object, boundaries, object.len(), true, verify);
+        if self.parts.is_empty() || self.at != object.len() {
+            return None;
+        }
+        self.keep_between(object)?;
+        let Self { parts, coded, .. } = self;
+        let bytes = 2 + parts.len() * ENTRY_BYTES + coded.len();
+        // Not worth it, unless it saves a quarter.
+        if parts.len() > PARTS_MAX || bytes > object.len() / 4 * 3 {
+            return None;
+        }
+        let mut packed = Vec::with_capacity(bytes);
+        packed.extend((parts.len() as u16).to_le_bytes());
+        parts.iter().for_each(|part| part.write(&mut packed));
+        packed.extend_from_slice(coded);
+        Some(packed)
     }
-    if at < length {
-        parts.push((at..length, None));
+
+    fn pack(
+        &mut self,
+        object: &[u8],
+        boundaries: &[Boundary],
+        settled: usize,
+        is_last: bool,
+        verify: bool,
+    ) {
+        while self.parts.len() <= PARTS_MAX
+            && let Some((end, geometry)) = self.next(boundaries, settled, is_last)
+        {
+            match geometry {
+                None => self.at = end,
+                Some(geometry) => {
+                    if self.add(object, end, geometry, verify).is_none() {
+                        return;
+                    }
+                }
+            }
+        }
     }
-    parts
+
+    /// Where the next part ends and, if it is one of pixels, how they lie.
+    fn next(
+        &mut self,
+        boundaries: &[Boundary],
+        settled: usize,
+        is_last: bool,
+    ) -> Option<(usize, Option<Geometry>)> {
+        let start = |span: usize| boundaries.get(span).map(|span| span.at as usize);
+        while start(self.span + 1).is_some_and(|next| next <= self.at) {
+            self.span += 1;
+        }
+        let known = start(self.span + 1);
+        let end = known.unwrap_or(settled).min(settled);
+        if end <= self.at {
+            return None;
+        }
+        let is_whole = is_last || known.is_some_and(|known| known <= settled);
+        let kind = boundaries.get(self.span).filter(|span| span.at as usize <= self.at);
+        let Some(SpanKind::Pixels { geometry: Some(geometry), .. }) = kind.map(|span| span.kind)
+        else {
+            return is_whole.then_some((end, None));
+        };
+        let most = part_bytes(geometry);
+        let part =
+            if end - self.at >= most { Some(self.at + most) } else { is_whole.then_some(end) };
+        part.map(|end| (end, Some(geometry)))
+    }
+
+    /// Adds a part of pixels.
+    fn add(&mut self, object: &[u8], end: usize, geometry: Geometry, verify: bool) -> Option<()> {
+        self.keep_between(object)?;
+        let plain = object.get(self.at..end)?;
+        let coded = codec::encode_filtered(CODEC, plain, geometry)
+            .filter(|coded| !verify || codec::comes_back(coded, plain));
+        let (codec, bytes) = match &coded {
+            Some(coded) => (coded.codec, coded.bytes.as_slice()),
+            None => (Codec::Stored, plain),
+        };
+        self.coded.extend_from_slice(bytes);
+        self.parts.push(Entry { codec, plain: plain.len(), coded: bytes.len() });
+        (self.written, self.at) = (end, end);
+        Some(())
+    }
+
+    /// Adds what is between parts of pixels as it is.
+    fn keep_between(&mut self, object: &[u8]) -> Option<()> {
+        let plain = object.get(self.written..self.at)?;
+        if !plain.is_empty() {
+            self.coded.extend_from_slice(plain);
+            let bytes = plain.len();
+            self.parts.push(Entry { codec: Codec::Stored, plain: bytes, coded: bytes });
+            self.written = self.at;
+        }
+        Some(())
+    }
+}
+
+/// Whole rows that are coded together.
+fn part_bytes(geometry: Geometry) -> usize {
+    let row = (geometry.above as usize).saturating_mul(usize::from(geometry.sample_bytes)).max(1);
+    (PART_BYTES / row).max(1).saturating_mul(row).min(PART_BYTES_MAX)
 }
 
 /// How long the object is; `None`: this is none that was packed, or longer than `most`.
@@ -116,10 +193,20 @@ pub(super) fn unpack(packed: &[u8], mut plain: &mut [u8]) -> bool {
     coded.is_empty() && plain.is_empty()
 }
 
+/// A part: how it is coded, and its lengths.
+#[derive(Debug)]
 struct Entry {
     codec: Codec,
     plain: usize,
     coded: usize,
+}
+
+impl Entry {
+    fn write(&self, to: &mut Vec<u8>) {
+        to.push(self.codec.id());
+        to.extend((self.plain as u32).to_le_bytes());
+        to.extend((self.coded as u32).to_le_bytes());
+    }
 }
 
 /// The table, and what follows it.
@@ -168,6 +255,24 @@ mod tests {
         (object, boundaries)
     }
 
+    /// Packed at once, and again while it comes, in steps of `step` bytes: the same.
+    fn pack_in_steps(object: &[u8], boundaries: &[Boundary], step: usize) -> Option<Vec<u8>> {
+        let mut packing = Packing::default();
+        for end in (0..object.len()).step_by(step) {
+            let known = boundaries.iter().filter(|it| it.at as usize <= end).count();
+            packing.advance(&object[..end], &boundaries[..known], end.saturating_sub(9), true);
+        }
+        packing.finish(object, boundaries, true)
+    }
+
+    fn pack(object: &[u8], boundaries: &[Boundary], verify: bool) -> Option<Vec<u8>> {
+        let mut packing = Packing::default();
+        let packed = packing.finish(object, boundaries, verify);
+        packing.clear();
+        assert_eq!(packing.finish(object, boundaries, verify), packed, "memory is used again");
+        packed
+    }
+
     fn back(packed: &[u8]) -> Vec<u8> {
         let mut plain = vec![1; plain_bytes(packed, 4 << 20).unwrap()];
         assert!(unpack(packed, &mut plain));
@@ -181,6 +286,9 @@ mod tests {
             let packed = pack(&object, &boundaries, true).unwrap();
             assert!(packed.len() < object.len() / 2, "{} of {}", packed.len(), object.len());
             assert!(back(&packed) == object);
+            for step in [1009, 70_000, PART_BYTES, 5 << 20] {
+                assert!(pack_in_steps(&object, &boundaries, step).unwrap() == packed, "{step}");
+            }
         }
     }
 
@@ -201,7 +309,8 @@ mod tests {
         let kind = SpanKind::Pixels { frame_bytes: 2, geometry: Some(GEOMETRY) };
         for places in [[1, 9 << 20], [5 << 20, 6 << 20], [900_000, 10]] {
             let boundaries = places.map(|at| Boundary { at, kind });
-            if let Some(packed) = pack(&object, &boundaries, true) {
+            let in_steps = pack_in_steps(&object, &boundaries, 100_000);
+            for packed in [pack(&object, &boundaries, true), in_steps].into_iter().flatten() {
                 assert!(back(&packed) == object);
             }
         }
