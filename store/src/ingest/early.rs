@@ -100,7 +100,7 @@ impl Early {
 
     fn begin(&mut self, arrival: &Arrival) {
         (self.filled, self.is_whole) = (0, false);
-        self.packing.clear();
+        self.packing.begin(EARLY_BYTES_MAX);
         // Where an envelope may come first, only the split tells where the data set starts.
         let framing = match arrival {
             Arrival::Dataset { .. } => framing(arrival, &[], false).ok(),

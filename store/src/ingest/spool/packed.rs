@@ -36,10 +36,12 @@ pub(in crate::ingest) struct Packing {
 }
 
 impl Packing {
-    /// Begins with another object; memory is used again.
-    pub(in crate::ingest) fn clear(&mut self) {
+    /// Begins with another object of up to `bytes`; memory is used again.
+    pub(in crate::ingest) fn begin(&mut self, bytes: usize) {
         self.parts.clear();
         self.coded.clear();
+        // Parts are no longer than what they are of.
+        self.coded.reserve_exact(bytes);
         (self.written, self.at, self.span) = (0, 0, 0);
     }
 
@@ -268,7 +270,7 @@ mod tests {
     fn pack(object: &[u8], boundaries: &[Boundary], verify: bool) -> Option<Vec<u8>> {
         let mut packing = Packing::default();
         let packed = packing.finish(object, boundaries, verify);
-        packing.clear();
+        packing.begin(object.len());
         assert_eq!(packing.finish(object, boundaries, verify), packed, "memory is used again");
         packed
     }
