@@ -80,7 +80,9 @@ impl Packing {
         }
         let mut packed = Vec::with_capacity(bytes);
         packed.extend((parts.len() as u16).to_le_bytes());
-        parts.iter().for_each(|part| part.write(&mut packed));
+        for part in parts.iter() {
+            part.write(&mut packed);
+        }
         packed.extend_from_slice(coded);
         Some(packed)
     }
