@@ -415,7 +415,8 @@ mod tests {
     fn smooth_sixteen_bit_images_gain_from_the_filter() {
         let plain: Vec<u8> = (0..256u32 * 256)
             .flat_map(|i| {
-                ((i % 256) * 7 + (i / 256) * 5 + ((i * 2_654_435_761) >> 30)).to_le_bytes()
+                ((i % 256) * 7 + (i / 256) * 5 + ((i.wrapping_mul(2_654_435_761)) >> 30))
+                    .to_le_bytes()
             })
             .collect::<Vec<_>>()
             .chunks(4)
