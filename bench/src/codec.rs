@@ -72,7 +72,13 @@ pub(crate) fn run(args: &CodecArgs, report: &mut Report) -> Result<()> {
     let (frames, files) = collect(&args.paths, args.mb_max * 1_000_000)?;
     ensure!(!frames.is_empty(), "no native frames of 8 or 16 bits in these files");
     let plain_bytes: u64 = frames.iter().map(|frame| frame.bytes.len() as u64).sum();
-    let filters = [Codec::PixelContext, Codec::PixelClassed, Codec::PixelPacked, Codec::PixelMed];
+    let filters = [
+        Codec::PixelAdaptive,
+        Codec::PixelContext,
+        Codec::PixelClassed,
+        Codec::PixelPacked,
+        Codec::PixelMed,
+    ];
     let filters = filters.map(Coder::Filter);
     let coders = std::iter::once(Coder::Cairn).chain(filters);
     let coders = coders.chain(ZSTD_LEVELS.map(Coder::Zstd));
@@ -269,6 +275,7 @@ mod tests {
             Coder::Cairn,
             Coder::Filter(Codec::PixelMed),
             Coder::Filter(Codec::PixelContext),
+            Coder::Filter(Codec::PixelAdaptive),
             Coder::Zstd(1),
         ] {
             let line = Line::measure(coder, &frames_once, 64 * 64 * 2, 1).unwrap();

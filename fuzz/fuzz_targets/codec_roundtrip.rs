@@ -18,7 +18,13 @@ fuzz_target!(|data: &[u8]| {
 
     // Also by filters that the encoder would not have chosen.
     let Content::Pixels(geometry) = content else { return };
-    for codec in [Codec::PixelMed, Codec::PixelClassed, Codec::PixelContext, Codec::PixelPacked] {
+    for codec in [
+        Codec::PixelMed,
+        Codec::PixelClassed,
+        Codec::PixelContext,
+        Codec::PixelPacked,
+        Codec::PixelAdaptive,
+    ] {
         let Some(coded) = encode_filtered(codec, plain, geometry) else { continue };
         assert_eq!(decode(codec, &coded.bytes, plain.len()).as_deref(), Ok(plain), "{codec:?}");
     }

@@ -109,7 +109,11 @@ pub fn coding(
     let effort = Effort {
         text_level: i32::from(how & 7) - 1,
         pixel_level: i32::from(how >> 3 & 3),
-        compression: if how & 128 == 0 { Compression::Default } else { Compression::Turbo },
+        compression: match (how & 128 == 0, how & 4 == 0) {
+            (false, _) => Compression::Turbo,
+            (true, true) => Compression::Default,
+            (true, false) => Compression::Cold,
+        },
         filter: how & 32 == 0,
         compress: how & 64 == 0,
     };

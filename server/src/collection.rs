@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use cairn_chunker::codec::Effort;
+use cairn_chunker::codec::{Compression, Effort};
 use cairn_store::collect::{CollectConfig, CollectReport, Phase, Progress, Watch, collect};
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +32,7 @@ pub(crate) struct Wish {
     pub(crate) all: bool,
     /// Do nothing.
     pub(crate) dry_run: bool,
-    /// Code anew what was coded for speed.
+    /// Code pixels anew for size alone.
     pub(crate) recompress: bool,
 }
 
@@ -137,11 +137,12 @@ pub(crate) async fn now_and_then(app: Arc<App>, section: GcSection) {
 }
 
 fn config(wish: &Wish) -> CollectConfig {
+    let cold = Effort { compression: Compression::Cold, ..Effort::default() };
     CollectConfig {
         dead_percent: wish.dead_percent,
         thorough: wish.all,
         dry_run: wish.dry_run,
-        recompress: wish.recompress.then(Effort::default),
+        recompress: wish.recompress.then_some(cold),
         ..CollectConfig::default()
     }
 }

@@ -272,6 +272,28 @@ fn what_was_coded_for_speed_is_coded_anew() {
     assert_eq!(export_all(&archive.open()), before);
 }
 
+#[test]
+fn what_is_kept_for_long_is_coded_anew_once() {
+    use cairn_chunker::codec::{Compression, Effort};
+    let archive = Archive::new();
+    let store = archive.open();
+    let turbo = Effort { compression: Compression::Turbo, ..Effort::default() };
+    import(&store, IngestConfig { effort: turbo, ..quick() }, &sample());
+    let (before, fast) = (export_all(&store), bucket_bytes(&store));
+    let cold = Effort { compression: Compression::Cold, ..Effort::default() };
+    let config = CollectConfig { recompress: Some(cold), ..CollectConfig::default() };
+    let report = run(&store, &config);
+    assert!(report.recoded_chunks > 30 && report.packs_removed > 0, "{report:?}");
+    assert!(bucket_bytes(&store) < fast / 100 * 93);
+    assert_eq!(export_all(&store), before);
+    assert_sound(&store);
+    let again = run(&store, &config);
+    assert_eq!((again.recoded_chunks, again.packs_removed), (0, 0));
+    drop(store);
+    rebuild(&archive.config, &|_, _| {}).unwrap();
+    assert_eq!(export_all(&archive.open()), before);
+}
+
 /// Storing, deleting and collecting beside each other: what was acknowledged last is what is there.
 #[test]
 fn beside_storing_and_deleting() {

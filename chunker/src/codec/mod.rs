@@ -5,6 +5,7 @@
 //! Nothing is trusted on the way back: lengths are bounded by the caller, and the chunk's name is
 //! checked by whoever asked for it.
 
+mod adaptive;
 mod classed;
 mod contextual;
 mod packed;
@@ -36,6 +37,8 @@ pub enum Codec {
     PixelContext = 4,
     /// MED prediction, zigzag, groups packed in as many bits as they need: see `FORMAT.md`.
     PixelPacked = 5,
+    /// Predictions fitted by class, frequencies that adapt: see `FORMAT.md`.
+    PixelAdaptive = 6,
 }
 
 impl Codec {
@@ -48,6 +51,7 @@ impl Codec {
             3 => Ok(Self::PixelClassed),
             4 => Ok(Self::PixelContext),
             5 => Ok(Self::PixelPacked),
+            6 => Ok(Self::PixelAdaptive),
             _ => Err(Error::Codec { codec: id, why: "this build does not know the codec" }),
         }
     }
@@ -78,6 +82,9 @@ pub enum Compression {
     Default,
     /// For speed: pixels by [`Codec::PixelPacked`], text at level 1 at most.
     Turbo,
+    /// For size alone: pixels by [`Codec::PixelAdaptive`] where that is shorter. It takes several times
+    /// as long, both ways.
+    Cold,
 }
 
 /// How hard to try. Never changes a name or a root.
@@ -111,16 +118,16 @@ impl Effort {
     /// The filter for pixels. In samples of eight bits the groups of codec 3 find more than contexts do.
     fn pixel_codec(self, geometry: Geometry) -> Codec {
         match self.compression {
-            Compression::Default if geometry.sample_bytes == 2 => Codec::PixelContext,
-            Compression::Default => Codec::PixelClassed,
             Compression::Turbo => Codec::PixelPacked,
+            _ if geometry.sample_bytes == 2 => Codec::PixelContext,
+            _ => Codec::PixelClassed,
         }
     }
 
     /// The level for what is not filtered.
     fn plain_level(self) -> i32 {
         match self.compression {
-            Compression::Default => self.text_level,
+            Compression::Default | Compression::Cold => self.text_level,
             Compression::Turbo => self.text_level.min(1),
         }
     }
@@ -128,7 +135,7 @@ impl Effort {
     /// How many times shorter plain matching has to be, at least, for it to be preferred.
     fn drawn_ratio(self) -> usize {
         match self.compression {
-            Compression::Default => 1,
+            Compression::Default | Compression::Cold => 1,
             Compression::Turbo => 2,
         }
     }
@@ -180,7 +187,14 @@ pub fn encode(plain: &[u8], content: Content, effort: Effort) -> Encoded {
     let best = match content {
         Content::Text => compressed(plain, effort.plain_level()),
         Content::Dense => dense(plain),
-        Content::Pixels(geometry) if effort.filter => pixels(plain, geometry, effort),
+        Content::Pixels(geometry) if effort.filter => {
+            let usual = pixels(plain, geometry, effort);
+            if effort.compression == Compression::Cold {
+                adapted(plain, geometry, usual)
+            } else {
+                usual
+            }
+        }
         Content::Pixels(_) => compressed(plain, effort.pixel_level),
     };
     // A gain under 1/64 is not worth a decompression at every read.
@@ -200,6 +214,13 @@ fn dense(plain: &[u8]) -> Option<Encoded> {
     let sample = &plain[middle..plain.len().min(middle + SAMPLE_BYTES)];
     let tried = zstandard::compress(sample, 1)?;
     if tried.len() + sample.len() / 32 < sample.len() { compressed(plain, 1) } else { None }
+}
+
+/// By codec 6, where that is shorter by 1/64 than what else there is: it takes longer to read.
+fn adapted(plain: &[u8], geometry: Geometry, usual: Option<Encoded>) -> Option<Encoded> {
+    let most = usual.as_ref().map_or(plain.len(), |usual| usual.bytes.len());
+    let adapted = encode_filtered(Codec::PixelAdaptive, plain, geometry);
+    adapted.filter(|adapted| adapted.bytes.len() + most / 64 < most).or(usual)
 }
 
 fn pixels(plain: &[u8], geometry: Geometry, effort: Effort) -> Option<Encoded> {
@@ -281,6 +302,7 @@ pub fn encode_filtered(codec: Codec, plain: &[u8], geometry: Geometry) -> Option
         Codec::PixelClassed => classed::encode(plain, geometry),
         Codec::PixelContext => contextual::encode(plain, geometry),
         Codec::PixelPacked => packed::encode(plain, geometry),
+        Codec::PixelAdaptive => adaptive::encode(plain, geometry),
         Codec::Stored | Codec::Zstd => None,
     }?;
     Some(Encoded { codec, bytes })
@@ -312,6 +334,7 @@ pub fn decode_into(codec: Codec, coded: &[u8], plain: &mut [u8]) -> Result<()> {
         Codec::PixelClassed => classed::decode(coded, plain),
         Codec::PixelContext => contextual::decode(coded, plain),
         Codec::PixelPacked => packed::decode(coded, plain),
+        Codec::PixelAdaptive => adaptive::decode(coded, plain),
     }
 }
 
@@ -363,7 +386,7 @@ mod tests {
     }
 
     fn any_compression() -> impl Strategy<Value = Compression> {
-        prop_oneof![Just(Compression::Default), Just(Compression::Turbo)]
+        prop_oneof![Just(Compression::Default), Just(Compression::Turbo), Just(Compression::Cold)]
     }
 
     fn smooth(seed: u8, length: usize) -> Vec<u8> {
@@ -394,7 +417,7 @@ mod tests {
         }
 
         #[test]
-        fn hostile_bytes_never_panic(id in 0u8..7, coded: Vec<u8>, length in 0usize..100_000) {
+        fn hostile_bytes_never_panic(id in 0u8..8, coded: Vec<u8>, length in 0usize..100_000) {
             if let Ok(codec) = Codec::from_id(id) {
                 let _ = decode(codec, &coded, length);
             }

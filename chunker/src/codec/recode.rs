@@ -13,7 +13,9 @@ pub fn content_of(codec: Codec, coded: &[u8]) -> Content {
         Codec::Stored => return Content::Dense,
         Codec::Zstd => return Content::Text,
         Codec::PixelMed => geometry(coded, 2),
-        Codec::PixelClassed | Codec::PixelContext | Codec::PixelPacked => geometry(coded, 4),
+        Codec::PixelClassed | Codec::PixelContext | Codec::PixelPacked | Codec::PixelAdaptive => {
+            geometry(coded, 4)
+        }
     };
     geometry.map_or(Content::Text, Content::Pixels)
 }
@@ -41,6 +43,9 @@ impl Effort {
             Compression::Turbo => false,
             Compression::Default => {
                 matches!(codec, Codec::PixelMed | Codec::PixelPacked | Codec::PixelClassed)
+            }
+            Compression::Cold => {
+                !matches!(codec, Codec::Stored | Codec::Zstd | Codec::PixelAdaptive)
             }
         }
     }
@@ -108,9 +113,31 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_kept_for_long_becomes_shorter_once() {
+        let cold = Effort { compression: Compression::Cold, ..Effort::default() };
+        for big_endian in [false, true] {
+            let geometry = Geometry { sample_bytes: 2, big_endian, left: 1, above: 240 };
+            let plain = picture(geometry, 200);
+            for codec in [Codec::PixelMed, Codec::PixelClassed, Codec::PixelPacked] {
+                let old = encode_filtered(codec, &plain, geometry).unwrap();
+                assert!(cold.betters(codec));
+                let made = recode(codec, &old.bytes, &plain, cold).unwrap();
+                assert_eq!(made, encode(&plain, Content::Pixels(geometry), cold));
+                assert!(comes_back(&made, &plain));
+                assert_eq!(content_of(made.codec, &made.bytes), Content::Pixels(geometry));
+                assert_eq!(recode(made.codec, &made.bytes, &plain, cold), None);
+            }
+            let small = encode_filtered(Codec::PixelAdaptive, &plain, geometry).unwrap();
+            assert!(!cold.betters(small.codec) && !Effort::default().betters(small.codec));
+            // The usual effort never undoes it.
+            assert_eq!(recode(small.codec, &small.bytes, &plain, Effort::default()), None);
+        }
+    }
+
     proptest! {
         #[test]
-        fn any_header_is_read(codec in 0u8..6, coded: Vec<u8>, plain: Vec<u8>) {
+        fn any_header_is_read(codec in 0u8..7, coded: Vec<u8>, plain: Vec<u8>) {
             if let Ok(codec) = Codec::from_id(codec) {
                 let _ = content_of(codec, &coded);
                 if let Some(made) = recode(codec, &coded, &plain, Effort::default()) {

@@ -23,8 +23,9 @@ need is never touched, whoever stores it and whenever; a crash at any moment los
 A server does this by itself once a day; it goes on storing and serving meanwhile, and so it does \
 beside this command, which asks it by its socket in the data directory.
 
-With --recompress, pixels are coded anew for size: what an older build took in becomes some 6 % shorter, \
-what came in with `compression = \"turbo\"` in [ingest] some 12 %. Names and roots stay what they are.
+With --recompress, pixels are coded anew for size alone: those of 16 bits become some 4 % shorter, more if \
+they came in with `compression = \"turbo\"` in [ingest]. Reading them takes several times as long then. \
+Names and roots stay what they are.
 
 Nothing is left of what was deleted then, patients' names in commits and catalog included. With --dead, \
 packs stay of which little is dead; commits that name what was deleted are written anew all the same.

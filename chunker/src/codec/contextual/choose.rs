@@ -23,17 +23,17 @@ const OFTEN: u16 = 6;
 /// Levels that there may be of those between the lowest and the highest, in 16ths, for ranks to gain.
 const SPARSE: usize = 14;
 
-/// The levels that a chunk has, if it leaves so many out that ranks are better.
-pub(super) fn sparse(stripes: &[Stripe], extent: Extent) -> Option<Seen> {
+/// The levels that a chunk of some parts has, if it leaves so many out that ranks are better.
+pub(in crate::codec) fn sparse(parts: &[&[u16]], extent: Extent) -> Option<Seen> {
     let (offset, highest) = extent.narrowest();
-    if highest < 8 || !looks_sparse(stripes, offset, highest) {
+    if highest < 8 || !looks_sparse(parts, offset, highest) {
         return None;
     }
     let mut seen = Seen::up_to(highest);
     let mut samples = 0;
-    for stripe in stripes {
-        samples += stripe.samples.len();
-        for sample in &stripe.samples {
+    for part in parts {
+        samples += part.len();
+        for sample in *part {
             seen.add(sample.wrapping_sub(offset));
         }
     }
@@ -44,11 +44,11 @@ pub(super) fn sparse(stripes: &[Stripe], extent: Extent) -> Option<Seen> {
 }
 
 /// Is the next level after one that is often seen mostly never seen?
-fn looks_sparse(stripes: &[Stripe], offset: u16, highest: u16) -> bool {
+fn looks_sparse(parts: &[&[u16]], offset: u16, highest: u16) -> bool {
     let mut times = vec![0u16; usize::from(highest) + 1];
-    for stripe in stripes {
-        let step = (stripe.samples.len() * stripes.len() / SAMPLES_LOOKED_AT).max(3);
-        for sample in stripe.samples.iter().step_by(step) {
+    for part in parts {
+        let step = (part.len() * parts.len() / SAMPLES_LOOKED_AT).max(3);
+        for sample in part.iter().step_by(step) {
             if let Some(times) = times.get_mut(usize::from(sample.wrapping_sub(offset))) {
                 *times = times.saturating_add(1);
             }

@@ -10,16 +10,16 @@ const LEVELS: usize = 1 << 16;
 
 /// How samples become numbers, and back.
 #[derive(Debug, Default)]
-pub(super) struct Levels {
+pub(in crate::codec) struct Levels {
     /// The sample whose number is zero.
-    pub(super) offset: u16,
+    pub(in crate::codec) offset: u16,
     /// Samples in the order of their numbers, if these are ranks. Numbers without one are zero.
-    pub(super) ranked: Option<Vec<u16>>,
+    pub(in crate::codec) ranked: Option<Vec<u16>>,
 }
 
 /// The smallest and the largest sample, unsigned and signed.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Extent {
+pub(in crate::codec) struct Extent {
     unsigned: (u16, u16),
     signed: (i16, i16),
 }
@@ -32,7 +32,7 @@ impl Default for Extent {
 
 impl Extent {
     #[inline(always)]
-    pub(super) fn of(samples: &[u16]) -> Self {
+    pub(in crate::codec) fn of(samples: &[u16]) -> Self {
         let mut extent = Self::default();
         for sample in samples {
             let (unsigned, signed) = (*sample, sample.cast_signed());
@@ -42,14 +42,14 @@ impl Extent {
         extent
     }
 
-    pub(super) fn and(self, other: Self) -> Self {
+    pub(in crate::codec) fn and(self, other: Self) -> Self {
         let ((a, b), (c, d)) = (self.unsigned, other.unsigned);
         let ((e, f), (g, h)) = (self.signed, other.signed);
         Self { unsigned: (a.min(c), b.max(d)), signed: (e.min(g), f.max(h)) }
     }
 
     /// The sample to count from and the highest number then, in the order that leaves it lower.
-    pub(super) fn narrowest(self) -> (u16, u16) {
+    pub(in crate::codec) fn narrowest(self) -> (u16, u16) {
         let (from, to) = self.unsigned;
         let (signed_from, signed_to) = self.signed;
         let signed = signed_to.wrapping_sub(signed_from).cast_unsigned();
@@ -64,22 +64,22 @@ impl Extent {
 }
 
 /// Which levels occur, counted from an offset.
-pub(super) struct Seen(Vec<bool>);
+pub(in crate::codec) struct Seen(Vec<bool>);
 
 impl Seen {
     /// None yet of those up to a number.
-    pub(super) fn up_to(highest: u16) -> Self {
+    pub(in crate::codec) fn up_to(highest: u16) -> Self {
         Self(vec![false; usize::from(highest) + 1])
     }
 
     #[inline(always)]
-    pub(super) fn add(&mut self, number: u16) {
+    pub(in crate::codec) fn add(&mut self, number: u16) {
         if let Some(seen) = self.0.get_mut(usize::from(number)) {
             *seen = true;
         }
     }
 
-    pub(super) fn count(&self) -> usize {
+    pub(in crate::codec) fn count(&self) -> usize {
         self.numbers().count()
     }
 
@@ -88,7 +88,7 @@ impl Seen {
     }
 
     /// The rank of each number.
-    pub(super) fn ranks(&self) -> Vec<u16> {
+    pub(in crate::codec) fn ranks(&self) -> Vec<u16> {
         let mut ranks = vec![0; self.0.len()];
         for (rank, number) in self.numbers().enumerate() {
             ranks[usize::from(number)] = rank as u16;
@@ -97,7 +97,7 @@ impl Seen {
     }
 
     /// Tells which levels there are: how many, and by how much each is above the one before.
-    pub(super) fn write(&self, writer: &mut Writer<'_>) {
+    pub(in crate::codec) fn write(&self, writer: &mut Writer<'_>) {
         writer.put(self.count() as u32, 17);
         let mut next = 0u32;
         for number in self.numbers().map(u32::from) {
@@ -112,7 +112,7 @@ impl Seen {
 
 impl Levels {
     /// Reads what [`Seen::write`] wrote; `None` if it is not that.
-    pub(super) fn read(offset: u16, shift: u32, reader: &mut Reader<'_>) -> Option<Self> {
+    pub(in crate::codec) fn read(offset: u16, shift: u32, reader: &mut Reader<'_>) -> Option<Self> {
         let count = reader.number(17) as usize;
         if count > LEVELS {
             return None;
@@ -135,7 +135,7 @@ impl Levels {
 
     /// Samples in place of numbers, which are `shift` bits higher.
     #[inline(always)]
-    pub(super) fn undo(&self, numbers: &mut [u16], shift: u32) {
+    pub(in crate::codec) fn undo(&self, numbers: &mut [u16], shift: u32) {
         match &self.ranked {
             None => {
                 for number in numbers {

@@ -9,14 +9,14 @@
 #![allow(clippy::inline_always)] // what is not inlined is not compiled for what the core can
 
 mod ans;
-mod choose;
+pub(super) mod choose;
 mod contexts;
 mod core;
 mod fit;
 mod header;
-mod levels;
+pub(super) mod levels;
 mod predict;
-mod rows;
+pub(super) mod rows;
 mod streams;
 mod stripe;
 mod tables;
@@ -48,14 +48,14 @@ use tokens::TOKENS;
 
 /// How a chunk lies, as both sides need it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Shape {
-    wide: bool,
-    big_endian: bool,
+pub(super) struct Shape {
+    pub(super) wide: bool,
+    pub(super) big_endian: bool,
     /// Rows hold second samples, first less second, third less second.
-    parted: bool,
-    left: usize,
-    above: usize,
-    stripes: usize,
+    pub(super) parted: bool,
+    pub(super) left: usize,
+    pub(super) above: usize,
+    pub(super) stripes: usize,
 }
 
 /// A chunk of this many bytes has a stripe, one of twice as many two: the first row of each costs more.
@@ -65,7 +65,7 @@ const STRIPES_MAX: usize = 8;
 
 impl Shape {
     /// `None` where the filter does not apply.
-    fn of(geometry: Geometry, plain_bytes: usize) -> Option<Self> {
+    pub(super) fn of(geometry: Geometry, plain_bytes: usize) -> Option<Self> {
         let wide = match geometry.sample_bytes {
             1 => false,
             2 => true,
@@ -84,11 +84,11 @@ impl Shape {
     }
 
     /// Samples to the neighbour that is predicted from.
-    fn left(&self) -> usize {
+    pub(super) fn left(&self) -> usize {
         if self.parted { 1 } else { self.left }
     }
 
-    fn sample_bytes(&self) -> usize {
+    pub(super) fn sample_bytes(&self) -> usize {
         if self.wide { 2 } else { 1 }
     }
 
@@ -169,7 +169,8 @@ fn encode_stripes(plain: &[u8], shape: Shape, scratch: &mut Scratch) -> Option<V
 
     let extent = stripes.iter().fold(Extent::default(), |all, stripe| all.and(stripe.extent));
     let (offset, mut highest) = extent.narrowest();
-    let seen = choose::sparse(stripes, extent);
+    let parts: Vec<&[u16]> = stripes.iter().map(|stripe| &*stripe.samples).collect();
+    let seen = choose::sparse(&parts, extent);
     let ranked = seen.as_ref().map(|seen| {
         highest = (seen.count() - 1) as u16;
         seen.ranks()

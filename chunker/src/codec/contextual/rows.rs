@@ -104,7 +104,7 @@ impl Rows {
 
 /// Reads samples of a row, colours parted.
 #[inline(always)]
-pub(super) fn load(plain: &[u8], shape: &Shape, spare: &mut Vec<u16>, to: &mut [u16]) {
+pub(in crate::codec) fn load(plain: &[u8], shape: &Shape, spare: &mut Vec<u16>, to: &mut [u16]) {
     if shape.parted {
         spare.resize(to.len(), 0);
         load_plainly(plain, shape, spare);
@@ -126,7 +126,7 @@ fn load_plainly(plain: &[u8], shape: &Shape, to: &mut [u16]) {
 
 /// Undoes [`load`], the row being numbers that are `shift` bits higher; they mean nothing then.
 #[inline(always)]
-pub(super) fn store(
+pub(in crate::codec) fn store(
     row: &mut [u16],
     levels: &Levels,
     shift: u32,

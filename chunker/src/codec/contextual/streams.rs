@@ -99,8 +99,9 @@ impl<'a> Sources<'a> {
             codes |= state << (16 * i);
             self.states[i][stream] = state;
         }
-        self.at[stream] +=
-            u64::from((a.wrapping_add(b).wrapping_add(c).wrapping_add(d) & 0xff) + 4 * low);
+        // Only their lowest bytes count; what is above them may wrap.
+        let bits = a.wrapping_add(b).wrapping_add(c).wrapping_add(d) & 0xff;
+        self.at[stream] += u64::from(bits + 4 * low);
         let codes = (codes >> TOKEN_SHIFT & in_each(63)) << low | deposit(held, low);
         std::array::from_fn(|i| (codes >> (16 * i)) as u16)
     }
