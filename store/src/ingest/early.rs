@@ -25,7 +25,7 @@ const FIRST_BYTES: usize = 64 << 10;
 const STEP_BYTES: usize = 64 << 10;
 
 /// The beginning of an object. One of these serves an association, object after object, and keeps its
-/// memory: [`EARLY_BYTES_MAX`] as they came, and less than that packed.
+/// buffer of [`EARLY_BYTES_MAX`].
 #[derive(Default)]
 pub struct Early {
     /// Longer than what is in it.
@@ -100,7 +100,7 @@ impl Early {
 
     fn begin(&mut self, arrival: &Arrival) {
         (self.filled, self.is_whole) = (0, false);
-        self.packing.begin(EARLY_BYTES_MAX);
+        self.packing.begin();
         // Where an envelope may come first, only the split tells where the data set starts.
         let framing = match arrival {
             Arrival::Dataset { .. } => framing(arrival, &[], false).ok(),
@@ -131,9 +131,9 @@ impl Early {
         if split.is_err() {
             self.work = None;
         } else if !*is_resent && !is_last {
-            let verify = pipeline.config.verify_encoding;
+            let how = pipeline.spool.packs(pipeline);
             let settled = splitter.settled() as usize;
-            pipeline.time(Stage::Encode, || packing.advance(bytes, boundaries, settled, verify));
+            pipeline.time(Stage::Encode, || packing.advance(bytes, boundaries, settled, how));
         }
     }
 

@@ -22,6 +22,7 @@ mod drain;
 mod head;
 mod pace;
 mod packed;
+mod packers;
 mod record;
 mod recover;
 mod scan;
@@ -49,6 +50,7 @@ use crate::limits::{SPOOL_FREE_BYTES_MIN, SPOOL_RECORD_BYTES_MIN, SPOOL_SEGMENT_
 use crate::store::Shared;
 
 use head::HEAD_BYTES;
+use packers::Packers;
 use record::{Description, Kind, OBJECT_BYTES_MAX, record_bytes};
 use segment::{OpenSegment, Spooling};
 use spare::{Bounds, Spare};
@@ -124,6 +126,7 @@ pub(super) struct Spool {
     /// For records on their way through the pipeline. Not the senders' memory: one of them may wait for
     /// a record here, and must not hold what that record needs.
     memory: Arc<Pool>,
+    packers: Packers,
 }
 
 /// Where records are appended.
@@ -223,6 +226,10 @@ impl Spool {
             stopping: false,
         };
         let memory = Pool::new(0);
+        let packers = match config.spool_bytes {
+            0 => Packers::none(),
+            _ => Packers::start(&config.observer),
+        };
         let segment_bytes =
             (config.spool_bytes / SEGMENTS_MIN).clamp(SEGMENT_BYTES_MIN, SPOOL_SEGMENT_BYTES);
         let bounds = Bounds::new(config.spool_bytes, segment_bytes);
@@ -241,6 +248,7 @@ impl Spool {
             begun: now,
             arrived_us: AtomicU64::new(0),
             memory,
+            packers,
         })
     }
 
@@ -262,6 +270,11 @@ impl Spool {
             && bytes <= OBJECT_BYTES_MAX
     }
 
+    /// How objects are packed: by whom, and whether it is verified.
+    pub(super) fn packs(&self, pipeline: &Pipeline) -> (&Packers, bool) {
+        (&self.packers, pipeline.config.verify_encoding)
+    }
+
     /// Appends an object; its answer follows the next [`Self::sync`]. Gives the answer back if there is
     /// no room for it.
     pub(super) fn append(
@@ -275,8 +288,8 @@ impl Spool {
         let description = Description { source, received_ms: now_ms(), arrival, sender };
         let Some(description) = description.encode() else { return Ok(Some(owed)) };
         // Not under the lock: senders do it beside each other.
-        let verify = pipeline.config.verify_encoding;
-        let packed = pipeline.time(Stage::Encode, || packing.finish(object, boundaries, verify));
+        let how = self.packs(pipeline);
+        let packed = pipeline.time(Stage::Encode, || packing.finish(object, boundaries, how));
         let (kind, object) = match &packed {
             Some(packed) => (Kind::Packed, packed.as_slice()),
             None => (Kind::Object, object),

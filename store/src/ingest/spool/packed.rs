@@ -6,8 +6,14 @@
 //! Packing pixels takes less time than encrypting and syncing what it saves. The codec is the one that
 //! is quickest; in the archive they are coded anew. Parts are the object from its start to its end.
 
-use cairn_chunker::codec::{self, Codec};
+use std::ops::Range;
+use std::sync::Arc;
+
+use cairn_chunker::codec::{self, Codec, Encoded};
 use cairn_chunker::span::{Boundary, Geometry, SpanKind};
+
+use super::packers::{self, Packers, Part};
+use crate::ingest::Observer;
 
 /// Shorter objects are not worth it: a block or two less to be synced.
 const OBJECT_BYTES_MIN: usize = 16 << 10;
@@ -19,15 +25,12 @@ const PART_BYTES_MAX: usize = 1 << 20;
 /// Parts there may be. An object has few more than eight times its MiB.
 const PARTS_MAX: usize = 64;
 const ENTRY_BYTES: usize = 9;
-/// The quickest there is.
-const CODEC: Codec = Codec::PixelPacked;
 
 /// An object that is being packed, as far as it is there.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(in crate::ingest) struct Packing {
-    parts: Vec<Entry>,
-    coded: Vec<u8>,
-    /// Parts before this are coded, or written as they are.
+    pieces: Vec<Piece>,
+    /// Parts before this are coded, offered, or written as they are.
     written: usize,
     /// What stands between that and this is no pixels.
     at: usize,
@@ -35,13 +38,26 @@ pub(in crate::ingest) struct Packing {
     span: usize,
 }
 
+/// A part in the making.
+struct Piece {
+    plain: Range<usize>,
+    how: How,
+}
+
+enum How {
+    Plain,
+    Coded(Encoded),
+    Offered(Arc<Part>),
+}
+
 impl Packing {
-    /// Begins with another object of up to `bytes`; memory is used again.
-    pub(in crate::ingest) fn begin(&mut self, bytes: usize) {
-        self.parts.clear();
-        self.coded.clear();
-        // Parts are no longer than what they are of.
-        self.coded.reserve_exact(bytes);
+    /// Begins with another object.
+    pub(in crate::ingest) fn begin(&mut self) {
+        for piece in self.pieces.drain(..) {
+            if let How::Offered(part) = piece.how {
+                part.withdraw();
+            }
+        }
         (self.written, self.at, self.span) = (0, 0, 0);
     }
 
@@ -52,9 +68,9 @@ impl Packing {
         object: &[u8],
         boundaries: &[Boundary],
         settled: usize,
-        verify: bool,
+        (packers, verify): (&Packers, bool),
     ) {
-        self.pack(object, boundaries, settled.min(object.len()), false, verify);
+        self.pack(object, boundaries, (settled.min(object.len()), false), (packers, verify));
     }
 
     /// Packs the rest of an object; `None`: it is not worth it.
@@ -62,50 +78,56 @@ impl Packing {
         &mut self,
         object: &[u8],
         boundaries: &[Boundary],
-        verify: bool,
+        (packers, verify): (&Packers, bool),
     ) -> Option<Vec<u8>> {
         if object.len() < OBJECT_BYTES_MIN {
             return None;
         }
-        self.pack(object, boundaries, object.len(), true, verify);
-        if self.parts.is_empty() || self.at != object.len() {
+        self.pack(object, boundaries, (object.len(), true), (packers, verify));
+        if self.pieces.is_empty() || self.at != object.len() {
             return None;
         }
-        self.keep_between(object)?;
-        let Self { parts, coded, .. } = self;
-        let bytes = 2 + parts.len() * ENTRY_BYTES + coded.len();
-        // Not worth it, unless it saves a quarter.
-        if parts.len() > PARTS_MAX || bytes > object.len() / 4 * 3 {
-            return None;
+        self.keep_between();
+        // From the last one on, since packers are at the first ones.
+        for piece in self.pieces.iter().rev() {
+            if let How::Offered(part) = &piece.how {
+                part.pack_if_offered(&Observer::default());
+            }
         }
-        let mut packed = Vec::with_capacity(bytes);
-        packed.extend((parts.len() as u16).to_le_bytes());
-        for part in parts.iter() {
-            part.write(&mut packed);
+        let mut parts = Vec::with_capacity(self.pieces.len());
+        for piece in self.pieces.drain(..) {
+            let coded = match piece.how {
+                How::Plain => None,
+                How::Coded(coded) => Some(coded),
+                How::Offered(part) => part.packed(),
+            };
+            parts.push((object.get(piece.plain)?, coded));
         }
-        packed.extend_from_slice(coded);
-        Some(packed)
+        written(&parts).filter(|packed| packed.len() <= object.len() / 4 * 3)
     }
 
     fn pack(
         &mut self,
         object: &[u8],
         boundaries: &[Boundary],
-        settled: usize,
-        is_last: bool,
-        verify: bool,
+        (settled, is_last): (usize, bool),
+        (packers, verify): (&Packers, bool),
     ) {
-        while self.parts.len() <= PARTS_MAX
+        while self.pieces.len() <= PARTS_MAX
             && let Some((end, geometry)) = self.next(boundaries, settled, is_last)
         {
-            match geometry {
-                None => self.at = end,
-                Some(geometry) => {
-                    if self.add(object, end, geometry, verify).is_none() {
-                        return;
-                    }
-                }
-            }
+            let Some(geometry) = geometry else {
+                self.at = end;
+                continue;
+            };
+            self.keep_between();
+            let Some(plain) = object.get(self.at..end) else { return };
+            let how = match packers.offer(plain, geometry, verify) {
+                Some(part) => How::Offered(part),
+                None => packers::pack(plain, geometry, verify).map_or(How::Plain, How::Coded),
+            };
+            self.pieces.push(Piece { plain: self.at..end, how });
+            (self.written, self.at) = (end, end);
         }
     }
 
@@ -137,33 +159,34 @@ impl Packing {
         part.map(|end| (end, Some(geometry)))
     }
 
-    /// Adds a part of pixels.
-    fn add(&mut self, object: &[u8], end: usize, geometry: Geometry, verify: bool) -> Option<()> {
-        self.keep_between(object)?;
-        let plain = object.get(self.at..end)?;
-        let coded = codec::encode_filtered(CODEC, plain, geometry)
-            .filter(|coded| !verify || codec::comes_back(coded, plain));
-        let (codec, bytes) = match &coded {
-            Some(coded) => (coded.codec, coded.bytes.as_slice()),
-            None => (Codec::Stored, plain),
-        };
-        self.coded.extend_from_slice(bytes);
-        self.parts.push(Entry { codec, plain: plain.len(), coded: bytes.len() });
-        (self.written, self.at) = (end, end);
-        Some(())
-    }
-
     /// Adds what is between parts of pixels as it is.
-    fn keep_between(&mut self, object: &[u8]) -> Option<()> {
-        let plain = object.get(self.written..self.at)?;
-        if !plain.is_empty() {
-            self.coded.extend_from_slice(plain);
-            let bytes = plain.len();
-            self.parts.push(Entry { codec: Codec::Stored, plain: bytes, coded: bytes });
+    fn keep_between(&mut self) {
+        if self.written < self.at {
+            self.pieces.push(Piece { plain: self.written..self.at, how: How::Plain });
             self.written = self.at;
         }
-        Some(())
     }
+}
+
+/// The object as it is written, of its parts and of what was coded of them.
+fn written(parts: &[(&[u8], Option<Encoded>)]) -> Option<Vec<u8>> {
+    if parts.len() > PARTS_MAX {
+        return None;
+    }
+    let part = |(plain, coded): &(&'_ [u8], Option<Encoded>)| match coded {
+        Some(coded) => (coded.codec, plain.len(), coded.bytes.len()),
+        None => (Codec::Stored, plain.len(), plain.len()),
+    };
+    let coded_bytes: usize = parts.iter().map(|it| part(it).2).sum();
+    let mut packed = Vec::with_capacity(2 + parts.len() * ENTRY_BYTES + coded_bytes);
+    packed.extend((parts.len() as u16).to_le_bytes());
+    for (codec, plain, coded) in parts.iter().map(part) {
+        Entry { codec, plain, coded }.write(&mut packed);
+    }
+    for (plain, coded) in parts {
+        packed.extend_from_slice(coded.as_ref().map_or(plain, |coded| &coded.bytes));
+    }
+    Some(packed)
 }
 
 /// Whole rows that are coded together.
@@ -261,19 +284,27 @@ mod tests {
 
     /// Packed at once, and again while it comes, in steps of `step` bytes: the same.
     fn pack_in_steps(object: &[u8], boundaries: &[Boundary], step: usize) -> Option<Vec<u8>> {
+        let packers = Packers::start(&Observer::default());
         let mut packing = Packing::default();
         for end in (0..object.len()).step_by(step) {
             let known = boundaries.iter().filter(|it| it.at as usize <= end).count();
-            packing.advance(&object[..end], &boundaries[..known], end.saturating_sub(9), true);
+            packing.advance(
+                &object[..end],
+                &boundaries[..known],
+                end.saturating_sub(9),
+                (&packers, true),
+            );
         }
-        packing.finish(object, boundaries, true)
+        packing.finish(object, boundaries, (&packers, true))
     }
 
     fn pack(object: &[u8], boundaries: &[Boundary], verify: bool) -> Option<Vec<u8>> {
         let mut packing = Packing::default();
-        let packed = packing.finish(object, boundaries, verify);
-        packing.begin(object.len());
-        assert_eq!(packing.finish(object, boundaries, verify), packed, "memory is used again");
+        let packed = packing.finish(object, boundaries, (&Packers::none(), verify));
+        packing.begin();
+        let packers = Packers::start(&Observer::default());
+        let again = packing.finish(object, boundaries, (&packers, verify));
+        assert_eq!(again, packed, "packers come to the same");
         packed
     }
 
