@@ -14,12 +14,14 @@
 //! fails on the way to the disk stops the ingest: nothing more is acknowledged, and the next opening
 //! replays what was.
 
+mod admission;
 mod assembly;
 mod batch;
 mod buffer;
 mod claims;
 mod collecting;
 mod committer;
+mod cuts;
 mod early;
 mod encode;
 mod in_flight;
@@ -28,8 +30,10 @@ mod message;
 mod receive;
 mod spool;
 mod stage;
+mod stream;
 pub(crate) mod studies;
 mod uploader;
+mod whole;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -40,10 +44,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+pub use admission::{Admission, Inadmissible, Sender};
+pub(crate) use admission::{RECEIVING_AE, SENDING_AE};
 pub use early::{EARLY_BYTES_MAX, Early};
 pub use message::{Receipt, StudySummary};
-pub use receive::{Admission, Arrival, Inadmissible, Incoming, Sender};
-pub(crate) use receive::{RECEIVING_AE, SENDING_AE};
+pub use receive::{Arrival, Incoming};
 pub use spool::Spooled;
 pub(crate) use spool::{is_left, spooled_bytes};
 pub use stage::{Observer, Stage};

@@ -18,7 +18,7 @@ use super::{Spool, State, Waiting, packed, tell_damage, wait, weight};
 use crate::error::{Error, Kind, Result};
 use crate::ingest::in_flight::Reservation;
 use crate::ingest::message::{Ack, Message, Receipt};
-use crate::ingest::receive::{Again, receive_again};
+use crate::ingest::whole::{Again, receive_again};
 use crate::ingest::{Counters, Pipeline, lock};
 use crate::keys::TAG_BYTES;
 
