@@ -4,9 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cairn_chunker::codec::{Compression, Effort};
-use cairn_store::collect::{CollectConfig, CollectReport, Phase, Progress, Watch, collect};
+use cairn_store::collect::{
+    CollectConfig, CollectReport, Phase, Progress, Recompress, Watch, collect,
+};
 use serde::{Deserialize, Serialize};
 
+use crate::clock::now_ms;
 use crate::config::GcSection;
 use crate::error::Result;
 use crate::http::App;
@@ -34,6 +37,8 @@ pub(crate) struct Wish {
     pub(crate) dry_run: bool,
     /// Code pixels anew for size alone.
     pub(crate) recompress: bool,
+    /// Only in packs that are so old.
+    pub(crate) recompress_days: u32,
 }
 
 /// How far it is.
@@ -114,6 +119,7 @@ pub(crate) async fn now_and_then(app: Arc<App>, section: GcSection) {
         all: false,
         dry_run: false,
         recompress: section.recompress,
+        recompress_days: section.recompress_days,
     };
     while !app.is_draining() {
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -137,12 +143,14 @@ pub(crate) async fn now_and_then(app: Arc<App>, section: GcSection) {
 }
 
 fn config(wish: &Wish) -> CollectConfig {
-    let cold = Effort { compression: Compression::Cold, ..Effort::default() };
+    let effort = Effort { compression: Compression::Cold, ..Effort::default() };
+    let age_ms = u64::from(wish.recompress_days) * 24 * 3600 * 1000;
+    let before_ms = now_ms().saturating_sub(age_ms);
     CollectConfig {
         dead_percent: wish.dead_percent,
         thorough: wish.all,
         dry_run: wish.dry_run,
-        recompress: wish.recompress.then_some(cold),
+        recompress: wish.recompress.then_some(Recompress { effort, before_ms }),
         ..CollectConfig::default()
     }
 }

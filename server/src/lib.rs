@@ -10,6 +10,7 @@
 
 mod audit;
 mod cli;
+mod clock;
 mod collection;
 mod config;
 mod dicomweb;

@@ -11,10 +11,11 @@ use cairn_ledger::limits::STATEMENT_BYTES_MAX;
 use cairn_ledger::patient::{SignedStatement, StatementBody};
 use serde::Serialize;
 
+use crate::clock::now;
 use crate::error::Error;
 use crate::http::{Answer, App, Ask, Problem, Reply};
 use crate::sharing::patients::{Sheet, Withdrawn, grant_by_consent};
-use crate::sharing::{Fault, Shared, Site, now};
+use crate::sharing::{Fault, Shared, Site};
 
 const JSON: &str = "application/json";
 

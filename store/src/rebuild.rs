@@ -124,7 +124,7 @@ fn index_pack(
     let created_ms = header.map_or(0, |header| header.created_ms);
     let no = shared.catalog.add_pack(id, created_ms)?;
     shared.catalog.seal_stored(no, bytes)?;
-    let row = PackRow { no, id, state: PackState::Stored, bytes, checksum: None };
+    let row = PackRow { no, id, state: PackState::Stored, bytes, checksum: None, created_ms };
     let cipher = match shared.cipher(id) {
         Ok(cipher) => cipher,
         Err(error @ Error::Key { .. }) => {

@@ -8,9 +8,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use cairn_chunker::codec::{Compression, Effort};
 use cairn_dicom::phantom;
 use cairn_store::catalog::Existence;
-use cairn_store::collect::{CollectConfig, CollectReport, Phase, Progress, Watch, collect};
+use cairn_store::collect::{
+    CollectConfig, CollectReport, Phase, Progress, Recompress, Watch, collect,
+};
 use cairn_store::commit::{Source, Target};
 use cairn_store::ingest::{Admission, Arrival, Incoming, Ingest};
 use cairn_store::rebuild::rebuild;
@@ -21,6 +24,11 @@ use support::{Answers, Archive, bytes_of, export_all, hand_in, import, quick, sa
 
 fn thorough() -> CollectConfig {
     CollectConfig { dead_percent: 0, thorough: true, ..CollectConfig::default() }
+}
+
+/// However young a pack is.
+fn in_all(effort: Effort) -> Option<Recompress> {
+    Some(Recompress { effort, before_ms: i64::MAX as u64 })
 }
 
 fn run_with(store: &Store, ingest: &Ingest, config: &CollectConfig) -> CollectReport {
@@ -246,13 +254,13 @@ fn small_packs_are_put_together() {
 
 #[test]
 fn what_was_coded_for_speed_is_coded_anew() {
-    use cairn_chunker::codec::{Compression, Effort};
     let archive = Archive::new();
     let store = archive.open();
     let turbo = Effort { compression: Compression::Turbo, ..Effort::default() };
     import(&store, IngestConfig { effort: turbo, ..quick() }, &sample());
     let (before, fast) = (export_all(&store), bucket_bytes(&store));
-    let config = CollectConfig { recompress: Some(Effort::default()), ..CollectConfig::default() };
+    let config =
+        CollectConfig { recompress: in_all(Effort::default()), ..CollectConfig::default() };
     let report = run(&store, &config);
     assert!(report.recoded_chunks > 30 && report.packs_removed > 0, "{report:?}");
     let small = bucket_bytes(&store);
@@ -274,24 +282,40 @@ fn what_was_coded_for_speed_is_coded_anew() {
 
 #[test]
 fn what_is_kept_for_long_is_coded_anew_once() {
-    use cairn_chunker::codec::{Compression, Effort};
     let archive = Archive::new();
     let store = archive.open();
     let turbo = Effort { compression: Compression::Turbo, ..Effort::default() };
     import(&store, IngestConfig { effort: turbo, ..quick() }, &sample());
     let (before, fast) = (export_all(&store), bucket_bytes(&store));
     let cold = Effort { compression: Compression::Cold, ..Effort::default() };
-    let config = CollectConfig { recompress: Some(cold), ..CollectConfig::default() };
+    // What is young is left alone.
+    let recompress = Some(Recompress { effort: cold, before_ms: 1_000 });
+    let young = CollectConfig { recompress, ..CollectConfig::default() };
+    assert!(run(&store, &young).idle);
+    let config = CollectConfig { recompress: in_all(cold), ..CollectConfig::default() };
     let report = run(&store, &config);
     assert!(report.recoded_chunks > 30 && report.packs_removed > 0, "{report:?}");
-    assert!(bucket_bytes(&store) < fast / 100 * 93);
+    let small = bucket_bytes(&store);
+    assert!(small < fast / 100 * 93);
     assert_eq!(export_all(&store), before);
     assert_sound(&store);
     let again = run(&store, &config);
     assert_eq!((again.recoded_chunks, again.packs_removed), (0, 0));
+    // Packs written since were looked at by that; now nothing is left to be looked at.
+    assert!(run(&store, &config).idle);
+    let all = CollectConfig { thorough: true, ..config };
+    assert!(!run(&store, &all).idle);
+    // What has to be written anew stays as short as it is.
+    let gone = study_uids(&store)[0].clone();
+    delete(&store, &[study(&gone)]);
+    let kept = export_all(&store);
+    assert!(run(&store, &CollectConfig::default()).packs_removed > 0);
+    assert!(bucket_bytes(&store) < small);
+    assert_eq!(run(&store, &all).recoded_chunks, 0);
+    assert_sound(&store);
     drop(store);
     rebuild(&archive.config, &|_, _| {}).unwrap();
-    assert_eq!(export_all(&archive.open()), before);
+    assert_eq!(export_all(&archive.open()), kept);
 }
 
 /// Storing, deleting and collecting beside each other: what was acknowledged last is what is there.

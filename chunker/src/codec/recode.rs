@@ -33,6 +33,16 @@ fn geometry(coded: &[u8], above_at: usize) -> Option<Geometry> {
 }
 
 impl Effort {
+    /// The effort that leaves what `codec` made about as long as it is.
+    #[must_use]
+    pub fn keeping(codec: Codec) -> Self {
+        let compression = match codec {
+            Codec::PixelAdaptive => Compression::Cold,
+            _ => Compression::Default,
+        };
+        Self { compression, ..Self::default() }
+    }
+
     /// May what is coded like that become shorter with this effort?
     #[must_use]
     pub fn betters(self, codec: Codec) -> bool {

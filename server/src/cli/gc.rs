@@ -24,8 +24,9 @@ A server does this by itself once a day; it goes on storing and serving meanwhil
 beside this command, which asks it by its socket in the data directory.
 
 With --recompress, pixels are coded anew for size alone: those of 16 bits become some 4 % shorter, more if \
-they came in with `compression = \"turbo\"` in [ingest]. Reading them takes several times as long then. \
-Names and roots stay what they are.
+they came in with `compression = \"turbo\"` in [ingest]. Reading them takes several times as long then, \
+so that --older leaves alone what is still read often. What was looked at once is not looked at again, \
+but with --all. Names and roots stay what they are.
 
 Nothing is left of what was deleted then, patients' names in commits and catalog included. With --dead, \
 packs stay of which little is dead; commits that name what was deleted are written anew all the same.
@@ -37,6 +38,7 @@ Settings in [gc] of cairn.toml, or as CAIRN_GC__KEY:
   every_hours    hours between two collections of a server; 0: never by itself [24]
   dead_percent   as --dead [0]
   recompress     as --recompress [false]
+  recompress_days  as --older [90]
 
 Exit codes: 0 done, or nothing to do; 1 something is damaged or failed; 2 wrong usage; 130 interrupted.
 
@@ -52,9 +54,12 @@ pub(crate) struct GcArgs {
     /// Look through everything, even if nothing was deleted since the last time
     #[arg(long)]
     all: bool,
-    /// Code pixels anew for size
+    /// Code pixels anew for size alone
     #[arg(long)]
     recompress: bool,
+    /// With --recompress: only what was stored so many days ago
+    #[arg(long, value_name = "DAYS", default_value_t = 0, requires = "recompress")]
+    older: u32,
     /// Say what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -68,6 +73,7 @@ pub(super) fn run(session: &Session, args: &GcArgs) -> Result<Exit> {
         all: args.all || args.dead.is_some() || args.dry_run,
         dry_run: args.dry_run,
         recompress: args.recompress,
+        recompress_days: args.older,
     };
     crate::interrupt::listen();
     let progress = RefCell::new(None);

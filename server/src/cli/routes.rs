@@ -1,7 +1,6 @@
 //! `cairn routes`: rules, what they owe, and what was given up.
 
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use cairn_store::catalog::outbox::{Depth, Which};
 use cairn_store::catalog::{Catalog, Outbox};
@@ -9,6 +8,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::{Exit, Session};
+use crate::clock::now_ms;
 use crate::dimse::{Referral, meaning};
 use crate::error::Result;
 use crate::output::{Align, Table, count, counted, time};
@@ -236,8 +236,4 @@ fn failed(session: &Session, catalog: &dyn Catalog, which: &Which) -> Result<Exi
         }
     }
     Ok(Exit::good_if(is_good))
-}
-
-fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

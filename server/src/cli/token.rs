@@ -67,7 +67,7 @@ pub(super) fn run(session: &Session, args: &TokenArgs) -> Result<Exit> {
     match &args.what {
         What::New { name, roles, studies, days } => {
             let studies = (!studies.is_empty()).then(|| studies.clone());
-            let ends = days.map(|days| tokens::now() + days * DAY_SECONDS);
+            let ends = days.map(|days| crate::clock::now() + days * DAY_SECONDS);
             let wish = Wish { name: name.clone(), roles: roles.clone(), studies, ends };
             new(session, wish)
         }

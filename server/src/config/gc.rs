@@ -15,13 +15,15 @@ pub(crate) struct GcSection {
     pub(crate) every_hours: u32,
     /// Percent of a pack that have to be dead before it is written anew.
     pub(crate) dead_percent: u8,
-    /// Code anew what was coded for speed.
+    /// Code pixels anew for size alone.
     pub(crate) recompress: bool,
+    /// Only what was stored so many days ago: it takes longer to read then.
+    pub(crate) recompress_days: u32,
 }
 
 impl Default for GcSection {
     fn default() -> Self {
-        Self { every_hours: 24, dead_percent: 0, recompress: false }
+        Self { every_hours: 24, dead_percent: 0, recompress: false, recompress_days: 90 }
     }
 }
 

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
 use super::{Error, Order, Tenure};
+use crate::clock::now;
 use crate::http::App;
-use crate::peer::right::now;
 use crate::peer::wire::record::StudyRecord;
 use crate::peer::{self, Subject};
 use crate::sharing::{ReceivedGrant, Site};

@@ -49,6 +49,7 @@ pub(crate) use self::prefetch::prefetch;
 pub(crate) use self::retention::{give_back, next_end};
 use self::stage::Stage;
 pub(crate) use self::takeover::{TakeOver, TakenOver, take_over};
+use crate::clock::now_ms;
 use crate::http::App;
 use crate::peer::wire::record::{Expected, InstanceRecord, StudyRecord};
 use crate::peer::{Client, Subject};
@@ -385,11 +386,6 @@ pub(crate) fn run(
 /// What did not have to come. Manifests come beside the data sets, so it is never more than those.
 fn bytes_saved(bytes: u64, came: u64) -> u64 {
     bytes.saturating_sub(came)
-}
-
-fn now_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis() as u64)
 }
 
 /// Runs the lanes, and tells how far they are.

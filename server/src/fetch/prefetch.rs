@@ -14,8 +14,8 @@ use super::choose::order;
 use super::granted::Version;
 use super::{Error, Options, Tenure, run};
 use crate::audit::Event;
+use crate::clock::now;
 use crate::http::App;
-use crate::peer::right::now;
 use crate::sharing::{ReceivedGrant, Site};
 
 /// Looks are at least so far apart, however much news there is.

@@ -13,8 +13,8 @@ use cairn_store::catalog::editions::{FetchState, Fetched};
 use cairn_store::commit::Target;
 
 use super::{Error, held_versions};
+use crate::clock::now;
 use crate::http::App;
-use crate::peer::right::now;
 use crate::peer::wire::record::StudyRecord;
 use crate::sharing::Site;
 

@@ -136,7 +136,7 @@ impl Identity {
 
     fn service(&self, known: &ServiceTokens, token: &str) -> Result<Principal, Wrong> {
         let token = known.find(token).ok_or(Wrong::Key)?;
-        if token.ends.is_some_and(|ends| ends <= tokens::now()) {
+        if token.ends.is_some_and(|ends| ends <= crate::clock::now()) {
             return Err(Wrong::Expired);
         }
         Ok(Principal {

@@ -10,7 +10,7 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use aws_lc_rs::rand;
 use serde::{Deserialize, Serialize};
@@ -89,11 +89,6 @@ pub(crate) fn is_ours(token: &str) -> bool {
     token.starts_with(PREFIX)
 }
 
-/// Now, in seconds since 1970.
-pub(crate) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
 impl ServiceTokens {
     /// Those of the archive in `data`. There need not be any.
     pub(crate) fn of(data: &Path) -> Self {
@@ -138,7 +133,7 @@ pub(crate) fn add(data: &Path, wish: Wish) -> Result<(Token, String)> {
     let text = format!("{PREFIX}{id}_{}", hex(&secret));
     let Wish { name, roles, studies, ends } = wish;
     let hash = hash(&text).to_hex().to_string();
-    let token = Token { id, name, roles, studies, made: now(), ends, hash };
+    let token = Token { id, name, roles, studies, made: crate::clock::now(), ends, hash };
     let added = token.clone();
     change(data, move |tokens| {
         if tokens.len() >= TOKENS_MAX {

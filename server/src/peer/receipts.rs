@@ -12,7 +12,7 @@ use cairn_ledger::order::Order;
 use hyper::StatusCode;
 
 use super::answer::trouble;
-use super::right::now;
+use crate::clock::now;
 use crate::error::Error;
 use crate::http::{Answer, App, Ask, Problem, Reply};
 use crate::sharing::Site;

@@ -1,19 +1,13 @@
 //! The right under which a site reads, and whether it still holds.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use cairn_ledger::access::{Denial, Permit, Question};
 use cairn_ledger::entry::Purpose;
 use cairn_ledger::id::StudyId;
 use hyper::StatusCode;
 
+use crate::clock::now;
 use crate::http::Problem;
 use crate::sharing::Site;
-
-/// Seconds since the epoch.
-pub(crate) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
 
 /// Who reads what, and what for.
 #[derive(Debug, Clone, Copy)]

@@ -51,7 +51,7 @@ pub(super) fn edition_of(
         instances: tree.instances(),
         bytes: tree.bytes(),
         sequence: None,
-        created_ms: super::now() * 1000,
+        created_ms: crate::clock::now() * 1000,
     }
 }
 

@@ -14,7 +14,8 @@ use cairn_store::catalog::Catalog;
 use serde::{Deserialize, Serialize};
 
 use super::site::Site;
-use super::{Fault, now, words};
+use super::{Fault, words};
+use crate::clock::now;
 use crate::error::Result;
 
 /// A grant to this site.

@@ -13,7 +13,8 @@ use super::peering::Peering;
 use super::record::{Record, digits};
 use super::round::{ANSWER_PATIENCE, ask};
 use super::site::Site;
-use super::{Fault, Fingerprint, now};
+use super::{Fault, Fingerprint};
+use crate::clock::now;
 use crate::error::Result;
 use crate::peer::Client;
 

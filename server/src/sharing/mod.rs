@@ -45,7 +45,7 @@ mod words;
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use url::Url;
 
@@ -89,11 +89,6 @@ pub(crate) struct Settings {
     pub(crate) glass_review_seconds: u64,
     /// Is a site that is known told, in an emergency, what a study is called here by its UID?
     pub(crate) glass_by_uid: bool,
-}
-
-/// Now, in seconds since the epoch.
-pub(crate) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 // No lock here guards anything that a panic could leave half done.

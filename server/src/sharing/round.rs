@@ -20,7 +20,8 @@ use tokio::runtime::Handle;
 use super::peering::Peering;
 use super::site::Site;
 use super::view::View;
-use super::{Fault, lock, now, write};
+use super::{Fault, lock, write};
+use crate::clock::now;
 use crate::error::{Error, Result};
 use crate::peer::{self, Client, Cosigned};
 

@@ -13,7 +13,8 @@ use super::control::record;
 use super::editions::opening_of;
 use super::round::blocking;
 use super::site::{Peer, Site};
-use super::{Fault, now, words};
+use super::{Fault, words};
+use crate::clock::now;
 use crate::error::Result;
 use crate::http::App;
 

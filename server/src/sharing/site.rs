@@ -29,7 +29,8 @@ use super::peering::Peering;
 use super::publish::Collected;
 use super::record::Record;
 use super::view::View;
-use super::{Fault, Fingerprint, Settings, lock, now, read, write};
+use super::{Fault, Fingerprint, Settings, lock, read, write};
+use crate::clock::now;
 use crate::error::{Error, Result};
 use crate::peer;
 

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::peering::Peering;
 use super::site::Site;
 use super::view::View;
-use super::{Fingerprint, GlassFigures, lock, now};
+use super::{Fingerprint, GlassFigures, lock};
+use crate::clock::now;
 use crate::error::Result;
 
 /// A peer in a list.

@@ -83,6 +83,12 @@ pub trait Collection {
     /// Everything deleted up to this sequence number was collected.
     fn note_collected(&self, seq: u64) -> Result<()>;
 
+    /// All packs begun before this, in ms since 1970, were looked at for coding anew.
+    fn recoded_ms(&self) -> Result<u64>;
+
+    /// So they were.
+    fn note_recoded(&self, before_ms: u64) -> Result<()>;
+
     /// The newest deletion's sequence number; 0: none.
     fn last_deletion(&self) -> Result<u64>;
 }

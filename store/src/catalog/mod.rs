@@ -88,6 +88,8 @@ pub struct PackRow {
     pub bytes: u64,
     /// BLAKE3 of the whole, once sealed.
     pub checksum: Option<[u8; 32]>,
+    /// When it was begun, in ms since 1970; 0 if its header cannot tell.
+    pub created_ms: u64,
 }
 
 /// Where a chunk lies.

@@ -173,7 +173,8 @@ impl Collection for SqliteCatalog {
     }
 
     fn condemned(&self) -> Result<Vec<PackRow>> {
-        let sql = "SELECT no, id, state, bytes, checksum FROM pack WHERE state = 3 ORDER BY no";
+        let sql =
+            "SELECT no, id, state, bytes, checksum, created FROM pack WHERE state = 3 ORDER BY no";
         self.read(|connection| collect(connection, ACTION, sql, [], pack_row))
     }
 
@@ -220,25 +221,42 @@ impl Collection for SqliteCatalog {
     }
 
     fn collected_seq(&self) -> Result<u64> {
-        let sql = "SELECT value FROM counter WHERE name = 'collected_seq'";
-        let seq = self.read(|connection| one(connection, ACTION, sql, [], |row| row.get(0)))?;
-        Ok(seq.map_or(0, i64::cast_unsigned))
+        self.counted("collected_seq")
     }
 
     fn note_collected(&self, seq: u64) -> Result<()> {
-        self.write()
-            .execute(
-                "INSERT INTO counter VALUES ('collected_seq', ?1)
-                 ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)",
-                [seq.cast_signed()],
-            )
-            .map(|_| ())
-            .map_err(fault(ACTION))
+        self.count_up("collected_seq", seq)
+    }
+
+    fn recoded_ms(&self) -> Result<u64> {
+        self.counted("recoded_ms")
+    }
+
+    fn note_recoded(&self, before_ms: u64) -> Result<()> {
+        self.count_up("recoded_ms", before_ms)
     }
 
     fn last_deletion(&self) -> Result<u64> {
         let sql = "SELECT coalesce(max(seq), 0) FROM tombstone";
         let seq = self.read(|connection| one(connection, ACTION, sql, [], |row| row.get(0)))?;
         Ok(seq.map_or(0, i64::cast_unsigned))
+    }
+}
+
+impl SqliteCatalog {
+    /// A counter; 0 if nothing was noted.
+    fn counted(&self, name: &str) -> Result<u64> {
+        let sql = "SELECT value FROM counter WHERE name = ?1";
+        let value =
+            self.read(|connection| one(connection, ACTION, sql, [name], |row| row.get(0)))?;
+        Ok(value.map_or(0, i64::cast_unsigned))
+    }
+
+    /// Counters never go back.
+    fn count_up(&self, name: &str, to: u64) -> Result<()> {
+        let sql = "INSERT INTO counter VALUES (?1, ?2)
+                   ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)";
+        let counted = self.write().execute(sql, params![name, to.cast_signed()]);
+        counted.map(|_| ()).map_err(fault(ACTION))
     }
 }

@@ -61,6 +61,7 @@ pub(super) fn pack_row(row: &Row<'_>) -> rusqlite::Result<PackRow> {
         },
         bytes: row.get::<_, i64>(3)? as u64,
         checksum: row.get(4)?,
+        created_ms: row.get::<_, i64>(5)?.cast_unsigned(),
     })
 }
 
@@ -161,12 +162,13 @@ impl Catalog for SqliteCatalog {
     }
 
     fn packs(&self) -> Result<Vec<PackRow>> {
-        let sql = "SELECT no, id, state, bytes, checksum FROM pack WHERE state <= 2 ORDER BY no";
+        let sql =
+            "SELECT no, id, state, bytes, checksum, created FROM pack WHERE state <= 2 ORDER BY no";
         self.read(|connection| collect(connection, "list packs", sql, [], pack_row))
     }
 
     fn pack(&self, no: PackNo) -> Result<PackRow> {
-        let sql = "SELECT no, id, state, bytes, checksum FROM pack WHERE no = ?1";
+        let sql = "SELECT no, id, state, bytes, checksum, created FROM pack WHERE no = ?1";
         let found = self.read(|connection| {
             (|| connection.prepare_cached(sql)?.query_row([no.0], pack_row).optional())()
                 .map_err(fault("find a pack"))

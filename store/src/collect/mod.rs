@@ -30,8 +30,9 @@ pub(crate) use live::Live;
 use cairn_chunker::codec::Effort;
 
 use crate::Store;
+use crate::catalog::{PackRow, PackState};
 use crate::error::{Damage, Error, Result};
-use crate::ingest::{Era, Ingest};
+use crate::ingest::{Era, Ingest, now_ms};
 
 use mark::Marked;
 use rewrite::Rewriter;
@@ -52,12 +53,33 @@ pub struct CollectConfig {
     pub thorough: bool,
     /// Say what would be done, and do nothing.
     pub dry_run: bool,
-    /// Code anew what this makes shorter, in packs that become shorter by a fortieth.
-    pub recompress: Option<Effort>,
+    /// Code anew, in packs that become shorter by a fortieth.
+    pub recompress: Option<Recompress>,
     /// Threads that read.
     pub threads: usize,
     /// How long to wait for objects that have been coming in since before.
     pub patience: Duration,
+}
+
+/// Coding anew what that makes shorter.
+#[derive(Debug, Clone, Copy)]
+pub struct Recompress {
+    /// How.
+    pub effort: Effort,
+    /// Only what is in packs begun before this, in ms since 1970: what is young is still read often.
+    pub before_ms: u64,
+}
+
+impl Recompress {
+    /// How a pack is coded if it is written anew; `None`: as it is.
+    fn effort(self, pack: &PackRow) -> Option<Effort> {
+        (pack.created_ms < self.before_ms).then_some(self.effort)
+    }
+
+    /// Is it old enough, and was not looked at, as all that were begun before `from_ms` were?
+    fn is_due(self, pack: &PackRow, from_ms: u64) -> bool {
+        (from_ms..self.before_ms).contains(&pack.created_ms)
+    }
 }
 
 impl Default for CollectConfig {
@@ -162,6 +184,7 @@ pub fn collect(
     watch: &Watch<'_>,
 ) -> Result<CollectReport> {
     let mut report = CollectReport::default();
+    let begun_ms = now_ms();
     let shared = ingest.shared();
     let catalog = shared.catalog.collection();
     if !config.dry_run {
@@ -170,8 +193,12 @@ pub fn collect(
         }
     }
     let deletion = catalog.last_deletion()?;
-    let asked = config.thorough || config.recompress.is_some();
-    if deletion <= catalog.collected_seq()? && !asked {
+    let recoded_ms = if config.thorough { 0 } else { catalog.recoded_ms()? };
+    let recodes = match config.recompress {
+        Some(how) => shared.catalog.packs()?.iter().any(|pack| how.is_due(pack, recoded_ms)),
+        None => false,
+    };
+    if deletion <= catalog.collected_seq()? && !config.thorough && !recodes {
         return Ok(CollectReport { idle: true, ..report });
     }
     // What is deleted in the open pack is to go as well. Where the bucket is away it waits for the next time.
@@ -185,7 +212,8 @@ pub fn collect(
     let _under_way = UnderWay::begin(ingest, &live, config.patience, watch)?;
     let marked = Marked::mark(store, Arc::clone(&live), next_seq, config.threads, watch)?;
     report.versions = marked.versions;
-    let plan = plan::plan(store, ingest, &marked, packs, config, watch)?;
+    let recoded_to_ms = recoded_to(config, &packs).min(begun_ms);
+    let plan = plan::plan(store, ingest, &marked, packs, (config, recoded_ms), watch)?;
     report.dead_chunks = plan.dead_chunks;
     report.dead_bytes = plan.dead_bytes;
     if config.dry_run {
@@ -200,7 +228,18 @@ pub fn collect(
     if is_all && report.packs_spared == 0 && report.damage.is_empty() {
         catalog.note_collected(deletion)?;
     }
+    // What is damaged cannot be coded, and need not be looked at again.
+    if report.packs_spared == 0 {
+        catalog.note_recoded(recoded_to_ms)?;
+    }
     Ok(report)
+}
+
+/// Begun before this, in ms since 1970, all `packs` are in the bucket and old enough to be coded anew.
+fn recoded_to(config: &CollectConfig, packs: &[PackRow]) -> u64 {
+    let Some(recompress) = config.recompress else { return 0 };
+    let waiting = packs.iter().filter(|pack| pack.state != PackState::Stored);
+    waiting.map(|pack| pack.created_ms).fold(recompress.before_ms, u64::min)
 }
 
 /// While this lives, who comes in marks what it needs.

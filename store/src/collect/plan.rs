@@ -52,13 +52,14 @@ pub(super) struct Plan {
     pub(super) waiting_chunks: u64,
 }
 
-/// Looks at `packs`, which were known before anything was marked, as far as they are in the bucket.
+/// Looks at `packs`, which were known before anything was marked, as far as they are in the bucket. Those
+/// begun before `recoded_ms` were looked at for coding anew.
 pub(super) fn plan(
     store: &Store,
     ingest: &Ingest,
     marked: &Marked,
     packs: Vec<PackRow>,
-    config: &CollectConfig,
+    (config, recoded_ms): (&CollectConfig, u64),
     watch: &Watch<'_>,
 ) -> Result<Plan> {
     let stored = packs.into_iter().filter(|row| row.state == PackState::Stored);
@@ -88,7 +89,7 @@ pub(super) fn plan(
         plan.dead_chunks += pack.dead_chunks;
         plan.dead_bytes += pack.dead_bytes;
         let is_dead = pack.dead_entries > 0 || pack.is_mostly_dead(config.dead_percent);
-        if is_dead || is_recoded(store, &pack, config)? {
+        if is_dead || is_recoded(store, &pack, (config, recoded_ms))? {
             plan.packs.push(pack);
         } else if pack.row.bytes < ingest.pack_bytes() / SMALL_PART {
             small.push(pack);
@@ -103,8 +104,13 @@ pub(super) fn plan(
 
 /// Would coding anew make enough of it shorter? Some of its records are coded anew to see: a codec says
 /// what may be gained, and the picture whether it is.
-fn is_recoded(store: &Store, pack: &UsedPack, config: &CollectConfig) -> Result<bool> {
-    let Some(effort) = config.recompress else { return Ok(false) };
+fn is_recoded(
+    store: &Store,
+    pack: &UsedPack,
+    (config, recoded_ms): (&CollectConfig, u64),
+) -> Result<bool> {
+    let due = config.recompress.filter(|how| how.is_due(&pack.row, recoded_ms));
+    let Some(effort) = due.map(|how| how.effort) else { return Ok(false) };
     let cipher = match store.reader().cipher(pack.row.no) {
         // It is left alone, and `verify` tells of it.
         Err(Error::Key { .. } | Error::Damaged(_)) => return Ok(false),

@@ -49,6 +49,8 @@ pub(super) struct Rewriter<'a> {
     config: &'a CollectConfig,
     report: &'a mut CollectReport,
     output: Option<Output>,
+    /// How the pack in work is coded anew.
+    effort: Option<Effort>,
     /// Packs that were copied, as far as they are needed, into the output.
     copied: Vec<(PackRow, Retired)>,
 }
@@ -69,6 +71,7 @@ impl<'a> Rewriter<'a> {
             config,
             report,
             output: None,
+            effort: None,
             copied: Vec::new(),
         }
     }
@@ -108,6 +111,7 @@ impl<'a> Rewriter<'a> {
     /// Copies what is needed of a pack.
     fn copy(&mut self, pack: &UsedPack) -> Result<Retired> {
         let row = &pack.row;
+        self.effort = self.config.recompress.and_then(|how| how.effort(row));
         let damaged = |offset, why: &str| Damage { pack: row.id, offset, why: why.to_owned() };
         let cipher = match self.reader.cipher(row.no) {
             Err(error @ Error::Key { .. }) => return Err(damaged(0, &error.to_string()).into()),
@@ -163,7 +167,7 @@ impl<'a> Rewriter<'a> {
         if header.kind != entry.kind {
             return Err(self.reader.damaged(place, "the record is of another kind"));
         }
-        let betters = self.config.recompress.is_some_and(|effort| effort.betters(header.codec));
+        let betters = self.effort.is_some_and(|effort| effort.betters(header.codec));
         if entry.kind == RecordKind::Block && (betters || !dead.is_empty()) {
             return self.part_of_block(place, (header.codec, &payload), &live, retired);
         }
@@ -180,7 +184,7 @@ impl<'a> Rewriter<'a> {
     /// side.
     fn append_held(&mut self, held: &mut Held, retired: &mut Retired) -> Result<()> {
         let Held { records, .. } = std::mem::take(held);
-        let (effort, shared, reader) = (self.config.recompress, &*self.shared, self.reader);
+        let (effort, shared, reader) = (self.effort, &*self.shared, self.reader);
         let recoded: Vec<Option<Encoded>> = match effort {
             Some(effort) => {
                 let each = records.par_iter();
@@ -230,7 +234,7 @@ impl<'a> Rewriter<'a> {
             }
             builder.push(id, &bytes);
         }
-        let effort = self.config.recompress.unwrap_or_default();
+        let effort = self.effort.unwrap_or_else(|| Effort::keeping(codec));
         let made = builder.finish(effort, true);
         if made.members.len() == block.members.len() {
             let shorter = payload.len().saturating_sub(made.payload.len());

@@ -17,10 +17,11 @@ use url::Url;
 use super::super::{Exit, Session};
 use super::sheet::{self, Meant};
 use super::{PURPOSES, text_of};
+use crate::clock::now;
 use crate::error::{Error, Result};
 use crate::output::{clean, counted};
 use crate::sharing::patients::{Sheet, Withdrawn};
-use crate::sharing::{Fault, Shared, days, now};
+use crate::sharing::{Fault, Shared, days};
 
 /// Time for one answer: others may be asked to cosign meanwhile.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -10,9 +10,10 @@ use serde_json::json;
 use super::super::ledger::{Keys, proof_text};
 use super::super::{Exit, Session};
 use super::text_of;
+use crate::clock::now;
 use crate::error::{Error, Result};
 use crate::output::{clean, pairs, time};
-use crate::sharing::{Fault, Proof, check_proof, now};
+use crate::sharing::{Fault, Proof, check_proof};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

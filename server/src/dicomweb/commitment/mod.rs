@@ -10,12 +10,13 @@ mod request;
 pub(crate) mod verdict;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 
 use super::accept::Offer;
+use crate::clock::now_ms;
 use crate::http::{Answer, App, Ask, Problem, Reply};
 use request::Form;
 use verdict::Verdict;
@@ -89,8 +90,4 @@ fn answer(
     }
     app.store.catalog().settle_commitment(transaction, &verdict.encode())?;
     document::reply(verdict, root, form)
-}
-
-fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

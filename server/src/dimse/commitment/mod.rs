@@ -11,7 +11,7 @@ mod line;
 mod report;
 mod reports;
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 
@@ -21,6 +21,7 @@ use super::end::End;
 use super::identifier;
 use super::negotiate::Context;
 use super::status;
+use crate::clock::now_ms;
 use crate::dicomweb::commitment::verdict::{Reference, Reported};
 
 pub(super) use line::Line;
@@ -119,8 +120,4 @@ fn parse(attributes: &Map<String, Value>) -> Option<(String, Vec<Reference>)> {
         })
         .collect();
     asked.filter(|asked| !asked.is_empty()).map(|asked| (transaction, asked))
-}
-
-fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

@@ -7,8 +7,8 @@ use cairn_store::catalog::outbox::{Arrival, Parcel, Subject};
 use cairn_store::catalog::{Outbox, Seqs};
 use cairn_store::commit::Source;
 
-use super::now_ms;
 use super::route::{Referral, Route};
+use crate::clock::now_ms;
 use crate::dimse::Dimse;
 
 /// Arrivals that are looked at in one transaction.

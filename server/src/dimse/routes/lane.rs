@@ -10,7 +10,8 @@ use cairn_store::catalog::{Outbox, Seqs, VersionRow};
 
 use super::backoff::pause;
 use super::route::Route;
-use super::{Next, now_ms, priors, refer, run_lane};
+use super::{Next, priors, refer, run_lane};
+use crate::clock::now_ms;
 use crate::dimse::settings::Peer;
 use crate::dimse::ship::{Fate, Shipment};
 use crate::dimse::{Dimse, status};

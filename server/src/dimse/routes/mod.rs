@@ -21,8 +21,9 @@ mod priors;
 mod refer;
 pub(crate) mod route;
 
+use crate::clock::now_ms;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use cairn_store::catalog::Catalog;
 pub(crate) use lane::meaning;
@@ -139,8 +140,4 @@ fn run_lane(dimse: &Dimse, mut work: impl FnMut() -> cairn_store::Result<Next>) 
         }
         std::thread::sleep(LOOK_EVERY);
     }
-}
-
-fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

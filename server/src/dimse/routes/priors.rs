@@ -148,7 +148,7 @@ pub(super) fn bring(
             }
         }
         had += 1;
-        catalog.outbox().is_prior(&rule.name, &one.uid, super::now_ms())?;
+        catalog.outbox().is_prior(&rule.name, &one.uid, crate::clock::now_ms())?;
         let ingest = dimse.app.ingest().map_err(|_| NotHad::Ending)?;
         let taken = take::study(&dimse.settings, from, catalog, &ingest, &one)?;
         if taken.pulled.failed > 0 {

@@ -14,8 +14,9 @@ use cairn_store::catalog::{Outbox, Seqs};
 use super::backoff::pause;
 use super::lane::{RETRY_MAX, RETRY_WITHOUT_RULE, TRIES_WITHOUT_RULE, code};
 use super::route::{Referral, Route};
-use super::{Next, now_ms, run_lane};
+use super::{Next, run_lane};
 use crate::audit::Event;
+use crate::clock::now_ms;
 use crate::dimse::Dimse;
 use crate::sharing::{Fault, Share, refer};
 

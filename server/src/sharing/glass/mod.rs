@@ -20,7 +20,8 @@ use self::journal::{Line, Opener};
 pub(crate) use self::watch::GlassFigures;
 pub(super) use self::watch::tell;
 use super::site::Site;
-use super::{Fault, now, words};
+use super::{Fault, words};
+use crate::clock::now;
 use crate::error::Result;
 
 /// The group of whoever opens a study by a command: who may do that answers for the machine.

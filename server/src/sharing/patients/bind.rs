@@ -17,9 +17,10 @@ use super::super::control::record;
 use super::super::record::digits;
 use super::super::round::blocking;
 use super::super::site::Site;
-use super::super::{Fault, lock, now};
+use super::super::{Fault, lock};
 use super::sheet::Sheet;
 use super::{Binding, PatientId, Record};
+use crate::clock::now;
 use crate::error::Result;
 use crate::http::App;
 

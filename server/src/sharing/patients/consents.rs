@@ -12,7 +12,8 @@ use super::super::control::record;
 use super::super::round::blocking;
 use super::super::share::{Shared, Terms};
 use super::super::site::Site;
-use super::super::{Fault, folder, now};
+use super::super::{Fault, folder};
+use crate::clock::now;
 use crate::error::Result;
 use crate::http::App;
 

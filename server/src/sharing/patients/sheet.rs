@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::super::record::digits;
 use super::super::site::Site;
-use super::super::{now, words};
+use super::super::words;
 use super::{Binding, Record};
+use crate::clock::now;
 use crate::error::Result;
 
 /// Accesses of one study that are told, the last ones.

@@ -6,8 +6,9 @@ use cairn_ledger::patient::{SaidBy, Withdrawal};
 use serde::{Deserialize, Serialize};
 
 use super::super::site::Site;
-use super::super::{Fault, lock, now};
+use super::super::{Fault, lock};
 use super::Binding;
+use crate::clock::now;
 use crate::error::Result;
 
 /// What was taken back.
