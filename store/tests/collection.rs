@@ -27,8 +27,8 @@ fn thorough() -> CollectConfig {
 }
 
 /// However young a pack is.
-fn in_all(effort: Effort) -> Option<Recompress> {
-    Some(Recompress { effort, before_ms: i64::MAX as u64 })
+fn in_all(effort: Effort) -> Recompress {
+    Recompress { effort, before_ms: i64::MAX as u64 }
 }
 
 fn run_with(store: &Store, ingest: &Ingest, config: &CollectConfig) -> CollectReport {
@@ -260,7 +260,7 @@ fn what_was_coded_for_speed_is_coded_anew() {
     import(&store, IngestConfig { effort: turbo, ..quick() }, &sample());
     let (before, fast) = (export_all(&store), bucket_bytes(&store));
     let config =
-        CollectConfig { recompress: in_all(Effort::default()), ..CollectConfig::default() };
+        CollectConfig { recompress: Some(in_all(Effort::default())), ..CollectConfig::default() };
     let report = run(&store, &config);
     assert!(report.recoded_chunks > 30 && report.packs_removed > 0, "{report:?}");
     let small = bucket_bytes(&store);
@@ -292,7 +292,7 @@ fn what_is_kept_for_long_is_coded_anew_once() {
     let recompress = Some(Recompress { effort: cold, before_ms: 1_000 });
     let young = CollectConfig { recompress, ..CollectConfig::default() };
     assert!(run(&store, &young).idle);
-    let config = CollectConfig { recompress: in_all(cold), ..CollectConfig::default() };
+    let config = CollectConfig { recompress: Some(in_all(cold)), ..CollectConfig::default() };
     let report = run(&store, &config);
     assert!(report.recoded_chunks > 30 && report.packs_removed > 0, "{report:?}");
     let small = bucket_bytes(&store);
