@@ -106,7 +106,7 @@ fn codecs() {
     let (stdout, json) = good(&["codec", set.to_str().unwrap(), "--runs", "1"]);
     let coders = json["coders"].as_array().unwrap();
     let names: Vec<_> = coders.iter().map(|line| line["coder"].as_str().unwrap()).collect();
-    assert_eq!(names.len(), 8, "{stdout}");
+    assert_eq!(names.len(), 9, "{stdout}");
     for name in ["codec 6", "codec 4", "codec 5", "zstd 3"] {
         assert!(names.iter().any(|line| line.contains(name)), "{name}: {stdout}");
     }
