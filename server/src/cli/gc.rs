@@ -35,9 +35,9 @@ Packs in which something needed cannot be read are left alone and named: `cairn 
 that harms.
 
 Settings in [gc] of cairn.toml, or as CAIRN_GC__KEY:
-  every_hours    hours between two collections of a server; 0: never by itself [24]
-  dead_percent   as --dead [0]
-  recompress     as --recompress [false]
+  every_hours      hours between two collections of a server; 0: never by itself [24]
+  dead_percent     as --dead [0]
+  recompress       as --recompress [false]
   recompress_days  as --older [90]
 
 Exit codes: 0 done, or nothing to do; 1 something is damaged or failed; 2 wrong usage; 130 interrupted.
