@@ -9,8 +9,11 @@ mod adaptive;
 mod classed;
 mod contextual;
 mod packed;
+#[cfg(test)]
+mod pictures;
 mod pixel;
 mod recode;
+mod scratch;
 mod zstandard;
 
 pub use recode::{content_of, recode};

@@ -28,7 +28,7 @@ use super::Codec;
 use super::classed::bits::{Reader, Writer};
 use super::contextual::levels::{Extent, Levels};
 use super::contextual::{self, Shape, choose};
-use crate::limits::CHUNK_BYTES_MAX;
+use super::scratch::{self, Kept};
 use crate::span::Geometry;
 use crate::{Error, Result};
 use fit::Fitted;
@@ -42,8 +42,7 @@ use streams::{Sink, Source};
 type Checked = std::result::Result<(), &'static str>;
 
 thread_local! {
-    /// Taken for the time of a call: a thread that waits for others may be given another chunk.
-    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+    static SCRATCH: Kept<Scratch> = const { Cell::new(None) };
 }
 
 /// Of the chunk in work, used again for the next one.
@@ -60,25 +59,13 @@ struct Scratch {
     bits: Vec<u8>,
 }
 
-/// A thread keeps what it worked with for a chunk of so many bytes: longer ones are rare.
-const KEPT_BYTES: usize = 2 * CHUNK_BYTES_MAX;
-
-fn with_scratch<T>(plain_bytes: usize, work: impl FnOnce(&mut Scratch) -> T) -> T {
-    let mut scratch: Box<Scratch> = SCRATCH.take().unwrap_or_default();
-    let done = work(&mut scratch);
-    if plain_bytes <= KEPT_BYTES {
-        SCRATCH.set(Some(scratch));
-    }
-    done
-}
-
 /// Codes `plain`; `None` where the filter does not apply, or would not make it shorter by 1/64.
 pub(super) fn encode(plain: &[u8], geometry: Geometry) -> Option<Vec<u8>> {
     let shape = Shape { stripes: 1, ..Shape::of(geometry, plain.len())? };
     if shape.left() != 1 || plain.len() / shape.sample_bytes() < shape.above {
         return None;
     }
-    with_scratch(plain.len(), |scratch| encode_on_core(Encode { scratch, plain, shape }))
+    scratch::with(&SCRATCH, plain.len(), |scratch| encode_on_core(Encode { scratch, plain, shape }))
 }
 
 struct Encode<'a> {
@@ -206,7 +193,7 @@ pub(super) fn decode(coded: &[u8], plain: &mut [u8]) -> Result<()> {
     if header.plain_bytes != plain.len() {
         return Err(fault("it has another length"));
     }
-    with_scratch(plain.len(), |scratch| {
+    scratch::with(&SCRATCH, plain.len(), |scratch| {
         decode_on_core(Decode { scratch, coded: rest, header: &header, plain })
     })
     .map_err(fault)

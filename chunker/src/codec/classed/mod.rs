@@ -25,7 +25,7 @@ use std::cell::Cell;
 use rayon::prelude::*;
 
 use super::Codec;
-use crate::limits::CHUNK_BYTES_MAX;
+use super::scratch::{self, Kept};
 use crate::span::Geometry;
 use crate::{Error, Result};
 use colour::Colour;
@@ -98,8 +98,7 @@ impl Shape {
 }
 
 thread_local! {
-    /// Taken for the time of a call: a thread that waits for others may be given another chunk.
-    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+    static SCRATCH: Kept<Scratch> = const { Cell::new(None) };
 }
 
 #[derive(Default)]
@@ -110,22 +109,10 @@ struct Scratch {
     decoding: Decoding,
 }
 
-/// A thread keeps what it worked with for a chunk of so many bytes: longer ones are rare.
-const KEPT_BYTES: usize = 2 * CHUNK_BYTES_MAX;
-
-fn with_scratch<T>(plain_bytes: usize, work: impl FnOnce(&mut Scratch) -> T) -> T {
-    let mut scratch: Box<Scratch> = SCRATCH.take().unwrap_or_default();
-    let done = work(&mut scratch);
-    if plain_bytes <= KEPT_BYTES {
-        SCRATCH.set(Some(scratch));
-    }
-    done
-}
-
 /// Codes `plain`; `None` where the filter does not apply, or would not make it shorter by 1/64.
 pub(super) fn encode(plain: &[u8], geometry: Geometry) -> Option<Vec<u8>> {
     let shape = Shape::of(geometry, plain.len())?;
-    with_scratch(plain.len(), |Scratch { wide, narrow, encoding, .. }| {
+    scratch::with(&SCRATCH, plain.len(), |Scratch { wide, narrow, encoding, .. }| {
         if shape.wide {
             encode_samples(plain, shape, wide, encoding)
         } else {
@@ -232,7 +219,7 @@ pub(super) fn decode(coded: &[u8], plain: &mut [u8]) -> Result<()> {
     if plain_bytes != plain.len() {
         return Err(fault("it has another length"));
     }
-    with_scratch(plain.len(), |Scratch { wide, narrow, decoding, .. }| {
+    scratch::with(&SCRATCH, plain.len(), |Scratch { wide, narrow, decoding, .. }| {
         if shape.wide {
             decode_samples(rest, shape, wide, decoding, plain)
         } else {
@@ -376,9 +363,9 @@ mod tests {
     #[test]
     fn what_a_thread_keeps_is_bounded() {
         let geometry = Geometry { sample_bytes: 1, big_endian: false, left: 1, above: 512 };
-        let coded = encode(&vec![7; KEPT_BYTES + 1], geometry).unwrap();
+        let coded = encode(&vec![7; scratch::KEPT_BYTES + 1], geometry).unwrap();
         assert!(SCRATCH.take().is_none());
-        let mut back = vec![0; KEPT_BYTES + 1];
+        let mut back = vec![0; scratch::KEPT_BYTES + 1];
         decode(&coded, &mut back).unwrap();
         assert!(SCRATCH.take().is_none());
         assert!(back.iter().all(|byte| *byte == 7));

@@ -33,7 +33,7 @@ use rayon::prelude::*;
 use super::Codec;
 use super::classed::bits;
 use super::classed::huffman::{put_length, take_length};
-use crate::limits::CHUNK_BYTES_MAX;
+use super::scratch::{self, Kept};
 use crate::span::Geometry;
 use crate::{Error, Result};
 use ans::{Decoding, Encoding, LOG_MAX};
@@ -119,8 +119,7 @@ fn on_core<T: Task>(task: T) -> T::Output {
 }
 
 thread_local! {
-    /// Taken for the time of a call: a thread that waits for others may be given another chunk.
-    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+    static SCRATCH: Kept<Scratch> = const { Cell::new(None) };
 }
 
 #[derive(Default)]
@@ -128,18 +127,6 @@ struct Scratch {
     stripes: Vec<Stripe>,
     encoding: Encoding,
     decoding: Decoding,
-}
-
-/// A thread keeps what it worked with for a chunk of so many bytes: longer ones are rare.
-const KEPT_BYTES: usize = 2 * CHUNK_BYTES_MAX;
-
-fn with_scratch<T>(plain_bytes: usize, work: impl FnOnce(&mut Scratch) -> T) -> T {
-    let mut scratch: Box<Scratch> = SCRATCH.take().unwrap_or_default();
-    let done = work(&mut scratch);
-    if plain_bytes <= KEPT_BYTES {
-        SCRATCH.set(Some(scratch));
-    }
-    done
 }
 
 /// Bits of a state for so many samples: longer tables take longer to make.
@@ -157,7 +144,7 @@ pub(super) fn encode(plain: &[u8], geometry: Geometry) -> Option<Vec<u8>> {
     if plain.len() < shape.sample_bytes() {
         return None;
     }
-    with_scratch(plain.len(), |scratch| encode_stripes(plain, shape, scratch))
+    scratch::with(&SCRATCH, plain.len(), |scratch| encode_stripes(plain, shape, scratch))
 }
 
 fn encode_stripes(plain: &[u8], shape: Shape, scratch: &mut Scratch) -> Option<Vec<u8>> {
@@ -375,7 +362,7 @@ pub(super) fn decode(coded: &[u8], plain: &mut [u8]) -> Result<()> {
         return Err(fault("it has another length"));
     }
     let plain_bytes = plain.len();
-    with_scratch(plain_bytes, |scratch| decode_stripes(rest, &header, scratch, plain))
+    scratch::with(&SCRATCH, plain_bytes, |scratch| decode_stripes(rest, &header, scratch, plain))
         .map_err(fault)
 }
 

@@ -17,7 +17,7 @@ use std::cell::Cell;
 
 use self::core::{Core, Plain, residuals};
 use super::Codec;
-use crate::limits::CHUNK_BYTES_MAX;
+use super::scratch::{self, Kept};
 use crate::span::Geometry;
 use crate::{Error, Result};
 use groups::{GROUP, PAIR, Packed, bits_of, bytes_of};
@@ -101,7 +101,7 @@ impl Shape {
 }
 
 thread_local! {
-    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+    static SCRATCH: Kept<Scratch> = const { Cell::new(None) };
 }
 
 /// Of the chunk in work, reused from chunk to chunk.
@@ -117,23 +117,11 @@ struct Scratch {
     body: Vec<u8>,
 }
 
-/// A thread keeps what it worked with for a chunk of so many bytes: longer ones are rare.
-const KEPT_BYTES: usize = 2 * CHUNK_BYTES_MAX;
-
-fn with_scratch<T>(plain_bytes: usize, work: impl FnOnce(&mut Scratch) -> T) -> T {
-    let mut scratch: Box<Scratch> = SCRATCH.take().unwrap_or_default();
-    let done = work(&mut scratch);
-    if plain_bytes <= KEPT_BYTES {
-        SCRATCH.set(Some(scratch));
-    }
-    done
-}
-
 /// Codes `plain`; `None` where the filter does not apply, or would not make it shorter by 1/64.
 pub(super) fn encode(plain: &[u8], geometry: Geometry) -> Option<Vec<u8>> {
     let shape = Shape::of(geometry, plain.len())?;
     let odd = &plain[shape.samples * shape.sample_bytes()..];
-    with_scratch(plain.len(), |scratch| {
+    scratch::with(&SCRATCH, plain.len(), |scratch| {
         let body_bytes = encode_rows(scratch, plain, &shape);
         let Scratch { symbols, escapes, body, .. } = scratch;
         let header = Header { shape, plain_bytes: plain.len(), escapes: escapes.len() }.bytes();
@@ -414,7 +402,8 @@ pub(super) fn decode(coded: &[u8], plain: &mut [u8]) -> Result<()> {
     let (plain, last) = plain.split_at_mut(shape.samples * shape.sample_bytes());
     let (parts, odd) = Parts::of(rest, &header, last.len()).ok_or(fault("it is cut short"))?;
     last.copy_from_slice(odd);
-    with_scratch(plain.len(), |scratch| decode_rows(scratch, parts, &shape, plain)).map_err(fault)
+    scratch::with(&SCRATCH, plain.len(), |scratch| decode_rows(scratch, parts, &shape, plain))
+        .map_err(fault)
 }
 
 #[cfg(test)]
@@ -536,9 +525,9 @@ mod tests {
     #[test]
     fn what_a_thread_keeps_is_bounded() {
         let geometry = Geometry { sample_bytes: 1, big_endian: false, left: 1, above: 512 };
-        let coded = encode(&vec![7; KEPT_BYTES + 1], geometry).unwrap();
+        let coded = encode(&vec![7; scratch::KEPT_BYTES + 1], geometry).unwrap();
         assert!(SCRATCH.take().is_none());
-        let mut back = vec![0; KEPT_BYTES + 1];
+        let mut back = vec![0; scratch::KEPT_BYTES + 1];
         decode(&coded, &mut back).unwrap();
         assert!(SCRATCH.take().is_none());
         assert!(back.iter().all(|byte| *byte == 7));
