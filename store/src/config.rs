@@ -69,6 +69,8 @@ pub struct IngestConfig {
     pub journal_bytes_max: u64,
     /// Local disk for objects that are acknowledged before they are coded; 0: none are.
     pub spool_bytes: u64,
+    /// Write files for the spool while nobody sends, so that the first study does not pay for new blocks.
+    pub prepare_spool: bool,
 }
 
 impl Default for IngestConfig {
@@ -85,6 +87,7 @@ impl Default for IngestConfig {
             metadata: true,
             journal_bytes_max: 8 << 30,
             spool_bytes: 1 << 30,
+            prepare_spool: false,
         }
     }
 }

@@ -89,6 +89,13 @@ pub const SPOOL_SPARE_BYTES: u64 = 512 << 20;
 /// And so many of them at most: each is opened, and its head written over, when an archive is opened.
 pub const SPOOL_SPARES_MAX: usize = 8;
 
+/// Files are prepared for the spool up to this length together, and up to a quarter of it: one study of a
+/// thousand slices or so.
+pub const SPOOL_PREPARED_BYTES: u64 = 256 << 20;
+
+/// None is prepared with less than this free on the disk.
+pub const SPOOL_PREPARE_FREE_BYTES_MIN: u64 = 8 << 30;
+
 /// What a record of the spool counts for at least: each takes some 500 bytes of memory while it waits,
 /// so a spool of 1 GiB holds 65,536 of them at most.
 pub const SPOOL_RECORD_BYTES_MIN: u64 = 16 << 10;

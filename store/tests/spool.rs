@@ -5,21 +5,21 @@
 mod support;
 
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use cairn_dicom::phantom;
 use cairn_store::catalog::{Existence, VersionRow};
 use cairn_store::commit::{Outcome, Source, Target};
-use cairn_store::disk::{Disk, DiskFile, DiskSync, OsDisk};
+use cairn_store::disk::OsDisk;
 use cairn_store::ingest::{
     Admission, Arrival, EARLY_BYTES_MAX, Early, Incoming, Receipt, Sender as Caller,
 };
 use cairn_store::verify::{Scope, verify};
 use cairn_store::{Acknowledge, DuplicatePolicy, IngestConfig, OnDuplicate, Store};
+use support::disk::SmallDisk;
 use support::spool::{
     BLOCK, HEAD, LONG, PIXEL_BYTES, Pieces, Sender, data_sets, noise, send_and_crash, slices,
     sorted, spool_files,
@@ -376,71 +376,6 @@ fn what_nobody_asks_for_is_taken_in_while_nobody_sends() {
     assert_eq!(ingest.spooled(), cairn_store::ingest::Spooled::default());
 }
 
-/// A disk on which only so much of the spool finds room.
-#[derive(Debug)]
-struct SmallDisk {
-    room: AtomicU64,
-    free: u64,
-}
-
-struct SmallFile {
-    disk: Arc<SmallDisk>,
-    inner: Box<dyn DiskFile>,
-}
-
-#[derive(Debug)]
-struct Small(Arc<SmallDisk>);
-
-impl DiskFile for SmallFile {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let room = self.disk.room.load(Relaxed).min(bytes.len() as u64);
-        self.disk.room.fetch_sub(room, Relaxed);
-        self.inner.append(&bytes[..room as usize])?;
-        if room < bytes.len() as u64 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
-    }
-
-    fn syncer(&self) -> io::Result<Box<dyn DiskSync>> {
-        self.inner.syncer()
-    }
-}
-
-impl Disk for Small {
-    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let inner = OsDisk.create(path)?;
-        let spools = path.extension().unwrap() == "spool";
-        let disk = Arc::clone(&self.0);
-        Ok(if spools { Box::new(SmallFile { disk, inner }) } else { inner })
-    }
-
-    fn open_append(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        OsDisk.open_append(path)
-    }
-
-    fn open_over(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        OsDisk.open_over(path)
-    }
-
-    fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()> {
-        OsDisk.truncate(path, bytes)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        OsDisk.rename(from, to)
-    }
-
-    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
-        OsDisk.sync_directory(directory)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        OsDisk.remove(path)
-    }
-
-    fn free_bytes(&self, _: &Path) -> io::Result<u64> {
-        Ok(self.0.free)
-    }
-}
-
 /// Half a record is cut off again, and its object takes the ordinary way.
 #[test]
 fn a_disk_that_is_full_stops_nobody() {
@@ -455,9 +390,9 @@ fn a_disk_that_is_full_stops_nobody() {
         (u64::MAX / 2, 700 << 20, 6),
     ] {
         let archive = Archive::new();
-        let small = Arc::new(SmallDisk { room: AtomicU64::new(room), free });
+        let small = SmallDisk::new("spool", room, free);
         {
-            let store = archive.open_on(Arc::new(Small(small))).unwrap();
+            let store = archive.open_on(Arc::new(small)).unwrap();
             let ingest = store.ingest(IngestConfig::default()).unwrap();
             let answers = Answers::default();
             for (no, file) in files.iter().enumerate() {

@@ -4,19 +4,19 @@
 
 mod support;
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
 
 use cairn_dicom::phantom;
-use cairn_store::disk::{Disk, DiskFile, OsDisk};
+use cairn_store::disk::OsDisk;
 use cairn_store::ingest::Ingest;
 use cairn_store::verify::{Scope, verify};
 use cairn_store::{IngestConfig, Store};
-use support::spool::{BLOCK, HEAD, LONG, Sender, data_sets, sorted, spool_files, with_noise};
+use support::disk::SmallDisk;
+use support::spool::{
+    BLOCK, HEAD, LONG, Sender, data_sets, of_kind, sorted, spool_files, until, with_noise,
+};
 use support::{Archive, as_dataset, bytes_of, export_all};
 
 /// A segment of the smallest spool that has several.
@@ -37,21 +37,6 @@ fn send(ingest: &Ingest, files: &[Vec<u8>]) {
     let mut sender = Sender::new(ingest);
     for file in files {
         sender.send(file).unwrap();
-    }
-}
-
-fn of_kind(archive: &Archive, extension: &str) -> Vec<PathBuf> {
-    let mut files = spool_files(archive);
-    files.retain(|path| path.extension().unwrap() == extension);
-    files
-}
-
-/// Waits for the drainer to be done with a segment.
-fn until(what: &str, is_so: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < LONG, "{what}");
-        std::thread::sleep(std::time::Duration::from_millis(5));
     }
 }
 
@@ -324,52 +309,14 @@ fn a_segment_of_a_build_that_was_never_released_is_refused_and_kept() {
     assert_eq!(std::fs::read(&path).unwrap(), head);
 }
 
-/// A disk with so much room as it says.
-#[derive(Debug)]
-struct Scarce(Arc<AtomicU64>);
-
-impl Disk for Scarce {
-    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        OsDisk.create(path)
-    }
-
-    fn open_append(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        OsDisk.open_append(path)
-    }
-
-    fn open_over(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        OsDisk.open_over(path)
-    }
-
-    fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()> {
-        OsDisk.truncate(path, bytes)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        OsDisk.rename(from, to)
-    }
-
-    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
-        OsDisk.sync_directory(directory)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        OsDisk.remove(path)
-    }
-
-    fn free_bytes(&self, _: &Path) -> io::Result<u64> {
-        Ok(self.0.load(Relaxed))
-    }
-}
-
 #[test]
 fn spares_are_given_back_where_the_disk_is_short_of_room() {
     let archive = Archive::new();
-    let free = Arc::new(AtomicU64::new(1 << 40));
-    let store: Store = archive.open_on(Arc::new(Scarce(Arc::clone(&free)))).unwrap();
+    let disk = SmallDisk::new("none", 0, 1 << 40);
+    let store: Store = archive.open_on(Arc::new(disk.clone())).unwrap();
     let ingest = store.ingest(small()).unwrap();
     fill(&archive, &ingest, 1);
-    free.store(100 << 20, Relaxed);
+    disk.0.free.store(100 << 20, Relaxed);
     until("the spares stay", || of_kind(&archive, "spare").is_empty());
     assert_eq!(ingest.spooled().spare_bytes, 0);
     // And none is kept while that is so.

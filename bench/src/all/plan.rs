@@ -54,7 +54,7 @@ const QUICK: Sizes = Sizes {
     many: "2000",
     giant_gib: "0.125",
     web: &["--slices", "60", "--cine-frames", "20", "--frames", "50"],
-    dimse: &["--slices", "60", "--clients", "lean"],
+    dimse: &["--slices", "60", "--clients", "lean", "--head-start", "0"],
 };
 
 /// One measurement that is to be made.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
@@ -144,6 +144,8 @@ pub(super) struct Contest<'a> {
     outbox: Outbox,
     later_outbox: Option<Outbox>,
     pub(super) samples: Vec<Sample>,
+    /// How long a server with an empty archive runs before it is used.
+    pub(super) head_start: Duration,
 }
 
 impl<'a> Contest<'a> {
@@ -159,7 +161,8 @@ impl<'a> Contest<'a> {
         let later_outbox =
             later.as_ref().map(|set| Outbox::new(bench, "outbox of later", set)).transpose()?;
         let samples = Vec::new();
-        Ok(Self { bench, set, later, servers, clients, outbox, later_outbox, samples })
+        let head_start = Duration::ZERO;
+        Ok(Self { bench, set, later, servers, clients, outbox, later_outbox, samples, head_start })
     }
 
     /// Every step by everybody, with empty archives.
@@ -242,6 +245,9 @@ impl<'a> Contest<'a> {
         let home = self.home(who, step);
         let to = destination.map(Destination::port);
         let service = Service::start_knowing(self.bench, who, &home, to)?;
+        if matches!(step, Step::Store | Step::StoreEight) {
+            std::thread::sleep(self.head_start);
+        }
         let before = service.figures()?;
         let took = self.ask(service.dimse, clients, step, destination)?;
         let after = service.figures()?;

@@ -14,6 +14,7 @@ mod summary;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use clap::Args;
@@ -46,6 +47,10 @@ pub(crate) struct DimseArgs {
     #[arg(long, default_value_t = GOAL_STUDY_INSTANCES)]
     #[arg(value_parser = clap::value_parser!(u32).range(8..=4000))]
     slices: u32,
+    /// Seconds that a server with an empty archive runs before anything is sent to it
+    #[arg(long, default_value_t = 8, value_name = "SECONDS")]
+    #[arg(value_parser = clap::value_parser!(u64).range(..=600))]
+    head_start: u64,
     /// Leave the synthetic study out
     #[arg(long, requires = "set")]
     no_synthetic: bool,
@@ -69,6 +74,10 @@ pub(crate) fn run(bench: &Bench<'_>, args: &DimseArgs, report: &mut Report) -> R
          out of memory and throw away what they receive; (nobody): the same against a peer in this \
          process that does no more; client CPU: with the receiver of a C-MOVE",
     );
+    let head_start_s = args.head_start;
+    report.note(format!(
+        "a server with an empty archive runs for {head_start_s} s before it is used"
+    ));
     let mut servers = vec![Who::Cairn];
     if !args.no_peer {
         servers.push(Who::Orthanc { compressed: false });
@@ -108,6 +117,7 @@ fn measure(
     let set = Arc::new(set);
     let clients = args.clients.map_or(vec![Clients::Dcmtk, Clients::Lean], |one| vec![one]);
     let mut contest = Contest::new(bench, Arc::clone(&set), later, servers, &clients)?;
+    contest.head_start = Duration::from_secs(args.head_start);
     for run in 0..args.runs as usize {
         contest.run(run)?;
     }

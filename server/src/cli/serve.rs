@@ -216,7 +216,8 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Exit> {
     let metrics = Arc::new(Metrics::new()?);
     let told = Arc::clone(&metrics);
     let observer = Observer::new(move |stage, took| told.stage(stage, took));
-    let ingest = IngestConfig { observer, ..config.ingest_config() };
+    let prepare_spool = config.ingest.prepare_spool;
+    let ingest = IngestConfig { observer, prepare_spool, ..config.ingest_config() };
     let identity = config.identity.identity(bound, &session.data, issuer)?;
     tell_who(session, &config, bound);
     let parts = parts(&config)?;

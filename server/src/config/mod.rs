@@ -98,6 +98,8 @@ pub(crate) struct IngestSection {
     pub(crate) journal_bytes_max: u64,
     /// Disk for objects that are acknowledged before they are coded; 0: none are.
     pub(crate) spool_bytes: u64,
+    /// Write files for it while nobody sends, so that the first study does not pay for new blocks.
+    pub(crate) prepare_spool: bool,
     /// How long a search waits for what was acknowledged before it; then it answers without.
     pub(crate) search_wait_ms: u64,
     /// Decode what was encoded and compare before it counts.
@@ -181,6 +183,7 @@ impl Default for IngestSection {
             pack_bytes: PACK_BYTES_TARGET,
             journal_bytes_max: store.journal_bytes_max,
             spool_bytes: store.spool_bytes,
+            prepare_spool: true,
             search_wait_ms: 2000,
             verify_encoding: store.verify_encoding,
             compression: CompressionWord::Default,

@@ -1,6 +1,7 @@
 //! What the store's tests share: archives in temporary folders, and objects to put in.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, missing_docs)]
 
+pub mod disk;
 pub mod spool;
 
 use std::collections::BTreeMap;

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cairn_dicom::phantom;
 use cairn_store::commit::{Outcome, Source};
@@ -65,12 +65,12 @@ impl<'a> Sender<'a> {
         } else {
             hand_in_from(source, self.ingest, self.sent, bytes, arrival, &self.answers);
         }
-        let until = std::time::Instant::now() + LONG;
+        let until = Instant::now() + LONG;
         loop {
             if let Some(answer) = self.answers.lock().unwrap().remove(&self.sent) {
                 return answer;
             }
-            assert!(std::time::Instant::now() < until, "no answer");
+            assert!(Instant::now() < until, "no answer");
             self.ingest.hurry();
             std::thread::sleep(Duration::from_micros(200));
         }
@@ -118,6 +118,22 @@ pub fn spool_files(archive: &Archive) -> Vec<PathBuf> {
     let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files
+}
+
+/// Those of one kind.
+pub fn of_kind(archive: &Archive, extension: &str) -> Vec<PathBuf> {
+    let mut files = spool_files(archive);
+    files.retain(|path| path.extension().unwrap() == extension);
+    files
+}
+
+/// Waits for the drainer to be done with something.
+pub fn until(what: &str, is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < LONG, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Sends, and ends the process's part as a crash would: nothing is drained.

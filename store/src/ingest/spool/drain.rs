@@ -12,6 +12,7 @@ use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use super::pace::Load;
+use super::prepare::Preparing;
 use super::record::{self, Description, OBJECT_BYTES_MAX};
 use super::segment::{SegmentReader, Unreadable};
 use super::{Spool, State, Waiting, packed, tell_damage, wait, weight};
@@ -59,6 +60,7 @@ struct Taken {
 pub(crate) fn run(pipeline: &Arc<Pipeline>, messages: &SyncSender<Message>) {
     let spool = &pipeline.spool;
     let mut readers = Readers::default();
+    let mut preparing = Preparing::default();
     let mut looked = Instant::now();
     loop {
         if let Err(error) = spool.tidy(pipeline) {
@@ -70,7 +72,8 @@ pub(crate) fn run(pipeline: &Arc<Pipeline>, messages: &SyncSender<Message>) {
                 pipeline.stop(error);
             }
         }
-        match spool.next(pipeline) {
+        let is_preparing = preparing.step(pipeline);
+        match spool.next(pipeline, is_preparing) {
             Next::Stop => return,
             Next::Take(waiting) => hand_on(pipeline, messages, &mut readers, waiting),
             Next::Look => {
@@ -92,7 +95,7 @@ impl Spool {
     }
 
     /// Decides what to do, and waits for a moment if that is nothing.
-    fn next(&self, pipeline: &Pipeline) -> Next {
+    fn next(&self, pipeline: &Pipeline, is_preparing: bool) -> Next {
         let since_arrival = self.quiet();
         let mut state = lock(&self.state);
         if state.stopping {
@@ -121,7 +124,7 @@ impl Spool {
                 }
             }
             None if state.is_awaited() => HASTE,
-            None if state.pending.is_empty() => IDLE,
+            None if state.pending.is_empty() && !is_preparing => IDLE,
             None => LOOK,
         };
         drop(wait(&self.work, state, patience));
@@ -153,7 +156,7 @@ impl Spool {
     }
 
     /// Since an object last arrived.
-    fn quiet(&self) -> Duration {
+    pub(super) fn quiet(&self) -> Duration {
         let arrived = Duration::from_micros(self.arrived_us.load(Ordering::Relaxed));
         self.begun.elapsed().saturating_sub(arrived)
     }

@@ -23,6 +23,7 @@ mod head;
 mod pace;
 mod packed;
 mod packers;
+mod prepare;
 mod record;
 mod recover;
 mod scan;
@@ -181,6 +182,8 @@ struct Mark {
 struct State {
     segments: BTreeMap<u64, Segment>,
     spares: Vec<Spare>,
+    /// What is written of a file that will be one ([`prepare`]).
+    prepared_bytes: u64,
     /// Records not handed on yet, in order of their numbers.
     waiting: VecDeque<Waiting>,
     /// Bytes of `waiting`.
@@ -211,6 +214,7 @@ impl Spool {
         let mut state = State {
             segments: BTreeMap::new(),
             spares: Vec::new(),
+            prepared_bytes: 0,
             waiting: VecDeque::new(),
             backlog: 0,
             weight: 0,
@@ -589,7 +593,7 @@ impl State {
     }
 
     fn spare_bytes(&self) -> u64 {
-        self.spares.iter().map(|spare| spare.bytes).sum()
+        self.spares.iter().map(|spare| spare.bytes).sum::<u64>() + self.prepared_bytes
     }
 }
 

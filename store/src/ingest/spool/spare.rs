@@ -57,7 +57,7 @@ impl Bounds {
     }
 
     /// May another one of this length be kept?
-    fn admit(self, kept: &[Spare], bytes: u64) -> bool {
+    pub(super) fn admit(self, kept: &[Spare], bytes: u64) -> bool {
         let sum: u64 = kept.iter().map(|spare| spare.bytes).sum();
         kept.len() < SPOOL_SPARES_MAX
             && (self.bytes_min..=SPOOL_SEGMENT_BYTES_MAX).contains(&bytes)
@@ -142,7 +142,7 @@ fn wipe(shared: &Shared, path: &Path) -> Result<()> {
     wiped.map_err(Error::io("write over", path))
 }
 
-fn remove(shared: &Shared, path: &Path) -> Result<()> {
+pub(super) fn remove(shared: &Shared, path: &Path) -> Result<()> {
     match shared.disk.remove(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
         _ => Ok(()),
