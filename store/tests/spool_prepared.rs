@@ -171,7 +171,7 @@ fn nothing_is_prepared_while_somebody_sends() {
     let mut sender = Sender::new(&ingest);
     for file in &files {
         sender.send(file).unwrap();
-        std::thread::sleep(Duration::from_millis(1000));
+        std::thread::sleep(Duration::from_secs(1));
         let spares = of_kind(&archive, "spare");
         // A short segment is not kept.
         assert!(spares.is_empty(), "{spares:?}");
