@@ -64,6 +64,9 @@ pub(crate) struct Collected {
     pub(crate) freed_bytes: u64,
     pub(crate) recoded_chunks: u64,
     pub(crate) recoded_bytes: u64,
+    /// From a server that does not count them: none.
+    #[serde(default)]
+    pub(crate) joined_blocks: u64,
     pub(crate) packs_spared: u64,
     pub(crate) studies_forgotten: u64,
     /// What is wrong with packs that were left alone.
@@ -86,6 +89,7 @@ impl Collected {
             freed_bytes: report.freed_bytes(),
             recoded_chunks: report.recoded_chunks,
             recoded_bytes: report.recoded_bytes,
+            joined_blocks: report.joined_blocks,
             packs_spared: report.packs_spared,
             studies_forgotten: report.studies_forgotten,
             damage: report.damage.iter().map(ToString::to_string).collect(),

@@ -4,12 +4,11 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use cairn_dicom::phantom;
 use cairn_store::verify::{Finding, Scope, verify};
 use cairn_store::{Access, Store};
-use support::{Archive, bytes_of, import, quick};
+use support::{Archive, bytes_of, import, packs, quick};
 
 /// A small generator, so that a failing bit can be named and tried again.
 struct Dice(u64);
@@ -20,18 +19,6 @@ impl Dice {
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % bound
     }
-}
-
-fn packs(archive: &Archive) -> Vec<PathBuf> {
-    let top = archive.dir.path().join("data/bucket/packs");
-    let mut out = Vec::new();
-    for directory in std::fs::read_dir(top).unwrap() {
-        for file in std::fs::read_dir(directory.unwrap().path()).unwrap() {
-            out.push(file.unwrap().path());
-        }
-    }
-    out.sort();
-    out
 }
 
 /// What an export gives for each instance: its bytes, or why not.

@@ -120,6 +120,10 @@ fn text(done: &Collected) -> String {
             format!("{}, {shorter} less", counted(done.recoded_chunks, "chunk")),
         ));
     }
+    if done.joined_blocks > 0 {
+        let fewer = counted(done.joined_blocks, "block");
+        rows.push(("put together", format!("{fewer} of headers less")));
+    }
     if done.packs_spared > 0 {
         rows.push(("spared", format!("{}: needed again", count(done.packs_spared))));
     }

@@ -56,6 +56,10 @@ pub trait Collection {
     /// Packs in the bucket that hold commits with entries of deleted versions, and how many.
     fn dead_entries(&self) -> Result<Vec<(PackNo, u64)>>;
 
+    /// Manifests of versions that were deleted after this sequence number, whose commits were copied out of
+    /// their packs before: nobody knows where to, but each lies in the pack of its manifest.
+    fn moved_dead_entries(&self, after: u64) -> Result<Vec<ChunkId>>;
+
     /// Are there entries of deleted versions in packs that are not in the bucket yet?
     fn has_waiting_entries(&self) -> Result<bool>;
 

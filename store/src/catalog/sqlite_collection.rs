@@ -130,6 +130,15 @@ impl Collection for SqliteCatalog {
         })
     }
 
+    fn moved_dead_entries(&self, after: u64) -> Result<Vec<ChunkId>> {
+        let sql = "SELECT manifest FROM version WHERE deleted > ?1
+             AND pack IN (SELECT no FROM pack WHERE state > 2)";
+        let after = after.cast_signed();
+        self.read(|connection| {
+            collect(connection, ACTION, sql, [after], |row| Ok(ChunkId(row.get(0)?)))
+        })
+    }
+
     fn has_waiting_entries(&self) -> Result<bool> {
         let sql = "SELECT EXISTS (SELECT 1 FROM version WHERE deleted <> 0
              AND pack IN (SELECT no FROM pack WHERE state < 2))";

@@ -16,11 +16,13 @@
 //! the catalog names it, the catalog names it on disk before the old pack goes, and a condemned pack is
 //! removed by the next collection. A pack in which something needed cannot be read is left alone.
 
+mod join;
 mod live;
 mod mark;
 mod output;
 mod plan;
 mod rewrite;
+mod sample;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -118,6 +120,8 @@ pub struct CollectReport {
     pub recoded_chunks: u64,
     /// By how much that made them shorter.
     pub recoded_bytes: u64,
+    /// How many fewer blocks of headers and manifests there are, small ones having been put together.
+    pub joined_blocks: u64,
     /// Packs that were left alone since somebody came to need what was to be removed.
     pub packs_spared: u64,
     /// Studies of which nothing is shown, whose descriptions were forgotten.

@@ -2,29 +2,20 @@
 
 use std::collections::HashMap;
 
-use cairn_chunker::codec::{self, Effort};
-
 use super::mark::Marked;
+use super::sample::is_worth_recoding;
 use super::{CollectConfig, Phase, Watch};
 use crate::Store;
 use crate::catalog::collection::{ChunkNo, ChunkRow};
-use crate::catalog::{Location, PackNo, PackRow, PackState};
-use crate::error::{Error, Result};
-use crate::footer::footer;
+use crate::catalog::{PackNo, PackRow, PackState};
+use crate::error::Result;
 use crate::ingest::Ingest;
-use crate::pack::{FooterEntry, RecordKind, open_block};
 
 /// A pack is small if it is shorter than this part of a full one.
 const SMALL_PART: u64 = 4;
 
 /// Small packs are put together once there are so many: fewer do not cost enough to be written again.
 const SMALL_PACKS: usize = 8;
-
-/// A pack is coded anew if that makes it shorter by this part.
-const RECODED_PART: u128 = 40;
-
-/// Records that are tried to find that out.
-const RECODED_SAMPLES: usize = 5;
 
 /// A pack, and how it is used.
 #[derive(Debug)]
@@ -66,6 +57,7 @@ pub(super) fn plan(
     let mut used: HashMap<PackNo, UsedPack> =
         stored.map(|row| (row.no, UsedPack::empty(row))).collect();
     let mut waiting_chunks = 0;
+    let collected_seq = store.catalog().collection().collected_seq()?;
     store.catalog().collection().chunks(marked.live.last(), &mut |rows| {
         // Members of a block mostly have numbers that follow each other.
         for record in rows.chunk_by(|a, b| record_of(a) == record_of(b)) {
@@ -82,6 +74,13 @@ pub(super) fn plan(
             pack.dead_entries = entries;
         }
     }
+    for manifest in store.catalog().collection().moved_dead_entries(collected_seq)? {
+        let stored = store.shared().site.stored_id(&manifest);
+        let place = store.catalog().locate(&stored)?;
+        if let Some(pack) = place.and_then(|place| used.get_mut(&place.pack)) {
+            pack.dead_entries += 1;
+        }
+    }
     let mut plan = Plan { waiting_chunks, ..Plan::default() };
     let mut small = Vec::new();
     for pack in used.into_values() {
@@ -89,7 +88,7 @@ pub(super) fn plan(
         plan.dead_chunks += pack.dead_chunks;
         plan.dead_bytes += pack.dead_bytes;
         let is_dead = pack.dead_entries > 0 || pack.is_mostly_dead(config.dead_percent);
-        if is_dead || is_recoded(store, &pack, (config, recoded_ms))? {
+        if is_dead || is_worth_recoding(store, &pack.row, (config, recoded_ms))? {
             plan.packs.push(pack);
         } else if pack.row.bytes < ingest.pack_bytes() / SMALL_PART {
             small.push(pack);
@@ -100,74 +99,6 @@ pub(super) fn plan(
     }
     plan.packs.sort_by_key(|pack| pack.row.no);
     Ok(plan)
-}
-
-/// Would coding anew make enough of it shorter? Some of its records are coded anew to see: a codec says
-/// what may be gained, and the picture whether it is.
-fn is_recoded(
-    store: &Store,
-    pack: &UsedPack,
-    (config, recoded_ms): (&CollectConfig, u64),
-) -> Result<bool> {
-    let due = config.recompress.filter(|how| how.is_due(&pack.row, recoded_ms));
-    let Some(effort) = due.map(|how| how.effort) else { return Ok(false) };
-    let cipher = match store.reader().cipher(pack.row.no) {
-        // It is left alone, and `verify` tells of it.
-        Err(Error::Key { .. } | Error::Damaged(_)) => return Ok(false),
-        other => other?,
-    };
-    let entries = footer(store.shared(), &pack.row, &cipher)?.unwrap_or_default();
-    let better: Vec<&FooterEntry> =
-        entries.iter().filter(|entry| is_data(entry.kind) && effort.betters(entry.codec)).collect();
-    let better_bytes = better.iter().map(|entry| entry.record_bytes()).sum::<u64>();
-    let (mut before, mut after) = (0, 0);
-    let step = better.len().div_ceil(RECODED_SAMPLES).max(1);
-    for entry in better.iter().skip(step / 2).step_by(step) {
-        if let Some((was, is)) = recoded_bytes(store, pack, entry, effort)? {
-            before += was;
-            after += is;
-        }
-    }
-    let gained = u128::from(better_bytes) * (before - after) as u128 / before.max(1) as u128;
-    Ok(gained > 0 && gained * RECODED_PART >= u128::from(pack.row.bytes))
-}
-
-/// Length of a record's payload, and of the same coded anew. `None`: it cannot be read.
-fn recoded_bytes(
-    store: &Store,
-    pack: &UsedPack,
-    entry: &FooterEntry,
-    effort: Effort,
-) -> Result<Option<(usize, usize)>> {
-    let place = Location {
-        pack: pack.row.no,
-        offset: entry.offset,
-        record_bytes: entry.record_bytes() as u32,
-        inner: None,
-        bytes: entry.plain_bytes,
-    };
-    let (header, payload) = match store.reader().record(place) {
-        Err(Error::Damaged(_)) => return Ok(None),
-        other => other?,
-    };
-    let (coded, plain) = if header.kind == RecordKind::Block {
-        let Ok(block) = open_block(header.codec, &payload, entry.plain_bytes) else {
-            return Ok(None);
-        };
-        (payload.get(4 + 4 * block.members.len()..).unwrap_or_default(), block.plain.to_vec())
-    } else {
-        match codec::decode(header.codec, &payload, entry.plain_bytes as usize) {
-            Ok(plain) => (&payload[..], plain),
-            Err(_) => return Ok(None),
-        }
-    };
-    let made = codec::recode(header.codec, coded, &plain, effort);
-    let after = made.map_or(coded.len(), |made| made.payload(&plain).len());
-    Ok(Some((coded.len(), after.min(coded.len()))))
-}
-
-fn is_data(kind: RecordKind) -> bool {
-    matches!(kind, RecordKind::Chunk | RecordKind::Block)
 }
 
 fn dead_in(record: &[ChunkRow], marked: &Marked) -> u64 {

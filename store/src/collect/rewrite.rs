@@ -8,18 +8,19 @@ use cairn_chunker::codec::{self, Codec, Effort, Encoded};
 use cairn_chunker::id::ChunkId;
 use rayon::prelude::*;
 
+use super::join::{Joined, Joining, joins};
 use super::mark::Marked;
 use super::output::Output;
 use super::plan::UsedPack;
 use super::{CollectConfig, CollectReport, Phase, Watch};
 use crate::Store;
-use crate::catalog::collection::{ChunkRow, Retired};
-use crate::catalog::{Location, PackRow};
+use crate::catalog::collection::{ChunkNo, ChunkRow, Retired};
+use crate::catalog::{Location, PackNo, PackRow};
 use crate::commit::Entry;
 use crate::error::{Damage, Error, Result};
 use crate::footer::footer;
 use crate::ingest::Ingest;
-use crate::pack::{BlockBuilder, FooterEntry, RecordHeader, RecordKind, open_block};
+use crate::pack::{BlockBuilder, FooterEntry, OpenedBlock, RecordHeader, RecordKind, open_block};
 use crate::read::Reader;
 use crate::store::Shared;
 
@@ -51,8 +52,12 @@ pub(super) struct Rewriter<'a> {
     output: Option<Output>,
     /// How the pack in work is coded anew.
     effort: Option<Effort>,
-    /// Packs that were copied, as far as they are needed, into the output.
-    copied: Vec<(PackRow, Retired)>,
+    /// Packs that were copied, as far as they are needed, into the output, and what is not.
+    copied: Vec<(PackRow, Vec<ChunkNo>)>,
+    /// Where chunks of each pack lie in the output.
+    moved: HashMap<PackNo, Vec<(ChunkNo, Location)>>,
+    held: Held,
+    joining: Joining,
 }
 
 impl<'a> Rewriter<'a> {
@@ -73,6 +78,9 @@ impl<'a> Rewriter<'a> {
             output: None,
             effort: None,
             copied: Vec::new(),
+            moved: HashMap::new(),
+            held: Held::default(),
+            joining: Joining::default(),
         }
     }
 
@@ -86,7 +94,7 @@ impl<'a> Rewriter<'a> {
                 self.retire()?;
             }
             match self.copy(pack) {
-                Ok(retired) => self.copied.push((pack.row.clone(), retired)),
+                Ok(dead) => self.copied.push((pack.row.clone(), dead)),
                 // What was copied of it so far is there twice, and collected the next time.
                 Err(Error::Damaged(damage)) => self.report.damage.push(damage),
                 Err(error @ Error::Format(_)) => {
@@ -95,6 +103,7 @@ impl<'a> Rewriter<'a> {
                 }
                 Err(error) => return Err(error),
             }
+            self.held = Held::default();
             done += pack.row.bytes;
         }
         self.retire()?;
@@ -108,8 +117,8 @@ impl<'a> Rewriter<'a> {
         self.output.as_mut().ok_or(Error::Internal("no pack is open"))
     }
 
-    /// Copies what is needed of a pack.
-    fn copy(&mut self, pack: &UsedPack) -> Result<Retired> {
+    /// Copies what is needed of a pack; the chunks that are not.
+    fn copy(&mut self, pack: &UsedPack) -> Result<Vec<ChunkNo>> {
         let row = &pack.row;
         self.effort = self.config.recompress.and_then(|how| how.effort(row));
         let damaged = |offset, why: &str| Damage { pack: row.id, offset, why: why.to_owned() };
@@ -124,16 +133,15 @@ impl<'a> Rewriter<'a> {
         for chunk in rows {
             chunks.entry(chunk.place.offset).or_default().push(chunk);
         }
-        let mut retired = Retired::default();
-        let mut held = Held::default();
+        let mut dead = Vec::new();
         for entry in &entries {
             let found = chunks.remove(&entry.offset).unwrap_or_default();
-            self.record(row, entry, &found, &mut held, &mut retired)?;
+            self.record(row, entry, &found, &mut dead)?;
         }
-        self.append_held(&mut held, &mut retired)?;
+        self.append_held()?;
         match chunks.keys().min() {
             Some(offset) => Err(damaged(*offset, "the footer does not name this record").into()),
-            None => Ok(retired),
+            None => Ok(dead),
         }
     }
 
@@ -142,8 +150,7 @@ impl<'a> Rewriter<'a> {
         row: &PackRow,
         entry: &FooterEntry,
         chunks: &[ChunkRow],
-        held: &mut Held,
-        retired: &mut Retired,
+        all_dead: &mut Vec<ChunkNo>,
     ) -> Result<()> {
         let place = Location {
             pack: row.no,
@@ -153,13 +160,11 @@ impl<'a> Rewriter<'a> {
             bytes: entry.plain_bytes,
         };
         if entry.kind == RecordKind::Commit {
-            // Behind what it names.
-            self.append_held(held, retired)?;
             return self.commit(place);
         }
         let (live, dead): (Vec<&ChunkRow>, Vec<&ChunkRow>) =
             chunks.iter().partition(|chunk| self.marked.live.has(chunk.no));
-        retired.dead.extend(dead.iter().map(|chunk| chunk.no));
+        all_dead.extend(dead.iter().map(|chunk| chunk.no));
         if live.is_empty() {
             return Ok(());
         }
@@ -168,22 +173,27 @@ impl<'a> Rewriter<'a> {
             return Err(self.reader.damaged(place, "the record is of another kind"));
         }
         let betters = self.effort.is_some_and(|effort| effort.betters(header.codec));
-        if entry.kind == RecordKind::Block && (betters || !dead.is_empty()) {
-            return self.part_of_block(place, (header.codec, &payload), &live, retired);
+        if entry.kind == RecordKind::Block {
+            if joins(header.codec, header.plain_bytes) {
+                return self.join(place, (header.codec, &payload), &live);
+            }
+            if betters || !dead.is_empty() {
+                return self.part_of_block(place, (header.codec, &payload), &live);
+            }
         }
-        held.bytes += header.plain_bytes as usize;
+        self.held.bytes += header.plain_bytes as usize;
         let chunks = live.into_iter().copied().collect();
-        held.records.push(HeldRecord { place, header, payload, chunks });
-        if held.bytes >= HELD_BYTES {
-            self.append_held(held, retired)?;
+        self.held.records.push(HeldRecord { place, header, payload, chunks });
+        if self.held.bytes >= HELD_BYTES {
+            self.append_held()?;
         }
         Ok(())
     }
 
     /// Appends records that were read, in their order; first those that are to be are coded anew, side by
     /// side.
-    fn append_held(&mut self, held: &mut Held, retired: &mut Retired) -> Result<()> {
-        let Held { records, .. } = std::mem::take(held);
+    fn append_held(&mut self) -> Result<()> {
+        let Held { records, .. } = std::mem::take(&mut self.held);
         let (effort, shared, reader) = (self.effort, &*self.shared, self.reader);
         let recoded: Vec<Option<Encoded>> = match effort {
             Some(effort) => {
@@ -193,7 +203,7 @@ impl<'a> Rewriter<'a> {
             None => records.iter().map(|_| None).collect(),
         };
         for (record, recoded) in records.iter().zip(recoded) {
-            let HeldRecord { header, payload, chunks, .. } = record;
+            let HeldRecord { place, header, payload, chunks } = record;
             let (codec, bytes) = match &recoded {
                 Some(made) => (made.codec, &made.bytes),
                 None => (header.codec, payload),
@@ -204,9 +214,79 @@ impl<'a> Rewriter<'a> {
             }
             let output = self.output()?;
             let copy = output.append(header.kind, codec, header.id, bytes, header.plain_bytes)?;
-            retired.moved.extend(chunks.iter().map(|chunk| {
+            self.moved.entry(place.pack).or_default().extend(chunks.iter().map(|chunk| {
                 (chunk.no, Location { inner: chunk.place.inner, bytes: chunk.place.bytes, ..copy })
             }));
+        }
+        Ok(())
+    }
+
+    /// Those members of a block that are needed, each of which has its name.
+    fn members(
+        &self,
+        place: Location,
+        block: &OpenedBlock,
+        live: &[&ChunkRow],
+    ) -> Result<Vec<(ChunkNo, ChunkId, Bytes)>> {
+        let member = |chunk: &&ChunkRow| {
+            let start = chunk.place.inner.unwrap_or_default() as usize;
+            let range = start..start + chunk.place.bytes as usize;
+            let is_inside = range.end <= block.plain.len();
+            let bytes = if is_inside { block.plain.slice(range) } else { Bytes::new() };
+            let id = ChunkId::of(&bytes);
+            if self.shared.site.stored_id(&id) != chunk.id {
+                return Err(self.reader.damaged(place, "a member does not have its name"));
+            }
+            Ok((chunk.no, id, bytes))
+        };
+        live.iter().map(member).collect()
+    }
+
+    fn opened(&self, place: Location, codec: Codec, payload: &[u8]) -> Result<OpenedBlock> {
+        open_block(codec, payload, place.bytes).map_err(|why| self.reader.damaged(place, why))
+    }
+
+    /// Puts those members of a small block that are needed to others of their kind.
+    fn join(
+        &mut self,
+        place: Location,
+        (codec, payload): (Codec, &[u8]),
+        live: &[&ChunkRow],
+    ) -> Result<()> {
+        let members = self.members(place, &self.opened(place, codec, payload)?, live)?;
+        let Some((_, _, first)) = members.first().cloned() else { return Ok(()) };
+        self.joining.block_for(&first).blocks += 1;
+        for (no, id, bytes) in &members {
+            if self.joining.block_for(&first).push((place.pack, *no), *id, bytes)
+                && let Some(full) = self.joining.take(&first)
+            {
+                self.append_joined(full)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn append_joined(&mut self, joined: Joined) -> Result<()> {
+        self.report.joined_blocks += joined.blocks.saturating_sub(1);
+        let (made, members) = joined.finish();
+        let copy = self.output()?.append_block(&made)?;
+        for ((pack, chunk), (_, range)) in members.iter().zip(&made.members) {
+            let bytes = range.end - range.start;
+            let place = Location { inner: Some(range.start), bytes, ..copy };
+            self.moved.entry(*pack).or_default().push((*chunk, place));
+        }
+        Ok(())
+    }
+
+    /// Appends whatever waits: data, then the commits that name it.
+    fn append_all(&mut self) -> Result<()> {
+        self.append_held()?;
+        let (blocks, commits) = self.joining.take_all();
+        for joined in blocks {
+            self.append_joined(joined)?;
+        }
+        for commit in &commits {
+            self.output()?.append_commit(commit)?;
         }
         Ok(())
     }
@@ -217,21 +297,11 @@ impl<'a> Rewriter<'a> {
         place: Location,
         (codec, payload): (Codec, &[u8]),
         live: &[&ChunkRow],
-        retired: &mut Retired,
     ) -> Result<()> {
-        let block = open_block(codec, payload, place.bytes)
-            .map_err(|why| self.reader.damaged(place, why))?;
+        let block = self.opened(place, codec, payload)?;
         let body = payload.get(4 + 4 * block.members.len()..).unwrap_or_default();
         let mut builder = BlockBuilder::new(codec::content_of(codec, body));
-        for chunk in live {
-            let start = chunk.place.inner.unwrap_or_default() as usize;
-            let range = start..start + chunk.place.bytes as usize;
-            let is_inside = range.end <= block.plain.len();
-            let bytes = if is_inside { block.plain.slice(range) } else { Bytes::new() };
-            let id = ChunkId::of(&bytes);
-            if self.shared.site.stored_id(&id) != chunk.id {
-                return Err(self.reader.damaged(place, "a member does not have its name"));
-            }
+        for (_, id, bytes) in self.members(place, &block, live)? {
             builder.push(id, &bytes);
         }
         let effort = self.effort.unwrap_or_else(|| Effort::keeping(codec));
@@ -242,14 +312,15 @@ impl<'a> Rewriter<'a> {
             self.report.recoded_bytes += shorter as u64;
         }
         let copy = self.output()?.append_block(&made)?;
-        retired.moved.extend(live.iter().zip(&made.members).map(|(chunk, (_, range))| {
+        let moved = self.moved.entry(place.pack).or_default();
+        moved.extend(live.iter().zip(&made.members).map(|(chunk, (_, range))| {
             let bytes = range.end - range.start;
             (chunk.no, Location { inner: Some(range.start), bytes, ..copy })
         }));
         Ok(())
     }
 
-    /// Copies a commit without what was deleted.
+    /// Takes up a commit without what was deleted, to be appended behind what it names.
     fn commit(&mut self, place: Location) -> Result<()> {
         let commit = self.reader.commit(place.pack, place.offset, place.record_bytes)?;
         let marked = self.marked;
@@ -257,19 +328,24 @@ impl<'a> Rewriter<'a> {
             Entry::Instance(_) => marked.has_version(seq),
             Entry::Study(_) | Entry::Deletion(_) => true,
         };
+        let mut is_enough = false;
         for part in commit.without(is_left) {
-            self.output()?.append_commit(&part)?;
+            is_enough |= self.joining.commit(part);
         }
-        Ok(())
+        if is_enough { self.append_all() } else { Ok(()) }
     }
 
     /// Brings the output into the bucket, and removes what was copied into it.
     fn retire(&mut self) -> Result<()> {
+        self.append_all()?;
         if let Some(output) = self.output.take() {
             self.report.written_bytes += output.store()?;
             self.report.packs_written += 1;
         }
-        for (row, retired) in std::mem::take(&mut self.copied) {
+        let mut all_moved = std::mem::take(&mut self.moved);
+        for (row, dead) in std::mem::take(&mut self.copied) {
+            let moved = all_moved.remove(&row.no).unwrap_or_default();
+            let retired = Retired { moved, dead };
             if !self.condemn(&row, &retired)? {
                 self.report.packs_spared += 1;
                 continue;

@@ -5,9 +5,11 @@ pub mod disk;
 pub mod spool;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use cairn_dicom::phantom::{self, PhantomFile};
+use cairn_store::catalog::VersionRow;
 use cairn_store::commit::Source;
 use cairn_store::disk::{Disk, OsDisk};
 use cairn_store::ingest::{Admission, Arrival, Incoming, Ingest, Receipt, StudySummary};
@@ -118,25 +120,40 @@ pub fn study_uids(store: &Store) -> Vec<String> {
     uids
 }
 
-/// Every visible instance, by SOP Instance UID, as the file it came as.
-pub fn export_all(store: &Store) -> BTreeMap<String, Vec<u8>> {
-    let mut out = BTreeMap::new();
-    for study in study_uids(store) {
-        let mut versions = Vec::new();
-        store
-            .catalog()
-            .study_versions(&study, false, &mut |version| {
-                versions.push(version);
-                Ok(())
-            })
-            .unwrap();
-        for version in versions {
-            let mut bytes = Vec::new();
-            store.reader().write_instance(&version, &mut bytes).unwrap();
-            out.insert(version.sop_instance_uid, bytes);
+/// The packs in a bucket that is a directory.
+pub fn packs(archive: &Archive) -> Vec<PathBuf> {
+    let top = archive.config.data.join("bucket/packs");
+    let mut out = Vec::new();
+    for directory in std::fs::read_dir(top).unwrap() {
+        for file in std::fs::read_dir(directory.unwrap().path()).unwrap() {
+            out.push(file.unwrap().path());
         }
     }
+    out.sort();
     out
+}
+
+/// Every visible version.
+pub fn versions(store: &Store) -> Vec<VersionRow> {
+    let mut all = Vec::new();
+    for study in study_uids(store) {
+        let mut note = |version| {
+            all.push(version);
+            Ok(())
+        };
+        store.catalog().study_versions(&study, false, &mut note).unwrap();
+    }
+    all
+}
+
+/// Every visible instance, by SOP Instance UID, as the file it came as.
+pub fn export_all(store: &Store) -> BTreeMap<String, Vec<u8>> {
+    let file = |version: VersionRow| {
+        let mut bytes = Vec::new();
+        store.reader().write_instance(&version, &mut bytes).unwrap();
+        (version.sop_instance_uid, bytes)
+    };
+    versions(store).into_iter().map(file).collect()
 }
 
 pub fn bytes_of(files: impl Iterator<Item = PhantomFile>) -> Vec<Vec<u8>> {
