@@ -152,7 +152,7 @@ fn a_chunk_is_given_to_nobody_for_its_name_alone() {
     {
         assert_eq!(ask(sharing.at(), &b, "POST", &chunks, hostile).unwrap().status, 400);
     }
-    let long = vec![0; 2 << 20];
+    let long = vec![0; 16 << 20];
     assert_eq!(ask(sharing.at(), &b, "POST", &chunks, &long).unwrap().status, 413);
 }
 

@@ -149,10 +149,19 @@ pub(crate) fn ask(
         "{method} {path} HTTP/1.1\r\nHost: site\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
-    stream.write_all(&[head.as_bytes(), body].concat())?;
+    let sent = stream.write_all(&[head.as_bytes(), body].concat());
     let mut all = Vec::new();
-    // A site that breaks off sends no close.
-    let _ = stream.read_to_end(&mut all);
+    if sent.is_ok() {
+        // A site that breaks off sends no close.
+        let _ = stream.read_to_end(&mut all);
+    } else {
+        // It answered before it had read everything, and what it said is here still.
+        let StreamOwned { conn, sock } = &mut stream;
+        while conn.read_tls(sock).is_ok_and(|bytes| bytes > 0) && conn.process_new_packets().is_ok()
+        {
+            let _ = conn.reader().read_to_end(&mut all);
+        }
+    }
     let end = all.windows(4).position(|bytes| bytes == b"\r\n\r\n");
     let end = end.ok_or_else(|| std::io::Error::other("no reply"))?;
     let head = String::from_utf8_lossy(&all[..end]).to_ascii_lowercase();
