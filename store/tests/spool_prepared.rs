@@ -35,6 +35,17 @@ fn until_prepared(ingest: &Ingest) {
     until("nothing is prepared", || ingest.spooled().spare_bytes == SPOOL / 4);
 }
 
+/// The archive goes on: what is sent to it is there.
+fn assert_takes_more(store: &Store, ingest: Ingest) {
+    let files = noise(3);
+    let mut sender = Sender::new(&ingest);
+    for file in &files {
+        sender.send(file).unwrap();
+    }
+    ingest.finish().unwrap();
+    assert_eq!(data_sets(store), sorted(&files));
+}
+
 /// Lengths of the spares, by the names of their files.
 fn spares(archive: &Archive) -> Vec<(String, u64)> {
     let about = |path: &std::path::PathBuf| {
@@ -96,13 +107,7 @@ fn what_a_crash_leaves_of_one_is_used_or_removed() {
     assert_eq!(spares(&archive), [("5.spare".to_owned(), SEGMENT * 3 / 4)]);
     until("no other is prepared", || ingest.spooled().spare_bytes == SEGMENT * 7 / 4);
     assert_eq!(spares(&archive)[1], ("7.spare".to_owned(), SEGMENT));
-    let files = noise(3);
-    let mut sender = Sender::new(&ingest);
-    for file in &files {
-        sender.send(file).unwrap();
-    }
-    ingest.finish().unwrap();
-    assert_eq!(data_sets(&store), sorted(&files));
+    assert_takes_more(&store, ingest);
 }
 
 /// On a disk that fails while they are written, nothing stays of them and the archive goes on.
@@ -120,13 +125,7 @@ fn a_disk_that_fills_up_ends_the_preparing_and_nothing_else() {
         disk.0.left.store(u64::MAX / 2, Relaxed);
         std::thread::sleep(A_WHILE);
         assert_eq!(spares(&archive).len() as u64, stay);
-        let files = noise(3);
-        let mut sender = Sender::new(&ingest);
-        for file in &files {
-            sender.send(file).unwrap();
-        }
-        ingest.finish().unwrap();
-        assert_eq!(data_sets(&store), sorted(&files));
+        assert_takes_more(&store, ingest);
     };
     std::thread::scope(|scope| {
         for (left, stay) in [(0, 0), (SEGMENT / 2, 0), (SEGMENT + SEGMENT / 2, 1)] {
