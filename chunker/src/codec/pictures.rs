@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::classed::vector::PLAIN;
+use super::classed::vector::{AT_MOST, Can};
 use crate::span::Geometry;
 
 /// Flat, smooth and noisy areas of any loudness, of which some leave values out.
@@ -29,10 +29,15 @@ pub(super) fn any_geometry() -> impl Strategy<Value = Geometry> {
     })
 }
 
+/// What `work` comes to on a core that can do no more than told.
+pub(super) fn on<T>(at_most: Can, work: impl FnOnce() -> T) -> T {
+    AT_MOST.set(at_most);
+    let done = work();
+    AT_MOST.set(Can::All);
+    done
+}
+
 /// What `work` comes to on a core that can do no more than every one of its kind.
 pub(super) fn plainly<T>(work: impl FnOnce() -> T) -> T {
-    PLAIN.set(true);
-    let done = work();
-    PLAIN.set(false);
-    done
+    on(Can::Least, work)
 }

@@ -305,9 +305,9 @@ mod tests {
         ) {
             let plain = picture(seed, bytes, (geometry.above as usize).clamp(10, 1400));
             let coded = encode(&plain, geometry);
-            vector::PLAIN.set(true);
+            vector::AT_MOST.set(vector::Can::Least);
             let plainly = encode(&plain, geometry);
-            vector::PLAIN.set(false);
+            vector::AT_MOST.set(vector::Can::All);
             prop_assert_eq!(&coded, &plainly);
             let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
             prop_assert_eq!(&coded, &pool.install(|| encode(&plain, geometry)));
@@ -315,10 +315,10 @@ mod tests {
             let mut back = vec![1; plain.len()];
             decode(&coded, &mut back).unwrap();
             prop_assert!(back == plain);
-            vector::PLAIN.set(true);
+            vector::AT_MOST.set(vector::Can::Least);
             back.fill(2);
             let done = decode(&coded, &mut back);
-            vector::PLAIN.set(false);
+            vector::AT_MOST.set(vector::Can::All);
             prop_assert!(done.is_ok() && back == plain);
             back.fill(3);
             pool.install(|| decode(&coded, &mut back)).unwrap();

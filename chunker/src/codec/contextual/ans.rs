@@ -19,6 +19,9 @@ pub(super) type Frequencies = [u16; TOKENS];
 /// Room for all tables at any length, a power of two so that an index is bounded by its type.
 const PLACES: usize = 1 << 16;
 
+/// Numbers of all tables.
+pub(super) type Table = [u32; PLACES];
+
 /// The smallest weight of each quarter of an octave.
 const QUARTERS: [u32; 4] = [256, 304, 362, 431];
 
@@ -82,15 +85,18 @@ pub(super) const LOW_SHIFT: u32 = 28;
 /// Decoding tables. An entry has how many bits move the state in its low byte, [`EXTRA`], and in its
 /// upper half the token above the state that the bits are added to.
 pub(super) struct Decoding {
-    entries: Box<[u32; PLACES]>,
+    entries: Box<Table>,
     /// For each context, where its table begins, and its low bits above [`LOW_SHIFT`].
     contexts: [u32; CONTEXTS.next_power_of_two()],
+    /// For each context, where its table begins.
+    places: [u16; CONTEXTS.next_power_of_two()],
     pub(super) log: u32,
 }
 
 impl Default for Decoding {
     fn default() -> Self {
-        Self { entries: boxed(), contexts: [0; CONTEXTS.next_power_of_two()], log: LOG_MIN }
+        const NONE: usize = CONTEXTS.next_power_of_two();
+        Self { entries: boxed(), contexts: [0; NONE], places: [0; NONE], log: LOG_MIN }
     }
 }
 
@@ -124,8 +130,16 @@ impl Decoding {
 
     /// Gives a context a table.
     pub(super) fn share(&mut self, context: usize, table: usize) {
-        self.contexts[context] =
-            (table << self.log) as u32 | u32::from(LOW_BITS[context]) << LOW_SHIFT;
+        let place = table << self.log;
+        self.contexts[context] = place as u32 | u32::from(LOW_BITS[context]) << LOW_SHIFT;
+        self.places[context] = place as u16;
+    }
+
+    /// Where the tables of all contexts begin.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    pub(super) fn places(&self) -> &[u16; CONTEXTS.next_power_of_two()] {
+        &self.places
     }
 
     /// Where the table of a context begins, and its low bits above [`LOW_SHIFT`].
@@ -141,6 +155,13 @@ impl Decoding {
         (place as u16, place >> LOW_SHIFT)
     }
 
+    /// All entries.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    pub(super) fn entries(&self) -> &Table {
+        &self.entries
+    }
+
     /// The entry at a place.
     #[inline(always)]
     pub(super) fn at(&self, place: u16) -> u32 {
@@ -154,13 +175,16 @@ impl Decoding {
     }
 }
 
+/// By how many bits counts stand higher than states, which are below `2^(LOG_MAX + 1)`.
+pub(super) const COUNT_SHIFT: u32 = 12;
+
 /// Encoding tables.
 pub(super) struct Encoding {
     /// How tokens move states up, by context and token: in the lower half what, added to a state,
-    /// gives how many of its bits go out 16 bits up; in the upper half what, added to what is left of
-    /// it, gives where the next state stands.
-    steps: Box<[u64; CONTEXTS.next_power_of_two() * TOKENS]>,
-    states: Box<[u32; PLACES]>,
+    /// gives how many of its bits go out, [`COUNT_SHIFT`] bits up; in the upper half what, added to what
+    /// is left of it, gives where the next state stands.
+    steps: Box<Table>,
+    states: Box<Table>,
     pub(super) log: u32,
 }
 
@@ -184,14 +208,14 @@ impl Encoding {
             starts[token] = sum;
             let bits = match frequency {
                 0 => 0,
-                1 => (log << 16) - length,
+                1 => (log << COUNT_SHIFT) - length,
                 _ => {
                     let most = log - (frequency - 1).ilog2();
-                    (most << 16).wrapping_sub(frequency << most)
+                    (most << COUNT_SHIFT) - (frequency << most)
                 }
             };
             let next = (base + sum).wrapping_sub(frequency) as u16;
-            self.steps[first + token] = u64::from(bits) | u64::from(next) << 32;
+            self.steps[first + token] = bits | u32::from(next) << 16;
             sum += frequency;
         }
         for context in contexts.skip(1) {
@@ -207,16 +231,23 @@ impl Encoding {
         }
     }
 
+    /// How tokens move states, and the states that stand at places.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    pub(super) fn tables(&self) -> [&Table; 2] {
+        [&self.steps, &self.states]
+    }
+
     /// How the token at a place moves a state.
     #[inline(always)]
-    pub(super) fn step(&self, place: u16) -> u64 {
-        self.steps[usize::from(place) % self.steps.len()]
+    pub(super) fn step(&self, place: u16) -> u32 {
+        self.steps[usize::from(place)]
     }
 
     /// The state that stands at a place.
     #[inline(always)]
-    pub(super) fn state(&self, place: u16) -> u64 {
-        self.states[usize::from(place)].into()
+    pub(super) fn state(&self, place: u16) -> u32 {
+        self.states[usize::from(place)]
     }
 
     /// Moves a state, which is its number above `2^log`, by the token at a place, and gives the bits
@@ -224,9 +255,10 @@ impl Encoding {
     #[inline(always)]
     pub(super) fn moved(&self, place: u16, state: &mut u64) -> (u64, u32) {
         let step = self.step(place);
-        let bits = (*state as u32).wrapping_add(step as u32) >> 16 & 63;
+        let bits = (*state as u32 + (step & 0xffff)) >> COUNT_SHIFT;
         let out = *state & !(u64::MAX << bits);
-        *state = self.state(((*state >> bits) as u16).wrapping_add((step >> 32) as u16));
+        let next = ((*state >> bits) as u16).wrapping_add((step >> 16) as u16);
+        *state = self.state(next).into();
         (out, bits)
     }
 }

@@ -1,42 +1,52 @@
 //! What is done otherwise on cores that can do more, and how it is done on every one.
 
 use super::ans::{Decoding, Encoding};
+use super::decoding::Unread;
+use super::encoding::Unwritten;
 use super::predict::{Predictor, restore_by_row};
 use super::rows::Rows;
-use super::streams::{Sinks, Sources};
 use super::tokens::places_of;
 
 /// Work of which several parts are done at once where the core can. All cores come to the same.
 pub(super) trait Core: Copy {
-    /// Rows that are restored at once.
+    /// Rows of a stripe that are restored at once.
     const ROWS: usize;
 
     /// Decodes the codes of a row.
-    fn decode_row(
-        self,
-        sources: &mut Sources<'_>,
-        decoding: &Decoding,
-        contexts: &[u8],
-        row: &mut [u16],
-    );
+    fn decode_row(self, decoding: &Decoding, row: Unread<'_, '_>);
+
+    /// Decodes a row of each of two stripes, both of one length.
+    #[inline(always)]
+    fn decode_two(self, decoding: &Decoding, [a, b]: [Unread<'_, '_>; 2]) {
+        self.decode_row(decoding, a);
+        self.decode_row(decoding, b);
+    }
 
     /// The place of each token of a row among those of all contexts.
     fn places(self, codes: &[u16], contexts: &[u8], places: &mut [u16]);
 
-    /// Encodes the codes of a row, which are given with their places.
-    fn encode_row(
-        self,
-        sinks: &mut Sinks<'_>,
-        encoding: &Encoding,
-        contexts: &[u8],
-        row: [&[u16]; 2],
-    );
+    /// Encodes the codes of a row.
+    fn encode_row(self, encoding: &Encoding, row: Unwritten<'_, '_>);
+
+    /// Encodes a row of each of two stripes, both of one length.
+    #[inline(always)]
+    fn encode_two(self, encoding: &Encoding, [a, b]: [Unwritten<'_, '_>; 2]) {
+        self.encode_row(encoding, a);
+        self.encode_row(encoding, b);
+    }
 
     /// Codes of a row by a linear predictor, from its third sample to its last but one.
     fn linear_codes(self, near: [&[u16]; 3], predictor: &Predictor, codes: &mut [u16]);
 
     /// Restores the first `count` of `rows` in place of their codes.
     fn restore(self, rows: &mut Rows, count: usize, predictor: &Predictor);
+
+    /// Restores [`Core::ROWS`] of each of two stripes.
+    #[inline(always)]
+    fn restore_two(self, [a, b]: [&mut Rows; 2], predictor: &Predictor) {
+        self.restore(a, Self::ROWS, predictor);
+        self.restore(b, Self::ROWS, predictor);
+    }
 }
 
 /// Any core.
@@ -47,14 +57,8 @@ impl Core for Plain {
     const ROWS: usize = 1;
 
     #[inline(always)]
-    fn decode_row(
-        self,
-        sources: &mut Sources<'_>,
-        decoding: &Decoding,
-        contexts: &[u8],
-        row: &mut [u16],
-    ) {
-        sources.rest_of_row(decoding, contexts, row);
+    fn decode_row(self, decoding: &Decoding, row: Unread<'_, '_>) {
+        row.sources.rest_of_row(decoding, row.contexts, row.codes);
     }
 
     #[inline(always)]
@@ -63,14 +67,8 @@ impl Core for Plain {
     }
 
     #[inline(always)]
-    fn encode_row(
-        self,
-        sinks: &mut Sinks<'_>,
-        encoding: &Encoding,
-        contexts: &[u8],
-        row: [&[u16]; 2],
-    ) {
-        sinks.rest_of_row(encoding, contexts, row);
+    fn encode_row(self, encoding: &Encoding, row: Unwritten<'_, '_>) {
+        row.sinks.rest_of_row(encoding, row.contexts, [row.codes, row.places]);
     }
 
     #[inline(always)]

@@ -12,6 +12,8 @@ mod ans;
 pub(super) mod choose;
 mod contexts;
 mod core;
+mod decoding;
+mod encoding;
 mod fit;
 mod header;
 pub(super) mod levels;
@@ -25,6 +27,8 @@ mod tests;
 mod tokens;
 #[cfg(target_arch = "x86_64")]
 mod v3;
+#[cfg(target_arch = "x86_64")]
+mod v4;
 
 use std::cell::Cell;
 
@@ -40,8 +44,10 @@ use ans::{Decoding, Encoding, LOG_MAX};
 use bits::{Reader, Writer};
 use contexts::CONTEXTS;
 use core::{Core, Plain};
+use decoding::{Part, Told};
 use header::Header;
 use levels::{Extent, Levels};
+use streams::Sources;
 use stripe::{Numbering, Stripe};
 use tables::Counts;
 use tokens::TOKENS;
@@ -58,7 +64,10 @@ pub(super) struct Shape {
     pub(super) stripes: usize,
 }
 
-/// A chunk of this many bytes has a stripe, one of twice as many two: the first row of each costs more.
+/// Stripes that are coded or decoded at once, a row of each in turn.
+const AT_ONCE: usize = 2;
+/// Chunks have a stripe for each of this many bytes, and two at least if they have as many: the first
+/// row of each costs more.
 const STRIPE_BYTES: usize = 256 << 10;
 /// Stripes of the longest chunk.
 const STRIPES_MAX: usize = 8;
@@ -79,7 +88,10 @@ impl Shape {
             parted: left == 3 && above.is_multiple_of(3),
             left,
             above,
-            stripes: (plain_bytes / STRIPE_BYTES).clamp(1, STRIPES_MAX),
+            stripes: match plain_bytes {
+                0..STRIPE_BYTES => 1,
+                _ => (plain_bytes / STRIPE_BYTES).clamp(AT_ONCE, STRIPES_MAX),
+            },
         })
     }
 
@@ -112,8 +124,13 @@ trait Task {
 /// Does work on the core at hand.
 fn on_core<T: Task>(task: T) -> T::Output {
     #[cfg(target_arch = "x86_64")]
-    if let Some(core) = super::classed::vector::best() {
-        return pulp::Simd::vectorize(core, v3::Work { core, task });
+    {
+        if let Some(core) = super::classed::vector::widest() {
+            return pulp::Simd::vectorize(core, v3::Work { core, task });
+        }
+        if let Some(core) = super::classed::vector::best() {
+            return pulp::Simd::vectorize(core, v3::Work { core, task });
+        }
     }
     task.run(Plain)
 }
@@ -152,7 +169,8 @@ fn encode_stripes(plain: &[u8], shape: Shape, scratch: &mut Scratch) -> Option<V
     stripes.resize_with(shape.stripes.max(stripes.len()), Stripe::default);
     let stripes = &mut stripes[..shape.stripes];
     let (parts, odd) = parted(plain, &shape);
-    each(stripes, parts, |stripe, plain| on_core(Load { stripe, plain, shape: &shape }));
+    let mut loads: Vec<_> = stripes.iter_mut().zip(parts).collect();
+    each(&mut loads, 1, |loads| on_core(Load { loads, shape: &shape }));
 
     let extent = stripes.iter().fold(Extent::default(), |all, stripe| all.and(stripe.extent));
     let (offset, mut highest) = extent.narrowest();
@@ -178,9 +196,8 @@ fn encode_stripes(plain: &[u8], shape: Shape, scratch: &mut Scratch) -> Option<V
         log: encoding.log,
         first,
     };
-    let none = std::iter::repeat(());
-    each(stripes, none.clone(), |stripe, ()| {
-        on_core(Predict { stripe, numbering: &numbering, header: &header });
+    each(stripes, 1, |stripes| {
+        on_core(Predict { stripes, numbering: &numbering, header: &header });
     });
 
     let mut counts: Box<Counts> = Box::new([[0; TOKENS]; CONTEXTS]);
@@ -199,7 +216,7 @@ fn encode_stripes(plain: &[u8], shape: Shape, scratch: &mut Scratch) -> Option<V
     if !is_gain((bits / 8) as usize) {
         return None;
     }
-    each(stripes, none, |stripe, ()| on_core(Encode { stripe, encoding, shape: &shape }));
+    each(stripes, AT_ONCE, |stripes| on_core(Encode { stripes, encoding, shape: &shape }));
     out.reserve_exact(stripes.iter().map(|stripe| stripe.coded.len() + 4).sum::<usize>() + 1);
     for stripe in &*stripes {
         out.extend((stripe.coded.len() as u32).to_le_bytes());
@@ -222,19 +239,16 @@ fn parted<'a>(plain: &'a [u8], shape: &Shape) -> (Vec<&'a [u8]>, &'a [u8]) {
     (parts.collect(), rest)
 }
 
-/// Works on all stripes: on several threads if this is one of a pool of several, else in turn.
-fn each<P: Send>(
-    stripes: &mut [Stripe],
-    parts: impl IntoIterator<Item = P>,
-    work: impl Fn(&mut Stripe, P) + Sync,
-) {
-    let jobs: Vec<_> = stripes.iter_mut().zip(parts).collect();
-    if jobs.len() > 1 && is_pooled() {
-        jobs.into_par_iter().for_each(|(stripe, part)| work(stripe, part));
+/// Works on so many at a time: on several threads if this is one of a pool of several, else in turn.
+fn each<T: Send, R: Send>(
+    all: &mut [T],
+    at_once: usize,
+    work: impl Fn(&mut [T]) -> R + Sync,
+) -> Vec<R> {
+    if all.len() > at_once && is_pooled() {
+        all.par_chunks_mut(at_once).map(&work).collect()
     } else {
-        for (stripe, part) in jobs {
-            work(stripe, part);
-        }
+        all.chunks_mut(at_once).map(work).collect()
     }
 }
 
@@ -242,18 +256,19 @@ fn is_pooled() -> bool {
     rayon::current_thread_index().is_some() && rayon::current_num_threads() > 1
 }
 
-struct Load<'a> {
-    stripe: &'a mut Stripe,
-    plain: &'a [u8],
+struct Load<'a, 's, 'p> {
+    loads: &'a mut [(&'s mut Stripe, &'p [u8])],
     shape: &'a Shape,
 }
 
-impl Task for Load<'_> {
+impl Task for Load<'_, '_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn run<C: Core>(self, _: C) {
-        self.stripe.load(self.plain, self.shape);
+        for (stripe, plain) in self.loads {
+            stripe.load(plain, self.shape);
+        }
     }
 }
 
@@ -275,7 +290,7 @@ impl Task for Choose<'_> {
 }
 
 struct Predict<'a> {
-    stripe: &'a mut Stripe,
+    stripes: &'a mut [Stripe],
     numbering: &'a Numbering<'a>,
     header: &'a Header,
 }
@@ -285,7 +300,9 @@ impl Task for Predict<'_> {
 
     #[inline(always)]
     fn run<C: Core>(self, core: C) {
-        self.stripe.predict(core, self.numbering, self.header);
+        for stripe in self.stripes {
+            stripe.predict(core, self.numbering, self.header);
+        }
     }
 }
 
@@ -305,7 +322,7 @@ impl Task for MakeTables<'_, '_> {
 }
 
 struct Encode<'a> {
-    stripe: &'a mut Stripe,
+    stripes: &'a mut [Stripe],
     encoding: &'a Encoding,
     shape: &'a Shape,
 }
@@ -315,7 +332,15 @@ impl Task for Encode<'_> {
 
     #[inline(always)]
     fn run<C: Core>(self, core: C) {
-        self.stripe.encode(core, self.encoding, self.shape);
+        let Self { stripes, encoding, shape } = self;
+        match stripes {
+            [a, b] => encoding::encode_two(core, [a, b], encoding, shape),
+            stripes => {
+                for stripe in stripes {
+                    encoding::encode(core, stripe, encoding, shape);
+                }
+            }
+        }
     }
 }
 
@@ -336,21 +361,26 @@ impl Task for ReadTables<'_, '_> {
     }
 }
 
-struct Decode<'a> {
-    stripe: &'a mut Stripe,
-    coded: &'a [u8],
-    decoding: &'a Decoding,
-    told: (&'a Header, &'a Levels),
-    plain: &'a mut [u8],
+struct Decode<'a, 'p> {
+    parts: &'a mut [Part<'p>],
+    told: Told<'a>,
 }
 
-impl Task for Decode<'_> {
+impl Task for Decode<'_, '_> {
     type Output = Checked;
 
     #[inline(always)]
     fn run<C: Core>(self, core: C) -> Checked {
-        let Self { stripe, coded, decoding, told, plain } = self;
-        stripe.decode(core, coded, decoding, told, plain)
+        let Self { parts, told } = self;
+        if let [a, b] = &*parts
+            && a.width(told) == b.width(told)
+        {
+            return decoding::decode(core, told, parts);
+        }
+        for part in parts {
+            decoding::decode(core, told, std::slice::from_mut(part))?;
+        }
+        Ok(())
     }
 }
 
@@ -386,24 +416,28 @@ fn decode_stripes(
         .ok_or("its tables are not ones that an encoder writes")?;
     let coded = coded.get(reader.bytes_read()..).ok_or(SHORT)?;
     let (lengths, mut coded) = coded.split_at_checked(4 * shape.stripes).ok_or(SHORT)?;
+    stripes.resize_with(shape.stripes.max(stripes.len()), Stripe::default);
     let mut parts = Vec::with_capacity(shape.stripes);
     let plain_bytes = plain.len();
     let mut rest = plain;
     let lengths = lengths.as_chunks().0.iter().map(|length| u32::from_le_bytes(*length));
-    for (length, bytes) in lengths.zip(shape.stripe_bytes(plain_bytes)) {
-        let (stripe, behind) = coded.split_at_checked(length as usize).ok_or(SHORT)?;
-        let (part, plain_behind) = rest.split_at_mut(bytes);
+    let lengths = lengths.zip(shape.stripe_bytes(plain_bytes));
+    for (stripe, (length, bytes)) in stripes.iter_mut().zip(lengths) {
+        let (one, behind) = coded.split_at_checked(length as usize).ok_or(SHORT)?;
+        let (plain, plain_behind) = rest.split_at_mut(bytes);
         (coded, rest) = (behind, plain_behind);
-        parts.push((stripe, part, Ok(())));
+        if !plain.is_empty() {
+            let sources = Sources::of(one, header.log).ok_or("a stripe is cut short")?;
+            parts.push(Part { stripe, sources, plain });
+        } else if !one.is_empty() {
+            return Err("something is left over");
+        }
     }
     if coded.len() != rest.len() {
         return Err("it has another length");
     }
     rest.copy_from_slice(coded);
-    stripes.resize_with(shape.stripes.max(stripes.len()), Stripe::default);
-    let told = (header, &levels);
-    each(&mut stripes[..shape.stripes], &mut parts, |stripe, (coded, plain, done)| {
-        *done = on_core(Decode { stripe, coded, decoding, told, plain });
-    });
-    parts.into_iter().try_for_each(|(_, _, done)| done)
+    let told = Told { header, levels: &levels, decoding };
+    let done = each(&mut parts, AT_ONCE, |parts| on_core(Decode { parts, told }));
+    done.into_iter().collect()
 }

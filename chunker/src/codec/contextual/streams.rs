@@ -7,6 +7,7 @@
 use super::ans::{Decoding, EXTRA, Encoding, TOKEN_SHIFT};
 use super::bits::window;
 use super::contexts::{CONTEXTS, GROUP, LOW_BITS};
+use super::take_length;
 use super::tokens::{DIRECT, TOKENS, extra_bits, join, split};
 
 /// Streams of a stripe.
@@ -50,8 +51,18 @@ pub(super) struct Sources<'a> {
 }
 
 impl<'a> Sources<'a> {
+    /// The streams of a stripe.
+    pub(super) fn of(mut coded: &'a [u8], log: u32) -> Option<Self> {
+        let mut lengths = [0; STREAMS];
+        for length in &mut lengths[..STREAMS - 1] {
+            *length = take_length(&mut coded)?;
+        }
+        lengths[STREAMS - 1] = coded.len().checked_sub(lengths.iter().sum())?;
+        Self::new(coded, lengths, log)
+    }
+
     /// At the first groups. Below these stand the states, and below them a one above zeros.
-    pub(super) fn new(bytes: &'a [u8], lengths: [usize; STREAMS], log: u32) -> Option<Self> {
+    fn new(bytes: &'a [u8], lengths: [usize; STREAMS], log: u32) -> Option<Self> {
         let none = [0; STREAMS];
         let mut sources = Self { bytes, at: none, states: [none; GROUP], ends: none };
         let mut start = 0;
@@ -178,7 +189,10 @@ impl<'a> Sources<'a> {
 
 /// Streams that are being written, from their ends on.
 pub(super) struct Sinks<'a> {
-    bytes: [&'a mut [u8]; STREAMS],
+    /// Room for all of them, one after the other.
+    bytes: &'a mut [u8],
+    /// Where the room of each ends.
+    ends: [usize; STREAMS],
     /// Bytes from here on are written.
     pub(super) at: [u64; STREAMS],
     /// The bits before those, the last one lowest, and how many.
@@ -195,11 +209,12 @@ pub(super) fn region_bytes(samples: usize) -> usize {
 }
 
 impl<'a> Sinks<'a> {
-    /// `bytes` have [`region_bytes`].
-    pub(super) fn new(bytes: [&'a mut [u8]; STREAMS], log: u32) -> Self {
-        let at = std::array::from_fn(|i| bytes[i].len() as u64);
+    /// The room of each stream ends at one of `ends`, the last one at that of `bytes`; each has
+    /// [`region_bytes`].
+    pub(super) fn new(bytes: &'a mut [u8], ends: [usize; STREAMS], log: u32) -> Self {
         let none = [0; STREAMS];
-        Self { bytes, at, held: none, bits: none, states: [[1 << log; STREAMS]; GROUP] }
+        let states = [[1 << log; STREAMS]; GROUP];
+        Self { bytes, ends, at: ends.map(|end| end as u64), held: none, bits: none, states }
     }
 
     /// Puts bits before all others; up to 57 in all between two calls of [`Self::flush`].
@@ -212,16 +227,16 @@ impl<'a> Sinks<'a> {
     #[inline(always)]
     fn flush(&mut self, stream: usize) {
         let bits = self.bits[stream];
-        self.store(stream, self.at[stream], self.held[stream] << (63 - bits) << 1);
+        self.store(self.at[stream], self.held[stream] << (63 - bits) << 1);
         self.at[stream] -= bits / 8;
         self.bits[stream] %= 8;
     }
 
     /// Writes eight bytes before a place.
     #[inline(always)]
-    pub(super) fn store(&mut self, stream: usize, at: u64, upper: u64) {
+    pub(super) fn store(&mut self, at: u64, upper: u64) {
         let at = at as usize;
-        let to = self.bytes[stream].get_mut(at.wrapping_sub(8)..at);
+        let to = self.bytes.get_mut(at.wrapping_sub(8)..at);
         if let Some(to) = to.and_then(|to| to.first_chunk_mut()) {
             *to = upper.to_le_bytes();
         }
@@ -310,8 +325,8 @@ impl<'a> Sinks<'a> {
         }
     }
 
-    /// Puts the states before all, and gives where each stream begins.
-    pub(super) fn finish(mut self, log: u32) -> [usize; STREAMS] {
+    /// Puts the states before all, and gives each stream.
+    pub(super) fn finish(mut self, log: u32) -> [&'a [u8]; STREAMS] {
         for stream in 0..STREAMS {
             for i in (0..GROUP).rev() {
                 self.put(stream, self.states[i][stream] - (1 << log), log);
@@ -325,6 +340,8 @@ impl<'a> Sinks<'a> {
                 self.flush(stream);
             }
         }
-        self.at.map(|at| at as usize)
+        let Self { bytes, ends, at, .. } = self;
+        let bytes: &[u8] = bytes;
+        std::array::from_fn(|stream| &bytes[at[stream] as usize..ends[stream]])
     }
 }

@@ -410,7 +410,7 @@ pub(super) fn decode(coded: &[u8], plain: &mut [u8]) -> Result<()> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::codec::classed::vector::PLAIN;
+    use crate::codec::classed::vector::{AT_MOST, Can};
     use proptest::prelude::*;
 
     /// Flat, smooth and noisy areas of any loudness.
@@ -448,18 +448,18 @@ mod tests {
         ) {
             let plain = picture(seed, bytes, (geometry.above as usize).clamp(10, 1400));
             let coded = encode(&plain, geometry);
-            PLAIN.set(true);
+            AT_MOST.set(Can::Least);
             let plainly = encode(&plain, geometry);
-            PLAIN.set(false);
+            AT_MOST.set(Can::All);
             prop_assert_eq!(&coded, &plainly);
             let Some(coded) = coded else { return Ok(()) };
             let mut back = vec![1; plain.len()];
             decode(&coded, &mut back).unwrap();
             prop_assert!(back == plain);
-            PLAIN.set(true);
+            AT_MOST.set(Can::Least);
             back.fill(2);
             let done = decode(&coded, &mut back);
-            PLAIN.set(false);
+            AT_MOST.set(Can::All);
             prop_assert!(done.is_ok() && back == plain);
         }
 
@@ -484,9 +484,9 @@ mod tests {
             coded[at.index(near)] ^= with;
             let done = decode(&coded, &mut back);
             let mut plainly = vec![0; plain.len()];
-            PLAIN.set(true);
+            AT_MOST.set(Can::Least);
             let done_plainly = decode(&coded, &mut plainly);
-            PLAIN.set(false);
+            AT_MOST.set(Can::All);
             prop_assert_eq!(&done, &done_plainly);
             prop_assert!(done.is_err() || back == plainly);
             back.push(0);

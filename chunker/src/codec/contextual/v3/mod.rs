@@ -16,27 +16,33 @@ use super::Task;
 use super::ans::{Decoding, Encoding};
 use super::contexts::GROUP;
 use super::core::Core;
+use super::decoding::Unread;
+use super::encoding::Unwritten;
 use super::predict::{Predictor, restore_by_row};
 use super::rows::Rows;
-use super::streams::{STREAMS, Sinks, Sources};
+use super::streams::STREAMS;
+
+/// Numbers in one line of a cache: where they lie in two, what loads them waits for both.
+#[repr(align(32))]
+struct InLine([u64; STREAMS]);
 
 /// Gives what is in a vector to the rest of a core, by way of memory: moved from register to register,
 /// all of it goes through the one port that the shuffles wait for, and takes an eighth longer.
 #[inline(always)]
 fn numbers(vector: __m256i) -> [u64; STREAMS] {
-    black_box(cast(vector))
+    black_box(InLine(cast(vector))).0
 }
 
 /// Samples that all streams have at once: a group each.
 const TURN: usize = STREAMS * GROUP;
 
 /// A task, to be compiled for the core with all that it calls. A closure would not be sure to.
-pub(super) struct Work<T> {
-    pub(super) core: V3,
+pub(super) struct Work<C, T> {
+    pub(super) core: C,
     pub(super) task: T,
 }
 
-impl<T: Task> NullaryFnOnce for Work<T> {
+impl<C: Core, T: Task> NullaryFnOnce for Work<C, T> {
     type Output = T::Output;
 
     #[inline(always)]
@@ -49,14 +55,9 @@ impl Core for V3 {
     const ROWS: usize = slant::LANES;
 
     #[inline(always)]
-    fn decode_row(
-        self,
-        sources: &mut Sources<'_>,
-        decoding: &Decoding,
-        contexts: &[u8],
-        row: &mut [u16],
-    ) {
-        let (whole, rest) = row.as_chunks_mut::<TURN>();
+    fn decode_row(self, decoding: &Decoding, row: Unread<'_, '_>) {
+        let Unread { sources, contexts, codes } = row;
+        let (whole, rest) = codes.as_chunks_mut::<TURN>();
         let (turns, rest_contexts) = contexts.split_at(whole.len() * STREAMS);
         let mut lanes = reading::Lanes::new(self, sources);
         for (codes, contexts) in whole.iter_mut().zip(turns.as_chunks::<STREAMS>().0) {
@@ -74,14 +75,10 @@ impl Core for V3 {
     }
 
     #[inline(always)]
-    fn encode_row(
-        self,
-        sinks: &mut Sinks<'_>,
-        encoding: &Encoding,
-        contexts: &[u8],
-        row: [&[u16]; 2],
-    ) {
-        let [(codes, codes_rest), (places, places_rest)] = row.map(|row| row.as_chunks::<TURN>());
+    fn encode_row(self, encoding: &Encoding, row: Unwritten<'_, '_>) {
+        let Unwritten { sinks, contexts, codes, places } = row;
+        let [(codes, codes_rest), (places, places_rest)] =
+            [codes, places].map(|row| row.as_chunks::<TURN>());
         let (turns, rest_contexts) = contexts.split_at(codes.len() * STREAMS);
         if !codes_rest.is_empty() {
             sinks.rest_of_row(encoding, rest_contexts, [codes_rest, places_rest]);

@@ -11,6 +11,11 @@ use crate::codec::contextual::ans::{Decoding, EXTRA, LOW_SHIFT, TOKEN_SHIFT};
 use crate::codec::contextual::contexts::GROUP;
 use crate::codec::contextual::streams::{LOW_BITS_QUICK, STREAMS, Sources, in_each};
 
+#[inline(always)]
+fn widened([a, b, c, d]: [u32; STREAMS]) -> [u64; STREAMS] {
+    [a.into(), b.into(), c.into(), d.into()]
+}
+
 /// Where streams are being read.
 #[derive(Clone, Copy)]
 pub(super) struct Lanes {
@@ -35,9 +40,24 @@ impl Lanes {
     fn peek(&self, sources: &Sources<'_>) -> __m256i {
         let avx2 = self.core.avx2;
         let bytes = numbers(avx2._mm256_srli_epi64::<3>(self.at));
-        let windows: [u64; STREAMS] =
-            std::array::from_fn(|i| window(sources.bytes, bytes[i] as usize));
+        let [a, b, c, d] = bytes;
+        let windows = [
+            window(sources.bytes, a as usize),
+            window(sources.bytes, b as usize),
+            window(sources.bytes, c as usize),
+            window(sources.bytes, d as usize),
+        ];
         avx2._mm256_srlv_epi64(cast(windows), avx2._mm256_and_si256(self.at, cast([7u64; 4])))
+    }
+
+    /// The entries of states in tables that begin at places.
+    #[inline(always)]
+    fn entries(&self, decoding: &Decoding, states: __m256i, places: __m256i) -> __m256i {
+        let avx2 = self.core.avx2;
+        let states = avx2._mm256_and_si256(states, cast([(1u64 << TOKEN_SHIFT) - 1; STREAMS]));
+        let [a, b, c, d] = numbers(avx2._mm256_add_epi64(states, places));
+        let at = |place: u64| decoding.at(place as u16);
+        cast(widened([at(a), at(b), at(c), at(d)]))
     }
 
     /// The codes of the next group of each stream.
@@ -50,13 +70,17 @@ impl Lanes {
     ) -> [u16; TURN] {
         let avx2 = self.core.avx2;
         let all = |number: u64| -> __m256i { cast([number; STREAMS]) };
-        let places: __m256i = cast(contexts.map(|context| u64::from(decoding.place(context))));
+        let [a, b, c, d] = contexts;
+        let places = [decoding.place(a), decoding.place(b), decoding.place(c), decoding.place(d)];
+        let places: __m256i = cast(widened(places));
         let low = avx2._mm256_srli_epi64::<{ LOW_SHIFT.cast_signed() }>(places);
-        let entries: [__m256i; GROUP] = std::array::from_fn(|i| {
-            let state = avx2._mm256_and_si256(self.states[i], all((1 << TOKEN_SHIFT) - 1));
-            let at = numbers(avx2._mm256_add_epi64(state, places));
-            cast(at.map(|at| u64::from(decoding.at(at as u16))))
-        });
+        let [a, b, c, d] = self.states;
+        let entries = [
+            self.entries(decoding, a, places),
+            self.entries(decoding, b, places),
+            self.entries(decoding, c, places),
+            self.entries(decoding, d, places),
+        ];
         let [a, b, c, d] = entries;
         let any = avx2._mm256_or_si256(avx2._mm256_or_si256(a, b), avx2._mm256_or_si256(c, d));
         let has_extra = self.core.avx._mm256_testz_si256(any, all(EXTRA.into())) == 0;

@@ -7,7 +7,7 @@ use pulp::x86::V3;
 
 use super::places::{lanes, low_bits};
 use super::{TURN, numbers};
-use crate::codec::contextual::ans::Encoding;
+use crate::codec::contextual::ans::{COUNT_SHIFT, Encoding};
 use crate::codec::contextual::contexts::GROUP;
 use crate::codec::contextual::streams::{LOW_BITS_QUICK, STREAMS, Sinks, in_each};
 use crate::codec::contextual::tokens::DIRECT;
@@ -56,7 +56,7 @@ impl Lanes {
         let upper = numbers(avx2._mm256_sllv_epi64(self.held, up));
         let at = numbers(self.at);
         for i in 0..STREAMS {
-            sinks.store(i, at[i], upper[i]);
+            sinks.store(at[i], upper[i]);
         }
         self.at = avx2._mm256_sub_epi64(self.at, avx2._mm256_srli_epi64::<3>(self.bits));
         self.bits = avx2._mm256_and_si256(self.bits, cast([7u64; STREAMS]));
@@ -111,21 +111,21 @@ impl Lanes {
         let mut moved = all(0);
         let mut bits = all(0);
         for (i, state) in self.states.iter_mut().enumerate() {
-            let steps: [u64; STREAMS] =
-                std::array::from_fn(|stream| encoding.step(places[stream * GROUP + i]));
-            let steps: __m256i = cast(steps);
-            // What the step adds to the next place is behind the point of this sum.
-            let count = avx2._mm256_srli_epi32::<16>(avx2._mm256_add_epi32(*state, steps));
-            let count = avx2._mm256_and_si256(count, all(15));
+            let step = |stream: usize| u64::from(encoding.step(places[stream * GROUP + i]));
+            let steps: __m256i = cast([step(0), step(1), step(2), step(3)]);
+            let count = avx2._mm256_add_epi64(*state, avx2._mm256_and_si256(steps, all(0xffff)));
+            let count = avx2._mm256_srli_epi64::<{ COUNT_SHIFT.cast_signed() }>(count);
             let out =
                 avx2._mm256_andnot_si256(avx2._mm256_sllv_epi64(all(u64::MAX), count), *state);
             moved = avx2._mm256_or_si256(moved, avx2._mm256_sllv_epi64(out, bits));
             bits = avx2._mm256_add_epi64(bits, count);
             let next = avx2._mm256_add_epi64(
                 avx2._mm256_srlv_epi64(*state, count),
-                avx2._mm256_srli_epi64::<32>(steps),
+                avx2._mm256_srli_epi64::<16>(steps),
             );
-            *state = cast(numbers(next).map(|next| encoding.state(next as u16)));
+            let next_state = |next: u64| u64::from(encoding.state(next as u16));
+            let [a, b, c, d] = numbers(next);
+            *state = cast([next_state(a), next_state(b), next_state(c), next_state(d)]);
         }
         self.put(moved, avx2._mm256_and_si256(bits, all(63)));
         self.flush(sinks);
