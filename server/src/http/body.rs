@@ -38,7 +38,8 @@ impl From<Broken> for Problem {
 
 /// See the [module](self).
 pub(crate) struct RequestBody {
-    incoming: Incoming,
+    /// What is still to be read, unless it is thrown away.
+    incoming: Option<Incoming>,
     bytes_max: Option<u64>,
     received: Arc<AtomicU64>,
     idle: Duration,
@@ -60,7 +61,7 @@ impl RequestBody {
     ) -> Self {
         Self {
             ended: incoming.is_end_stream(),
-            incoming,
+            incoming: Some(incoming),
             bytes_max,
             received,
             idle,
@@ -72,7 +73,7 @@ impl RequestBody {
 
     /// The length that the client declares, if it does. A claim, no more.
     pub(crate) fn declared(&self) -> Option<u64> {
-        self.incoming.size_hint().exact()
+        self.incoming.as_ref().and_then(|incoming| incoming.size_hint().exact())
     }
 
     /// Refuses what is declared to be too long, before any of it is read.
@@ -84,11 +85,11 @@ impl RequestBody {
     /// The next bytes; `None` at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Broken> {
         loop {
-            if self.ended {
+            let Some(incoming) = self.incoming.as_mut().filter(|_| !self.ended) else {
                 return Ok(None);
-            }
+            };
             let asked = Instant::now();
-            let frame = tokio::time::timeout(self.idle, self.incoming.frame()).await;
+            let frame = tokio::time::timeout(self.idle, incoming.frame()).await;
             let frame = frame.map_err(|_| Broken::Slow)?;
             self.waited += asked.elapsed();
             if self.waited >= self.idle {
@@ -115,27 +116,38 @@ impl RequestBody {
         }
     }
 
-    /// All of it, where it is small.
+    /// All of it, where it is small. What is longer is read on for a moment: see [`Self::linger`].
     pub(crate) async fn whole(&mut self, bytes_max: u64) -> Result<Bytes, Broken> {
         let mut all = BytesMut::new();
-        while let Some(bytes) = self.next().await? {
-            if (all.len() + bytes.len()) as u64 > bytes_max {
-                return Err(Broken::TooLarge);
+        loop {
+            match self.next().await {
+                Ok(Some(bytes)) if (all.len() + bytes.len()) as u64 <= bytes_max => {
+                    all.extend_from_slice(&bytes);
+                }
+                Ok(None) => return Ok(all.freeze()),
+                Ok(Some(_)) | Err(Broken::TooLarge) => {
+                    self.throw_away();
+                    return Err(Broken::TooLarge);
+                }
+                Err(broken) => return Err(broken),
             }
-            all.extend_from_slice(&bytes);
         }
-        Ok(all.freeze())
     }
 
     /// Reads on for a moment and throws away: a client that first sends and then reads shall get its
     /// answer, and not a reset. One that waits for "100 Continue" is not asked to send.
     pub(crate) fn linger(mut self) {
-        if self.ended || self.expects {
+        self.throw_away();
+    }
+
+    fn throw_away(&mut self) {
+        let Some(mut incoming) = self.incoming.take().filter(|_| !self.ended && !self.expects)
+        else {
             return;
-        }
+        };
         tokio::spawn(tokio::time::timeout(LINGER, async move {
             let mut left = LINGER_BYTES_MAX;
-            while let Some(Ok(frame)) = self.incoming.frame().await {
+            while let Some(Ok(frame)) = incoming.frame().await {
                 let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
                 match left.checked_sub(bytes) {
                     Some(rest) => left = rest,

@@ -2,8 +2,9 @@
 //! and that is said.
 
 use crate::support::Site;
-use crate::support::dcmtk::{Storescp, free_port, good as run, installed};
+use crate::support::dcmtk::{Storescp, good as run, installed};
 use crate::support::dimse::parted;
+use crate::support::ports::free_port;
 use crate::support::server::Server;
 
 fn study(file: &[u8]) -> String {

@@ -1,11 +1,12 @@
 //! `cairn pull` from another `cairn serve`, and from one that does not answer.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::dimse::parted;
 use crate::support::object::{EXPLICIT_LE, Object, Value};
+use crate::support::ports::free_port;
 use crate::support::server::Server;
 use crate::support::{Site, dicom};
 
@@ -154,7 +155,7 @@ fn a_migration_that_was_killed_goes_on_where_it_was() {
 #[test]
 fn an_archive_without_c_get_moves_what_it_has() {
     let from = archive(&DAYS);
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let peers = format!("NEW@127.0.0.1:{port}");
     let server = Server::start(&from, &[("DIMSE__PEERS", &peers)]);
     let place = format!("CAIRN@{}", server.dimse);
@@ -194,8 +195,7 @@ fn an_orthanc_is_taken_over() {
         eprintln!("NOT TESTED: Orthanc is not installed");
         return;
     }
-    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let (dicom_port, http_port, own) = (free(), free(), free());
+    let (dicom_port, http_port, own) = (free_port(), free_port(), free_port());
     let source = archive(&DAYS);
     let settings = serde_json::json!({
         "Name": "test", "StorageDirectory": source.path("orthanc"),

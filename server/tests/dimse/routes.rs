@@ -1,11 +1,12 @@
 //! Forwarding by rules, against the real binary.
 
 use std::collections::BTreeSet;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::support::dimse::{Client, EXPLICIT_LE, IMPLICIT_LE, SECONDARY_CAPTURE, Wish, parted};
 use crate::support::object::Object;
+use crate::support::ports::free_port;
 use crate::support::receiver::Receiver;
 use crate::support::server::Server;
 use crate::support::{Site, dicom};
@@ -49,11 +50,6 @@ fn received(receiver: &Receiver, count: usize) -> BTreeSet<String> {
 
 fn uids(sops: &[&str]) -> BTreeSet<String> {
     sops.iter().map(|sop| (*sop).to_owned()).collect()
-}
-
-/// A port on which nobody listens yet.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 fn sent(server: &Server, route: &str) -> u64 {

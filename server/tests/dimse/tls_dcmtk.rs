@@ -1,7 +1,8 @@
 //! DCMTK's tools over TLS and with identities, against the real binary. Where they are not installed
 //! nothing is tested, and that is said.
 
-use crate::support::dcmtk::{Storescp, free_port, installed, run};
+use crate::support::dcmtk::{Storescp, installed, run};
+use crate::support::ports::free_port;
 use crate::support::server::Server;
 use crate::support::tls::{Authority, address, settings, start};
 use crate::support::{Site, dicom};

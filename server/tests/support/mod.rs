@@ -8,6 +8,7 @@ pub(crate) mod dimse;
 pub(crate) mod multipart;
 pub(crate) mod object;
 pub(crate) mod peer;
+pub(crate) mod ports;
 pub(crate) mod provider;
 pub(crate) mod receiver;
 pub(crate) mod server;

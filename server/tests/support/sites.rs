@@ -1,10 +1,9 @@
 //! Sites that share: a server each, reached by others on a port of its own.
 
-use std::net::TcpListener;
-
 use serde_json::Value;
 
 use super::Site;
+use super::ports::free_port;
 use super::server::Server;
 
 /// A site with its server.
@@ -26,8 +25,7 @@ impl Hospital {
 
     /// With these settings beside what makes it a site.
     pub(crate) fn start_with(site: Site, name: &str, settings: &[(&str, &str)]) -> Self {
-        // Free a moment ago; nobody else here takes ports by number.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let peer = format!("127.0.0.1:{port}");
         let own =
             [("SHARING__NAME", name), ("SHARING__LISTEN", &peer), ("SHARING__SYNC_SECONDS", "1")];
