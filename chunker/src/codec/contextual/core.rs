@@ -12,6 +12,9 @@ pub(super) trait Core: Copy {
     /// Rows of a stripe that are restored at once.
     const ROWS: usize;
 
+    /// Stripes that one thread works on at once, a row of each in turn: two where that gains.
+    const STRIPES: usize;
+
     /// Decodes the codes of a row.
     fn decode_row(self, decoding: &Decoding, row: Unread<'_, '_>);
 
@@ -40,13 +43,6 @@ pub(super) trait Core: Copy {
 
     /// Restores the first `count` of `rows` in place of their codes.
     fn restore(self, rows: &mut Rows, count: usize, predictor: &Predictor);
-
-    /// Restores [`Core::ROWS`] of each of two stripes.
-    #[inline(always)]
-    fn restore_two(self, [a, b]: [&mut Rows; 2], predictor: &Predictor) {
-        self.restore(a, Self::ROWS, predictor);
-        self.restore(b, Self::ROWS, predictor);
-    }
 }
 
 /// Any core.
@@ -55,6 +51,7 @@ pub(super) struct Plain;
 
 impl Core for Plain {
     const ROWS: usize = 1;
+    const STRIPES: usize = 1;
 
     #[inline(always)]
     fn decode_row(self, decoding: &Decoding, row: Unread<'_, '_>) {

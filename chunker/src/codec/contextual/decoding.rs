@@ -99,7 +99,7 @@ pub(super) fn decode<C: Core>(core: C, told: Told<'_>, parts: &mut [Part<'_>]) -
     }
     let rows = parts.iter().map(|part| part.plain.len().div_ceil(row_bytes)).max().unwrap_or(0);
     for above in (1..rows).step_by(at_once) {
-        for row in above..above + at_once {
+        for row in above..rows.min(above + at_once) {
             let index = row - above;
             match &mut *parts {
                 [a, b] if a.has(row + 1, row_bytes) && b.has(row + 1, row_bytes) => {
@@ -120,19 +120,9 @@ pub(super) fn decode<C: Core>(core: C, told: Told<'_>, parts: &mut [Part<'_>]) -
                 activity.add(row);
             }
         }
-        match &mut *parts {
-            [a, b] if a.has(above + at_once, row_bytes) && b.has(above + at_once, row_bytes) => {
-                core.restore_two([&mut a.stripe.rows, &mut b.stripe.rows], predictor);
-            }
-            parts => {
-                for part in parts {
-                    let count = part.count(above, at_once, row_bytes);
-                    core.restore(&mut part.stripe.rows, count, predictor);
-                }
-            }
-        }
         for part in &mut *parts {
             let count = part.count(above, at_once, row_bytes);
+            core.restore(&mut part.stripe.rows, count, predictor);
             part.stripe.rows.carry(count);
             for index in 0..count {
                 part.store(index, part.bytes(above + index, row_bytes), told);

@@ -64,8 +64,6 @@ pub(super) struct Shape {
     pub(super) stripes: usize,
 }
 
-/// Stripes that are coded or decoded at once, a row of each in turn.
-const AT_ONCE: usize = 2;
 /// Chunks have a stripe for each of this many bytes, and two at least if they have as many: the first
 /// row of each costs more.
 const STRIPE_BYTES: usize = 256 << 10;
@@ -90,7 +88,7 @@ impl Shape {
             above,
             stripes: match plain_bytes {
                 0..STRIPE_BYTES => 1,
-                _ => (plain_bytes / STRIPE_BYTES).clamp(AT_ONCE, STRIPES_MAX),
+                _ => (plain_bytes / STRIPE_BYTES).clamp(2, STRIPES_MAX),
             },
         })
     }
@@ -216,7 +214,7 @@ fn encode_stripes(plain: &[u8], shape: Shape, scratch: &mut Scratch) -> Option<V
     if !is_gain((bits / 8) as usize) {
         return None;
     }
-    each(stripes, AT_ONCE, |stripes| on_core(Encode { stripes, encoding, shape: &shape }));
+    each(stripes, on_core(AtOnce), |stripes| on_core(Encode { stripes, encoding, shape: &shape }));
     out.reserve_exact(stripes.iter().map(|stripe| stripe.coded.len() + 4).sum::<usize>() + 1);
     for stripe in &*stripes {
         out.extend((stripe.coded.len() as u32).to_le_bytes());
@@ -344,6 +342,18 @@ impl Task for Encode<'_> {
     }
 }
 
+/// How many stripes a thread works on at once.
+struct AtOnce;
+
+impl Task for AtOnce {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<C: Core>(self, _: C) -> usize {
+        C::STRIPES
+    }
+}
+
 /// Either nothing, or what is wrong.
 type Checked = std::result::Result<(), &'static str>;
 
@@ -438,6 +448,6 @@ fn decode_stripes(
     }
     rest.copy_from_slice(coded);
     let told = Told { header, levels: &levels, decoding };
-    let done = each(&mut parts, AT_ONCE, |parts| on_core(Decode { parts, told }));
+    let done = each(&mut parts, on_core(AtOnce), |parts| on_core(Decode { parts, told }));
     done.into_iter().collect()
 }

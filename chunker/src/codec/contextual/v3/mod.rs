@@ -53,6 +53,7 @@ impl<C: Core, T: Task> NullaryFnOnce for Work<C, T> {
 
 impl Core for V3 {
     const ROWS: usize = slant::LANES;
+    const STRIPES: usize = 1;
 
     #[inline(always)]
     fn decode_row(self, decoding: &Decoding, row: Unread<'_, '_>) {

@@ -63,6 +63,7 @@ fn each(group: [u32; GROUP]) -> __m512i {
 
 impl Core for V4 {
     const ROWS: usize = V3::ROWS;
+    const STRIPES: usize = 2;
 
     #[inline(always)]
     fn decode_row(self, decoding: &Decoding, row: Unread<'_, '_>) {
