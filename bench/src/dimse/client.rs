@@ -33,9 +33,22 @@ pub(super) fn about() -> Option<String> {
     versions.iter().all(Option::is_some).then_some(text)
 }
 
-fn program(name: &str) -> Command {
+/// How DCMTK's programs treat Nagle's algorithm (RFC 896): a message goes out in two pieces, and with it
+/// the second waits until the first is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Nagle {
+    /// Left on, as they do of their own.
+    On,
+    /// Turned off by `TCP_NODELAY=1`.
+    Off,
+}
+
+fn program(name: &str, nagle: Nagle) -> Command {
     let mut command = Command::new(name);
-    command.env("TCP_NODELAY", "1");
+    match nagle {
+        Nagle::On => command.env_remove("TCP_NODELAY"),
+        Nagle::Off => command.env("TCP_NODELAY", "1"),
+    };
     command
 }
 
@@ -77,12 +90,14 @@ impl Outbox {
     }
 
     /// Sends everything over one association to whoever listens on `port`, or over [`SENDERS`].
-    pub(super) fn send(&self, port: u16, at_once: bool) -> Result<()> {
+    pub(super) fn send(&self, port: u16, at_once: bool, nagle: Nagle) -> Result<()> {
         let one = std::slice::from_ref(&self.folder);
         let folders = if at_once { &self.folders } else { one };
         std::thread::scope(|scope| {
-            let senders: Vec<_> =
-                folders.iter().map(|folder| scope.spawn(|| send(folder, port))).collect();
+            let senders: Vec<_> = folders
+                .iter()
+                .map(|folder| scope.spawn(move || send(folder, port, nagle)))
+                .collect();
             senders.into_iter().try_for_each(|sender| match sender.join() {
                 Ok(sent) => sent,
                 Err(_) => bail!("a sender panicked"),
@@ -91,16 +106,16 @@ impl Outbox {
     }
 }
 
-fn send(folder: &Path, port: u16) -> Result<()> {
-    let mut command = program("storescu");
+fn send(folder: &Path, port: u16, nagle: Nagle) -> Result<()> {
+    let mut command = program("storescu", nagle);
     command.args(["-aec", AE_TITLE, "-R", "+sd", "+r", "127.0.0.1"]);
     // It ends with an error if an answer is not success.
     output(command.arg(port.to_string()).arg(folder)).map(drop)
 }
 
 /// Has a study sent here over the association that asks for it; it is kept in `folder`, or nowhere.
-pub(super) fn get(port: u16, study: &str, folder: Option<&Path>) -> Result<()> {
-    let mut command = program("getscu");
+pub(super) fn get(port: u16, study: &str, folder: Option<&Path>, nagle: Nagle) -> Result<()> {
+    let mut command = program("getscu", nagle);
     command.args(["-S", "-aec", AE_TITLE, "-k", "QueryRetrieveLevel=STUDY", "-k"]);
     command.arg(format!("StudyInstanceUID={study}"));
     match folder {
@@ -111,8 +126,8 @@ pub(super) fn get(port: u16, study: &str, folder: Option<&Path>) -> Result<()> {
 }
 
 /// Has a study sent to [`DESTINATION`].
-pub(super) fn request_move(port: u16, study: &str) -> Result<()> {
-    let mut command = program("movescu");
+pub(super) fn request_move(port: u16, study: &str, nagle: Nagle) -> Result<()> {
+    let mut command = program("movescu", nagle);
     command.args(["-S", "-aec", AE_TITLE, "-aem", DESTINATION]);
     command.args(["-k", "QueryRetrieveLevel=STUDY", "-k"]);
     command.arg(format!("StudyInstanceUID={study}"));
@@ -143,16 +158,17 @@ pub(super) struct Receiver {
 }
 
 impl Receiver {
-    pub(super) fn start() -> Result<Self> {
+    pub(super) fn start(nagle: Nagle) -> Result<Self> {
         let port = free_port()?;
-        let mut command = program("storescp");
+        let mut command = program("storescp", nagle);
         command.args(["-aet", DESTINATION, "--fork", "--ignore"]).arg(port.to_string());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         let child = command.spawn().context("storescp cannot be started")?;
         let running = Running::new(child.id());
         let receiver = Self { child, running, port };
         let begun = Instant::now();
-        while output(program("echoscu").arg("127.0.0.1").arg(port.to_string())).is_err() {
+        while output(program("echoscu", Nagle::Off).arg("127.0.0.1").arg(port.to_string())).is_err()
+        {
             ensure!(begun.elapsed() < START_MAX, "storescp does not answer");
             std::thread::sleep(POLL);
         }
@@ -164,7 +180,7 @@ impl Receiver {
     /// CPU seconds that it used so far.
     pub(super) fn cpu_s(&self) -> Result<f64> {
         // It has a process for each association, and counts one that ended when the next one comes.
-        output(program("echoscu").arg("127.0.0.1").arg(self.port.to_string()))?;
+        output(program("echoscu", Nagle::Off).arg("127.0.0.1").arg(self.port.to_string()))?;
         family_cpu_s(self.child.id()).context("storescp has no figures")
     }
 }

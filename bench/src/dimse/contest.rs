@@ -1,4 +1,4 @@
-//! The steps of a run, by every server and both kinds of client.
+//! The steps of a run, by every server and each kind of client.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::client::{self, Outbox, Receiver, SENDERS};
+use super::client::{self, Nagle, Outbox, Receiver, SENDERS};
 use super::lean::{self, Peer, Shelf};
 use crate::files::size;
 use crate::instances::{Instance, Set};
@@ -62,17 +62,31 @@ pub(super) enum By {
 /// By whom it was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 pub(super) enum Clients {
-    /// DCMTK's programs.
+    /// DCMTK's programs as they come.
     Dcmtk,
+    /// DCMTK's programs with `TCP_NODELAY=1` in their environment.
+    DcmtkNodelay,
     /// Those of [`lean`].
     Lean,
 }
+
+pub(super) const EVERY_KIND: [Clients; 3] = [Clients::Dcmtk, Clients::DcmtkNodelay, Clients::Lean];
 
 impl Clients {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Dcmtk => "DCMTK",
+            Self::DcmtkNodelay => "DCMTK, NODELAY",
             Self::Lean => "lean",
+        }
+    }
+
+    /// What DCMTK's programs are set to, if it is they.
+    fn nagle(self) -> Option<Nagle> {
+        match self {
+            Self::Dcmtk => Some(Nagle::On),
+            Self::DcmtkNodelay => Some(Nagle::Off),
+            Self::Lean => None,
         }
     }
 }
@@ -112,9 +126,9 @@ enum Destination {
 
 impl Destination {
     fn start(clients: Clients) -> Result<Self> {
-        Ok(match clients {
-            Clients::Dcmtk => Self::Dcmtk(Receiver::start()?),
-            Clients::Lean => Self::Lean(Peer::start(None)?),
+        Ok(match clients.nagle() {
+            Some(nagle) => Self::Dcmtk(Receiver::start(nagle)?),
+            None => Self::Lean(Peer::start(None)?),
         })
     }
 
@@ -252,7 +266,7 @@ impl<'a> Contest<'a> {
         let took = self.ask(service.dimse, clients, step, destination)?;
         let after = service.figures()?;
         if step == Step::Get && run == 0 && clients == Clients::Dcmtk {
-            self.check(&service)?;
+            self.check(&service, Nagle::On)?;
         }
         service.stop()?;
         let stored_bytes = if step.is_store() {
@@ -286,18 +300,18 @@ impl<'a> Contest<'a> {
         step: Step,
         destination: Option<&Destination>,
     ) -> Result<Took> {
-        let cpu_s = || match clients {
-            Clients::Dcmtk => client::children_cpu_s(),
-            Clients::Lean => client::own_cpu_s(),
+        let cpu_s = || match clients.nagle() {
+            Some(_) => client::children_cpu_s(),
+            None => client::own_cpu_s(),
         };
         let received_s =
             |destination: Option<&Destination>| destination.map_or(Ok(0.0), Destination::cpu_s);
         let received_before_s = received_s(destination)?;
         let before_s = cpu_s()?;
         let begun = Instant::now();
-        let answers_s = match clients {
-            Clients::Dcmtk => self.by_dcmtk(port, step).map(|()| Vec::new())?,
-            Clients::Lean => self.by_lean(port, step)?,
+        let answers_s = match clients.nagle() {
+            Some(nagle) => self.by_dcmtk(port, step, nagle).map(|()| Vec::new())?,
+            None => self.by_lean(port, step)?,
         };
         let wall_s = begun.elapsed().as_secs_f64();
         let own_s = cpu_s()? - before_s;
@@ -305,16 +319,18 @@ impl<'a> Contest<'a> {
         Ok(Took { wall_s, cpu_s, answers: Latency::of(answers_s) })
     }
 
-    fn by_dcmtk(&self, port: u16, step: Step) -> Result<()> {
+    fn by_dcmtk(&self, port: u16, step: Step, nagle: Nagle) -> Result<()> {
         let study = || self.set.largest_study().first().map(|one| one.study.clone());
         match step {
-            Step::Store | Step::StoreEight => self.outbox.send(port, step == Step::StoreEight),
+            Step::Store | Step::StoreEight => {
+                self.outbox.send(port, step == Step::StoreEight, nagle)
+            }
             Step::StoreLater => match &self.later_outbox {
-                Some(outbox) => outbox.send(port, false),
+                Some(outbox) => outbox.send(port, false, nagle),
                 None => bail!("there is no later set"),
             },
-            Step::Get => client::get(port, &study().context("there is no study")?, None),
-            Step::Move => client::request_move(port, &study().context("there is no study")?),
+            Step::Get => client::get(port, &study().context("there is no study")?, None, nagle),
+            Step::Move => client::request_move(port, &study().context("there is no study")?, nagle),
         }
     }
 
@@ -349,11 +365,11 @@ impl<'a> Contest<'a> {
     }
 
     /// Gets the study once more and compares each data set with what was sent.
-    fn check(&self, service: &Service) -> Result<()> {
+    fn check(&self, service: &Service, nagle: Nagle) -> Result<()> {
         let study = self.set.largest_study();
         let uid = &study.first().context("there is no study")?.study;
         let folder = self.bench.scratch.folder("inbox")?;
-        client::get(service.dimse, uid, Some(&folder))?;
+        client::get(service.dimse, uid, Some(&folder), nagle)?;
         let equal = client::count_equal(&folder, &study)?;
         let all = study.len();
         ensure!(equal == all, "of {all} instances, {equal} came back as they were sent");

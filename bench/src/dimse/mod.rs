@@ -23,7 +23,7 @@ use crate::instances::Set;
 use crate::measure::Bench;
 use crate::report::Report;
 use crate::service::Who;
-use contest::{Clients, Contest};
+use contest::{Clients, Contest, EVERY_KIND};
 
 /// A study has to be this long for the goals of retrieval to be about it.
 const GOAL_STUDY_INSTANCES: u32 = 1000;
@@ -37,7 +37,7 @@ pub(crate) struct DimseArgs {
     /// Compare with nobody
     #[arg(long)]
     no_peer: bool,
-    /// By lean clients alone, or by DCMTK's alone; both by default
+    /// By one kind of client alone; all by default
     #[arg(long, value_enum)]
     clients: Option<Clients>,
     /// How often everything is done, with empty archives
@@ -64,7 +64,10 @@ pub(crate) fn run(bench: &Bench<'_>, args: &DimseArgs, report: &mut Report) -> R
     let Some(dcmtk) = client::about() else {
         bail!("the clients are DCMTK's storescu, getscu, movescu and storescp: install dcmtk");
     };
-    report.note(format!("clients: {dcmtk}, TCP_NODELAY=1 on both sides of every connection"));
+    report.note(format!(
+        "clients: {dcmtk}; as they come, with Nagle's algorithm on, and with TCP_NODELAY=1; servers \
+         and lean clients have it off"
+    ));
     report.note(
         "every step has a fresh process; the page cache is not dropped; alternating, one server at \
          a time; the clients share the cores with the server",
@@ -115,7 +118,7 @@ fn measure(
 ) -> Result<()> {
     eprintln!("{}", set.about());
     let set = Arc::new(set);
-    let clients = args.clients.map_or(vec![Clients::Dcmtk, Clients::Lean], |one| vec![one]);
+    let clients = args.clients.map_or(EVERY_KIND.to_vec(), |one| vec![one]);
     let mut contest = Contest::new(bench, Arc::clone(&set), later, servers, &clients)?;
     contest.head_start = Duration::from_secs(args.head_start);
     for run in 0..args.runs as usize {

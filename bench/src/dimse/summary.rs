@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 
 use super::GOAL_STUDY_INSTANCES;
-use super::contest::{By, Clients, STEPS, Sample, Step};
+use super::contest::{By, Clients, EVERY_KIND, STEPS, Sample, Step};
 use crate::figures::{Spread, mb};
 use crate::goals::Goal;
 use crate::instances::Set;
@@ -95,9 +95,9 @@ pub(super) fn add(set: &Set, samples: &[Sample], runs: u32, report: &mut Report)
     report.figures(&format!("dimse: {}", set.name), &figures)
 }
 
-/// Every step by either kind of client.
+/// Every step by each kind of client.
 fn all() -> impl Iterator<Item = (Step, Clients)> {
-    STEPS.into_iter().flat_map(|step| [Clients::Dcmtk, Clients::Lean].map(|by| (step, by)))
+    STEPS.into_iter().flat_map(|step| EVERY_KIND.map(|by| (step, by)))
 }
 
 /// The peer's seconds over those of `cairn`, run by run.

@@ -61,10 +61,25 @@ impl Reading {
 impl Read for Reading {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Plain(socket) => socket.read(out),
+            Self::Plain(socket) => {
+                acknowledge_now(socket);
+                socket.read(out)
+            }
             Self::Tls(reading) => reading.read(out),
         }
     }
+}
+
+/// Before a read: what came is acknowledged at once (RFC 1122 §4.2.3.2 lets a receiver wait half a second).
+///
+/// Many send a message in two pieces, its command and its data set, and have not turned Nagle's algorithm
+/// off (RFC 896): their second piece waits for the first to be acknowledged, which Linux puts off for
+/// 40 ms, for each message. The switch does not last, so it is set again and again.
+fn acknowledge_now(socket: &TcpStream) {
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(socket).set_tcp_quickack(true);
+    #[cfg(not(target_os = "linux"))]
+    let _ = socket;
 }
 
 impl Writing {

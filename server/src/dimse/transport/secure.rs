@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustls::Connection;
 
-use super::is_not_yet;
+use super::{acknowledge_now, is_not_yet};
 use crate::dimse::limits::READ_BYTES;
 
 /// What of the buffer for records is kept between messages.
@@ -99,6 +99,7 @@ impl SecureReading {
     /// # Errors
     /// Those of the socket; none may have come in time.
     pub(super) fn fill(&mut self) -> io::Result<usize> {
+        acknowledge_now(&self.secure.socket);
         let got = (&self.secure.socket).read(&mut self.buffer)?;
         (self.from, self.to) = (0, got);
         Ok(got)
