@@ -39,10 +39,14 @@ pub(super) fn weight(level: u32) -> u32 {
 pub(super) fn normalized(levels: &[u8; TOKENS], log: u32) -> Frequencies {
     let weights = levels.map(|level| weight(level.into()));
     let total: u32 = weights.iter().sum();
-    let mut frequencies = weights.map(|weight| {
-        let share = (u64::from(weight) << log) / u64::from(total.max(1));
-        if weight == 0 { 0 } else { share.max(1) as u16 }
-    });
+    // Exact: none of these numbers has more than 33 bits, and so no quotient that is not whole is rounded
+    // up to one that is.
+    let total = f64::from(total.max(1));
+    let mut frequencies = [0; TOKENS];
+    for (frequency, weight) in frequencies.iter_mut().zip(weights) {
+        let share = (f64::from(weight) * f64::from(1u32 << log) / total) as u32;
+        *frequency = (share as u16).max(u16::from(weight > 0));
+    }
     let length = 1i32 << log;
     let mut missing = length - frequencies.iter().map(|f| i32::from(*f)).sum::<i32>();
     while missing != 0 {

@@ -1,6 +1,6 @@
 //! What an encoder decides about a chunk before it codes it: how samples are numbered and predicted.
 
-use super::contexts::{Activity, GROUP};
+use super::contexts::context_below;
 use super::core::Core;
 use super::fit::{Fit, cost};
 use super::header::SHIFT_MAX;
@@ -14,16 +14,27 @@ const ROWS_SAMPLED: usize = 18;
 /// At most one of so many rows.
 const ROWS_APART: usize = 6;
 
+/// Samples of a first row that its context is told by, at most.
+const FIRST_SAMPLES: usize = 4096;
+
 /// Samples that are looked at for levels that are left out.
 const SAMPLES_LOOKED_AT: usize = 8192;
 
-/// Levels that are often seen: so often, at least, of the samples looked at.
-const OFTEN: u16 = 6;
+/// At most one of so many samples is looked at.
+const STEP_MIN: usize = 3;
+
+/// Levels that are often seen: so often, at least, of the samples looked at that the next level, if there
+/// is one, is hardly missed by chance.
+const OFTEN: u16 = 12;
+
+/// One of so many levels that are often seen has to stand alone, at least.
+const ALONE: usize = 10;
 
 /// Levels that there may be of those between the lowest and the highest, in 16ths, for ranks to gain.
 const SPARSE: usize = 14;
 
 /// The levels that a chunk of some parts has, if it leaves so many out that ranks are better.
+#[inline(always)]
 pub(in crate::codec) fn sparse(parts: &[&[u16]], extent: Extent) -> Option<Seen> {
     let (offset, highest) = extent.narrowest();
     if highest < 8 || !looks_sparse(parts, offset, highest) {
@@ -43,23 +54,28 @@ pub(in crate::codec) fn sparse(parts: &[&[u16]], extent: Extent) -> Option<Seen>
     (few && seen.count() * 16 < samples).then_some(seen)
 }
 
-/// Is the next level after one that is often seen mostly never seen?
+/// Is the next level after one that is often seen now and then never seen?
+#[inline(always)]
 fn looks_sparse(parts: &[&[u16]], offset: u16, highest: u16) -> bool {
+    // So few are looked at that no count overflows.
     let mut times = vec![0u16; usize::from(highest) + 1];
     for part in parts {
-        let step = (part.len() * parts.len() / SAMPLES_LOOKED_AT).max(3);
-        for sample in part.iter().step_by(step) {
+        let step = (part.len() * parts.len() / SAMPLES_LOOKED_AT).max(STEP_MIN);
+        let mut at = 0;
+        while let Some(sample) = part.get(at) {
             if let Some(times) = times.get_mut(usize::from(sample.wrapping_sub(offset))) {
-                *times = times.saturating_add(1);
+                *times = times.wrapping_add(1);
             }
+            at += step;
         }
     }
-    let (mut often, mut alone) = (0, 0);
-    for pair in times.windows(2).filter(|pair| pair[0] >= OFTEN) {
-        often += 1;
-        alone += usize::from(pair[1] == 0);
+    let (mut often, mut alone) = (0u32, 0u32);
+    for (here, next) in times.iter().zip(&times[1..]) {
+        let is_often = u32::from(*here >= OFTEN);
+        often += is_often;
+        alone += is_often & u32::from(*next == 0);
     }
-    often > 0 && alone * 32 > often
+    often > 0 && alone as usize * ALONE > often as usize
 }
 
 /// Bits behind the point for numbers up to `highest`: differences have to fit into 16 bits.
@@ -67,11 +83,54 @@ pub(super) fn shift(highest: u16) -> u32 {
     highest.leading_zeros().saturating_sub(1).min(SHIFT_MAX)
 }
 
+/// Rows to choose a predictor by, kept from chunk to chunk.
+#[derive(Default)]
+pub(super) struct Sampled {
+    /// Each with the two above it, as numbers.
+    rows: Vec<u16>,
+    codes: Vec<u16>,
+}
+
+impl Sampled {
+    /// Takes some rows of the chunk, whose samples are not numbers yet.
+    #[inline(always)]
+    fn take(&mut self, stripes: &[Stripe], width: usize, numbering: &Numbering<'_>) {
+        self.rows.clear();
+        let each = ROWS_SAMPLED.div_ceil(stripes.len());
+        for stripe in stripes {
+            let whole = stripe.samples.len() / width.max(1);
+            let step = (whole / each).max(ROWS_APART);
+            for number in (1..whole).skip(step / 2).step_by(step) {
+                let row = &stripe.samples[number * width..][..width];
+                for row in near(&stripe.samples, width, number, row) {
+                    self.rows.extend_from_slice(row);
+                }
+            }
+        }
+        numbering.apply(&mut self.rows, 0);
+    }
+
+    #[cfg(test)]
+    pub(super) fn bytes_held(&self) -> usize {
+        2 * (self.rows.capacity() + self.codes.capacity())
+    }
+}
+
+/// Rows that lie behind one another, each with the two above it.
+#[inline(always)]
+fn with_above(rows: &[u16], width: usize) -> impl Iterator<Item = [&[u16]; 3]> {
+    rows.chunks_exact(3 * width).map(move |near| {
+        let (row, above) = near.split_at(width);
+        let (north, north2) = above.split_at(width);
+        [row, north, north2]
+    })
+}
+
 /// The predictor that makes the least of some rows of the chunk, whose samples are not numbers yet.
 #[inline(always)]
 pub(super) fn predictor<C: Core>(
     core: C,
-    stripes: &[Stripe],
+    (stripes, sampled): (&[Stripe], &mut Sampled),
     width: usize,
     left: usize,
     numbering: &Numbering<'_>,
@@ -81,53 +140,44 @@ pub(super) fn predictor<C: Core>(
     if left != 1 {
         return med;
     }
-    // Each row with the two above it.
-    let mut rows = Vec::new();
-    let each = ROWS_SAMPLED.div_ceil(stripes.len());
-    for stripe in stripes {
-        let whole = stripe.samples.len() / width.max(1);
-        let step = (whole / each).max(ROWS_APART);
-        for number in (1..whole).skip(step / 2).step_by(step) {
-            let row = &stripe.samples[number * width..][..width];
-            rows.push(near(&stripe.samples, width, number, row).map(|row| {
-                let mut row = row.to_vec();
-                numbering.apply(&mut row, 0);
-                row
-            }));
-        }
-    }
+    sampled.take(stripes, width, numbering);
+    let Sampled { rows, codes } = sampled;
     let mut fit = Fit::new();
-    for [row, north, north2] in &rows {
-        fit.add([row, north, north2]);
+    for near in with_above(rows, width) {
+        fit.add(near);
     }
     let linear = Predictor { weights: Some(fit.weights()), shift: shift(highest), left };
-    let mut codes = Vec::new();
+    // As wide as a row, if there is one: a chunk may be said to have wider ones than it has.
+    codes.resize(width.min(rows.len()), 0);
     let mut costs = [0; 2];
-    for near in &mut rows {
-        for (predictor, sum) in [med, linear].iter().zip(&mut costs) {
-            near.iter_mut().flatten().for_each(|number| *number <<= predictor.shift);
-            let [row, north, north2] = &*near;
-            *sum += cost(core, [row, north, north2], predictor, &mut codes);
+    for (predictor, sum) in [med, linear].iter().zip(&mut costs) {
+        if predictor.shift > 0 {
+            for number in rows.iter_mut() {
+                *number <<= predictor.shift;
+            }
+        }
+        for near in with_above(rows, width) {
+            *sum += cost(core, near, predictor, codes);
         }
     }
     if costs[1] < costs[0] { linear } else { med }
 }
 
 /// The context of first rows, told by the first one of the chunk.
+#[inline(always)]
 pub(super) fn first_context(
-    stripe: &Stripe,
+    (stripe, sampled): (&Stripe, &mut Sampled),
     width: usize,
     numbering: &Numbering<'_>,
     predictor: &Predictor,
 ) -> u8 {
-    let mut row = stripe.samples[..width.min(stripe.samples.len())].to_vec();
-    numbering.apply(&mut row, predictor.shift);
-    let mut codes = vec![0; row.len()];
-    predictor.first_codes(&row, &mut codes);
+    let Sampled { rows: row, codes } = sampled;
+    row.clear();
+    let some = width.min(stripe.samples.len()).min(FIRST_SAMPLES);
+    row.extend_from_slice(&stripe.samples[..some]);
+    numbering.apply(row, predictor.shift);
+    codes.resize(row.len(), 0);
+    predictor.first_codes(row, codes);
     let sum: usize = codes.iter().map(|code| usize::from(*code)).sum();
-    let mean = (sum / codes.len().max(1)) as u16;
-    let mut activity = Activity::default();
-    activity.start(3 * GROUP, 0);
-    activity.add(&[mean; 3 * GROUP]);
-    activity.contexts()[1]
+    context_below((sum / codes.len().max(1)) as u16)
 }

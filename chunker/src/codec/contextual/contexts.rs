@@ -41,6 +41,12 @@ fn context(sum: u32) -> u8 {
     (halves.wrapping_sub(254)).min(CONTEXTS as u32 - 1) as u8
 }
 
+/// The context below a first row all of whose codes are `code`.
+pub(super) fn context_below(code: u16) -> u8 {
+    // Four codes of the last row twice, once more for the one before it, and three of either side.
+    context((2 * GROUP + GROUP + 3 + 3) as u32 * u32::from(code))
+}
+
 /// What rows that are done tell of the next one.
 #[derive(Default)]
 pub(super) struct Activity {
@@ -123,6 +129,16 @@ mod tests {
             let octave = (sum + 1u32).ilog2();
             let half = if octave == 0 { 0 } else { (sum + 1) >> (octave - 1) & 1 };
             assert_eq!(u32::from(context(sum)), (2 * octave + half).min(35), "{sum}");
+        }
+    }
+
+    #[test]
+    fn rows_that_are_alike_all_over_have_the_context_that_activity_tells() {
+        for code in [0, 1, 2, 7, 100, 65_535] {
+            let mut activity = Activity::default();
+            activity.start(3 * GROUP, 0);
+            activity.add(&[code; 3 * GROUP]);
+            assert_eq!(activity.contexts()[1], context_below(code));
         }
     }
 

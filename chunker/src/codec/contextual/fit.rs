@@ -15,7 +15,6 @@ const SUMS: usize = WEIGHTS * (WEIGHTS + 1) / 2 + WEIGHTS;
 ///
 /// Every lane has its own, so that all cores sum up in the same order.
 pub(super) struct Fit {
-    sums: [[f32; LANES]; SUMS],
     total: [f64; SUMS],
 }
 
@@ -24,49 +23,54 @@ const FLAT: f32 = 2.0;
 
 impl Fit {
     pub(super) fn new() -> Self {
-        Self { sums: [[0.0; LANES]; SUMS], total: [0.0; SUMS] }
+        Self { total: [0.0; SUMS] }
     }
 
     /// Takes a row in, with the two above it.
     #[inline(always)]
-    pub(super) fn add(&mut self, [row, north, north2]: [&[u16]; 3]) {
-        let mut x = 2;
-        while x + LANES < row.len() {
-            let load = |from: &[u16], at: usize| -> [f32; LANES] {
-                from[at..].first_chunk::<LANES>().copied().unwrap_or_default().map(f32::from)
-            };
-            let (n, here) = (load(north, x), load(row, x));
-            let near = [
-                load(row, x - 1),
-                load(north, x - 1),
-                load(north, x + 1),
-                load(row, x - 2),
-                load(north2, x),
-                here,
-            ];
-            let weight: [f32; LANES] = std::array::from_fn(|i| {
-                let [w, nw, ne, ..] = near;
-                let rough = (w[i] - nw[i]).abs() + (n[i] - nw[i]).abs() + (ne[i] - n[i]).abs();
-                1.0 / (FLAT + rough)
-            });
-            let by = near.map(|near| -> [f32; LANES] { std::array::from_fn(|i| near[i] - n[i]) });
-            let mut sums = self.sums.iter_mut();
-            for i in 0..WEIGHTS {
-                let weighed: [f32; LANES] = std::array::from_fn(|k| weight[k] * by[i][k]);
-                for by in &by[i..] {
-                    if let Some(sum) = sums.next() {
-                        for k in 0..LANES {
-                            sum[k] += weighed[k] * by[k];
-                        }
-                    }
+    pub(super) fn add<'a>(&mut self, [row, north, north2]: [&'a [u16]; 3]) {
+        if row.len() < 3 {
+            return;
+        }
+        let eights = |from: &'a [u16]| from.as_chunks::<LANES>().0.iter();
+        let sides = eights(&row[1..]).zip(eights(&north[1..])).zip(eights(&north[3..]));
+        let farther = eights(row).zip(eights(&north2[2..]));
+        let here = eights(&row[2..]).zip(eights(&north[2..]));
+        let mut sums = [[0.0f32; LANES]; SUMS];
+        for ((((w, nw), ne), (ww, nn)), (here, n)) in sides.zip(farther).zip(here) {
+            let n = numbers(n);
+            let near = [w, nw, ne, ww, nn, here];
+            let mut by = [[0.0; LANES]; WEIGHTS + 1];
+            for (by, near) in by.iter_mut().zip(near) {
+                *by = numbers(near);
+                for k in 0..LANES {
+                    by[k] -= n[k];
                 }
             }
-            x += LANES;
+            // What neighbours differ by among themselves: differences of small whole numbers are exact.
+            let mut weight = [0.0; LANES];
+            for k in 0..LANES {
+                let [w, nw, ne, ..] = &by;
+                let rough = (w[k] - nw[k]).abs() + nw[k].abs() + ne[k].abs();
+                weight[k] = 1.0 / (FLAT + rough);
+            }
+            let mut number = 0;
+            for i in 0..WEIGHTS {
+                let mut weighed = weight;
+                for k in 0..LANES {
+                    weighed[k] *= by[i][k];
+                }
+                for by in &by[i..] {
+                    for k in 0..LANES {
+                        sums[number][k] += weighed[k] * by[k];
+                    }
+                    number += 1;
+                }
+            }
         }
         // Sums of few bits would lose what is added to them late.
-        for (total, sums) in self.total.iter_mut().zip(&mut self.sums) {
+        for (total, sums) in self.total.iter_mut().zip(&sums) {
             *total += sums.iter().map(|sum| f64::from(*sum)).sum::<f64>();
-            *sums = [0.0; LANES];
         }
     }
 
@@ -91,6 +95,16 @@ impl Fit {
     }
 }
 
+/// Samples as numbers.
+#[inline(always)]
+fn numbers(samples: &[u16; LANES]) -> [f32; LANES] {
+    let mut numbers = [0.0; LANES];
+    for k in 0..LANES {
+        numbers[k] = f32::from(samples[k]);
+    }
+    numbers
+}
+
 /// Solves equations by elimination; their matrix is positive definite.
 fn solved(mut rows: [[f64; WEIGHTS + 1]; WEIGHTS]) -> [f64; WEIGHTS] {
     for i in 0..WEIGHTS {
@@ -113,9 +127,8 @@ pub(super) fn cost<C: Core>(
     core: C,
     near: [&[u16]; 3],
     predictor: &Predictor,
-    codes: &mut Vec<u16>,
+    codes: &mut [u16],
 ) -> u64 {
-    codes.resize(near[0].len(), 0);
     predictor.codes(core, near, codes);
     let mut sum = 0;
     for eight in codes.as_chunks::<8>().0 {

@@ -42,11 +42,12 @@ use crate::span::Geometry;
 use crate::{Error, Result};
 use ans::{Decoding, Encoding, LOG_MAX};
 use bits::{Reader, Writer};
+use choose::Sampled;
 use contexts::CONTEXTS;
 use core::{Core, Plain};
 use decoding::{Part, Told};
 use header::Header;
-use levels::{Extent, Levels};
+use levels::{Extent, Levels, Seen};
 use streams::Sources;
 use stripe::{Numbering, Stripe};
 use tables::Counts;
@@ -142,6 +143,7 @@ struct Scratch {
     stripes: Vec<Stripe>,
     encoding: Encoding,
     decoding: Decoding,
+    sampled: Sampled,
 }
 
 /// Bits of a state for so many samples: longer tables take longer to make.
@@ -163,7 +165,7 @@ pub(super) fn encode(plain: &[u8], geometry: Geometry) -> Option<Vec<u8>> {
 }
 
 fn encode_stripes(plain: &[u8], shape: Shape, scratch: &mut Scratch) -> Option<Vec<u8>> {
-    let Scratch { stripes, encoding, .. } = scratch;
+    let Scratch { stripes, encoding, sampled, .. } = scratch;
     stripes.resize_with(shape.stripes.max(stripes.len()), Stripe::default);
     let stripes = &mut stripes[..shape.stripes];
     let (parts, odd) = parted(plain, &shape);
@@ -173,16 +175,17 @@ fn encode_stripes(plain: &[u8], shape: Shape, scratch: &mut Scratch) -> Option<V
     let extent = stripes.iter().fold(Extent::default(), |all, stripe| all.and(stripe.extent));
     let (offset, mut highest) = extent.narrowest();
     let parts: Vec<&[u16]> = stripes.iter().map(|stripe| &*stripe.samples).collect();
-    let seen = choose::sparse(&parts, extent);
+    let seen = on_core(Sparse { parts: &parts, extent });
     let ranked = seen.as_ref().map(|seen| {
         highest = (seen.count() - 1) as u16;
         seen.ranks()
     });
     let numbering = Numbering { offset, ranks: ranked.as_deref() };
-    let predictor = on_core(Choose { stripes, shape: &shape, numbering, highest });
+    let predictor =
+        on_core(Choose { stripes, sampled: &mut *sampled, shape: &shape, numbering, highest });
     let width = shape.above;
     let first = stripes.iter().find(|stripe| !stripe.samples.is_empty())?;
-    let first = choose::first_context(first, width, &numbering, &predictor);
+    let first = choose::first_context((first, sampled), width, &numbering, &predictor);
     let samples = plain.len() / shape.sample_bytes();
     encoding.log = log(samples);
     let header = Header {
@@ -198,10 +201,8 @@ fn encode_stripes(plain: &[u8], shape: Shape, scratch: &mut Scratch) -> Option<V
         on_core(Predict { stripes, numbering: &numbering, header: &header });
     });
 
-    let mut counts: Box<Counts> = Box::new([[0; TOKENS]; CONTEXTS]);
-    for stripe in &*stripes {
-        stripe.add_counts(&mut counts);
-    }
+    let mut counts: Counts = [[0; TOKENS]; CONTEXTS];
+    on_core(Count { stripes, counts: &mut counts });
     let is_gain = |bytes: usize| bytes + plain.len() / 64 < plain.len();
     let mut out = Vec::new();
     header.write(&mut out);
@@ -270,8 +271,39 @@ impl Task for Load<'_, '_, '_> {
     }
 }
 
+struct Sparse<'a> {
+    parts: &'a [&'a [u16]],
+    extent: Extent,
+}
+
+impl Task for Sparse<'_> {
+    type Output = Option<Seen>;
+
+    #[inline(always)]
+    fn run<C: Core>(self, _: C) -> Self::Output {
+        choose::sparse(self.parts, self.extent)
+    }
+}
+
+struct Count<'a> {
+    stripes: &'a [Stripe],
+    counts: &'a mut Counts,
+}
+
+impl Task for Count<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<C: Core>(self, _: C) {
+        for stripe in self.stripes {
+            stripe.add_counts(self.counts);
+        }
+    }
+}
+
 struct Choose<'a> {
     stripes: &'a [Stripe],
+    sampled: &'a mut Sampled,
     shape: &'a Shape,
     numbering: Numbering<'a>,
     highest: u16,
@@ -282,8 +314,9 @@ impl Task for Choose<'_> {
 
     #[inline(always)]
     fn run<C: Core>(self, core: C) -> Self::Output {
-        let Self { stripes, shape, numbering, highest } = self;
-        choose::predictor(core, stripes, shape.above, shape.left(), &numbering, highest)
+        let Self { stripes, sampled, shape, numbering, highest } = self;
+        let (width, left) = (shape.above, shape.left());
+        choose::predictor(core, (stripes, sampled), width, left, &numbering, highest)
     }
 }
 

@@ -121,6 +121,7 @@ impl Stripe {
     }
 
     /// Adds what was counted.
+    #[inline(always)]
     pub(super) fn add_counts(&self, sums: &mut Counts) {
         for counts in &self.counts {
             for (sum, count) in sums.as_flattened_mut().iter_mut().zip(counts) {
@@ -142,6 +143,10 @@ pub(super) fn near<'a>(
     [row, above(1), above(2.min(number))]
 }
 
+/// Tokens that are counted as one if they are all alike, as where there is nothing: each would wait for
+/// the count of the one before.
+const RUN: usize = 32;
+
 /// Counts tokens in their contexts.
 #[inline(always)]
 fn count(places: &[u16], counts: &mut [Vec<u32>; GROUP]) {
@@ -150,13 +155,20 @@ fn count(places: &[u16], counts: &mut [Vec<u32>; GROUP]) {
     else {
         return;
     };
-    let (groups, rest) = places.as_chunks::<GROUP>();
-    for group in groups {
-        let [w, x, y, z] = group.map(|place| usize::from(place) % COUNTS);
-        a[w] += 1;
-        b[x] += 1;
-        c[y] += 1;
-        d[z] += 1;
+    let (runs, rest) = places.as_chunks::<RUN>();
+    for run in runs {
+        let first = run[0];
+        if run.iter().fold(0, |differs, place| differs | (place ^ first)) == 0 {
+            a[usize::from(first) % COUNTS] += RUN as u32;
+            continue;
+        }
+        for group in run.as_chunks::<GROUP>().0 {
+            let [w, x, y, z] = group.map(|place| usize::from(place) % COUNTS);
+            a[w] += 1;
+            b[x] += 1;
+            c[y] += 1;
+            d[z] += 1;
+        }
     }
     for place in rest {
         a[usize::from(*place) % COUNTS] += 1;

@@ -56,6 +56,7 @@ fn cost(count: &Count) -> f32 {
 }
 
 /// Contexts that have one table: the first of them, and what is counted in all.
+#[derive(Clone, Copy)]
 struct Shared {
     first: usize,
     count: Count,
@@ -64,30 +65,64 @@ struct Shared {
 
 #[inline(always)]
 fn together(a: &Count, b: &Count) -> Count {
-    std::array::from_fn(|i| a[i] + b[i])
+    let mut all = *a;
+    for (sum, count) in all.iter_mut().zip(b) {
+        *sum += count;
+    }
+    all
+}
+
+/// Neighbours that may have one table: what is counted in both, and what that costs and gains.
+#[derive(Clone, Copy)]
+struct Pair {
+    count: Count,
+    cost: f32,
+    gain: f32,
+}
+
+impl Pair {
+    #[inline(always)]
+    fn of(a: &Shared, b: &Shared) -> Self {
+        let count = together(&a.count, &b.count);
+        let cost = cost(&count);
+        Self { count, cost, gain: a.cost + b.cost - cost }
+    }
 }
 
 /// Joins neighbours for as long as that costs less.
 #[inline(always)]
 fn shared(counts: &Counts) -> Vec<Shared> {
-    let used = counts.iter().enumerate().filter(|(_, count)| count.iter().any(|n| *n > 0));
-    let mut all: Vec<Shared> =
-        used.map(|(first, count)| Shared { first, count: *count, cost: cost(count) }).collect();
-    // What joining each with the next one gains.
-    let gain = |a: &Shared, b: &Shared| a.cost + b.cost - cost(&together(&a.count, &b.count));
-    let mut gains: Vec<f32> = all.windows(2).map(|pair| gain(&pair[0], &pair[1])).collect();
-    loop {
-        let best = gains.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
-        let Some((i, _)) = best.filter(|(_, gain)| **gain > 0.0) else { return all };
-        let with = all.remove(i + 1);
-        all[i].count = together(&all[i].count, &with.count);
-        all[i].cost = cost(&all[i].count);
-        gains.remove(i);
-        if i > 0 {
-            gains[i - 1] = gain(&all[i - 1], &all[i]);
+    let mut all = Vec::with_capacity(CONTEXTS);
+    for (first, count) in counts.iter().enumerate() {
+        if count.iter().fold(0, |all, count| all | count) > 0 {
+            all.push(Shared { first, count: *count, cost: cost(count) });
         }
-        if i < gains.len() {
-            gains[i] = gain(&all[i], &all[i + 1]);
+    }
+    let mut pairs = Vec::with_capacity(CONTEXTS);
+    for two in all.windows(2) {
+        pairs.push(Pair::of(&two[0], &two[1]));
+    }
+    // Each that is left, and its pair with the next one, stand where they stood.
+    let mut left: Vec<usize> = (0..all.len()).collect();
+    loop {
+        let (mut i, mut best) = (0, 0.0);
+        for (place, number) in left.iter().enumerate().take(left.len().saturating_sub(1)) {
+            if pairs[*number].gain >= best {
+                (i, best) = (place, pairs[*number].gain);
+            }
+        }
+        if best <= 0.0 {
+            return left.into_iter().map(|number| all[number]).collect();
+        }
+        left.remove(i + 1);
+        let here = left[i];
+        let Pair { count, cost, .. } = pairs[here];
+        all[here] = Shared { first: all[here].first, count, cost };
+        if let Some(next) = left.get(i + 1) {
+            pairs[here] = Pair::of(&all[here], &all[*next]);
+        }
+        if let Some(before) = i.checked_sub(1).map(|before| left[before]) {
+            pairs[before] = Pair::of(&all[before], &all[here]);
         }
     }
 }
