@@ -17,11 +17,16 @@ const ROWS_APART: usize = 6;
 /// Samples of a first row that its context is told by, at most.
 const FIRST_SAMPLES: usize = 4096;
 
-/// Samples that are looked at for levels that are left out.
-const SAMPLES_LOOKED_AT: usize = 8192;
+/// Samples that are looked at for levels that are left out: so many, or more where there are many levels
+/// and many more samples. Steps are rounded down, so a third more may be looked at: no count overflows.
+const SAMPLES_LOOKED_AT: std::ops::RangeInclusive<usize> = 8192..=48_000;
 
-/// At most one of so many samples is looked at.
-const STEP_MIN: usize = 3;
+/// Of each level, to see most of those that there are often enough.
+const SAMPLES_A_LEVEL: usize = 16;
+
+/// At most one of so many samples is looked at for the least of [`SAMPLES_LOOKED_AT`]; for more of them,
+/// one of so many.
+const STEPS_MIN: [usize; 2] = [3, 32];
 
 /// Levels that are often seen: so often, at least, of the samples looked at that the next level, if there
 /// is one, is hardly missed by chance.
@@ -57,10 +62,13 @@ pub(in crate::codec) fn sparse(parts: &[&[u16]], extent: Extent) -> Option<Seen>
 /// Is the next level after one that is often seen now and then never seen?
 #[inline(always)]
 fn looks_sparse(parts: &[&[u16]], offset: u16, highest: u16) -> bool {
-    // So few are looked at that no count overflows.
     let mut times = vec![0u16; usize::from(highest) + 1];
+    let samples: usize = parts.iter().map(|part| part.len()).sum();
+    let [step_min, step_min_of_more] = STEPS_MIN;
+    let wanted = (SAMPLES_A_LEVEL * times.len()).min(samples / step_min_of_more);
+    let wanted = wanted.clamp(*SAMPLES_LOOKED_AT.start(), *SAMPLES_LOOKED_AT.end());
+    let step = (samples / wanted).max(step_min);
     for part in parts {
-        let step = (part.len() * parts.len() / SAMPLES_LOOKED_AT).max(STEP_MIN);
         let mut at = 0;
         while let Some(sample) = part.get(at) {
             if let Some(times) = times.get_mut(usize::from(sample.wrapping_sub(offset))) {
