@@ -265,8 +265,8 @@ impl<'a> Contest<'a> {
         let before = service.figures()?;
         let took = self.ask(service.dimse, clients, step, destination)?;
         let after = service.figures()?;
-        if step == Step::Get && run == 0 && clients == Clients::Dcmtk {
-            self.check(&service, Nagle::On)?;
+        if let (Step::Get, 0, Some(nagle)) = (step, run, clients.nagle()) {
+            self.check(&service, nagle)?;
         }
         service.stop()?;
         let stored_bytes = if step.is_store() {
