@@ -193,7 +193,7 @@ impl Store {
         let (shared, created_key, runtime) =
             share(config, access, layout, disk, |layout, bucket| {
                 require_catalog(layout, bucket)?;
-                embedded(&layout.catalog(), lock.is_some())
+                embedded(&layout.catalog(), lock.is_some(), access)
             })?;
         if lock.is_some() {
             match recover(&shared) {
@@ -221,7 +221,7 @@ impl Store {
             share(config, Access::Write, layout, Arc::new(OsDisk), |layout, _| {
                 let path = layout.rebuilt_catalog();
                 remove_catalog(&path)?;
-                embedded(&path, true)
+                embedded(&path, true, Access::Write)
             })?;
         Ok(Self::of(shared, lock, created_key, runtime))
     }
@@ -406,10 +406,13 @@ fn share(
     Ok((shared, created_key, runtime))
 }
 
-/// The catalog of a single node.
-fn embedded(path: &Path, alone: bool) -> Result<Box<dyn Catalog>> {
-    let catalog = if alone { SqliteCatalog::open(path) } else { SqliteCatalog::open_beside(path) };
-    Ok(Box::new(catalog?))
+/// The catalog of a single node. Who only reads has the lock, if at all, for a moment.
+fn embedded(path: &Path, locked: bool, access: Access) -> Result<Box<dyn Catalog>> {
+    if !locked {
+        return Ok(Box::new(SqliteCatalog::open_beside(path)?));
+    }
+    let catalog = SqliteCatalog::open(path)?;
+    Ok(Box::new(if access == Access::Write { catalog.kept_alone() } else { catalog }))
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

@@ -8,6 +8,7 @@
 mod beside;
 mod rows;
 mod searches;
+mod turns;
 
 use std::ops::Range;
 use std::time::Instant;
@@ -41,7 +42,7 @@ const CHUNKS: u64 = 2;
 /// What memory a chunk may take, in bytes.
 const CHUNK_MEMORY_MAX: f64 = 2.0;
 /// How much slower ingest may be with a full catalog than with an empty one.
-const SLOWER_MAX: f64 = 1.2;
+const SLOWER_MAX: f64 = 1.1;
 
 /// Fill a catalog with made-up rows, and search it
 #[derive(Debug, Args)]
@@ -54,6 +55,10 @@ pub(crate) struct CatalogArgs {
     #[arg(long, default_value_t = 200)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=100_000))]
     searches: u64,
+    /// How often 10,000 instances are committed to the full catalog, and in turn to a small one
+    #[arg(long, default_value_t = 20)]
+    #[arg(value_parser = clap::value_parser!(u64).range(0..=1_000))]
+    turns: u64,
     /// How often objects are imported into the full catalog, and into an empty one
     #[arg(long, default_value_t = 3)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=100))]
@@ -62,8 +67,8 @@ pub(crate) struct CatalogArgs {
     #[arg(long, default_value_t = 400)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
     slices: u32,
-    /// Small objects in another such import
-    #[arg(long, default_value_t = 5_000)]
+    /// Small objects in another such import: so many that what it takes to open the catalog hardly counts
+    #[arg(long, default_value_t = 20_000)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     small: u64,
 }
@@ -88,8 +93,12 @@ struct Rate {
 pub(crate) fn run(bench: &Bench<'_>, args: &CatalogArgs, report: &mut Report) -> Result<()> {
     let data = beside::archive(bench)?;
     let path = Layout { data: data.clone() }.catalog();
-    let catalog = SqliteCatalog::open(&path)?;
-    let rates = fill(&catalog, args.instances)?;
+    let catalog = SqliteCatalog::open(&path)?.kept_alone();
+    let pack = catalog.add_pack(PackId([7; 16]), 0)?;
+    let rates = fill(&catalog, pack, args.instances)?;
+    let instances = turns::measure(bench, args, (&catalog, pack), report)?;
+    // In the bucket, as far as anybody asks, and with roots: nothing is left to do for who opens it.
+    catalog.seal_stored(pack, instances * PAIR_BYTES)?;
     catalog.checkpoint()?;
     let bytes = std::fs::metadata(&path).context("the catalog's length")?.len();
     goals(&rates, report);
@@ -102,8 +111,8 @@ pub(crate) fn run(bench: &Bench<'_>, args: &CatalogArgs, report: &mut Report) ->
     }
     let title = format!(
         "{} instances in {} studies, a catalog of {} bytes",
-        grouped(args.instances),
-        grouped(args.instances / STUDY_INSTANCES),
+        grouped(instances),
+        grouped(instances / STUDY_INSTANCES),
         grouped(bytes),
     );
     report.table(&title, &rate_table(&rates));
@@ -115,14 +124,9 @@ pub(crate) fn run(bench: &Bench<'_>, args: &CatalogArgs, report: &mut Report) ->
     beside::measure(bench, args, &data, report)
 }
 
-/// What the last mark costs beside the first, and what memory each chunk took between the last two.
+/// What memory each chunk took between the last two marks.
 fn goals(rates: &[Rate], report: &mut Report) {
-    let ([first, ..], [.., before, last]) = (rates, rates) else { return };
-    let what = format!("a commit before {} / {}", grouped(last.mark), grouped(first.mark));
-    let slower = first.instances_per_s / last.instances_per_s;
-    report.goal(Goal::at_most(what.clone(), "x", slower, SLOWER_MAX));
-    let slower = last.cpu_us_per_instance / first.cpu_us_per_instance;
-    report.goal(Goal::at_most(format!("{what}, CPU time"), "x", slower, SLOWER_MAX));
+    let [.., before, last] = rates else { return };
     let chunks = (last.mark - before.mark) * CHUNKS;
     let memory = last.memory_bytes as f64 - before.memory_bytes as f64;
     let what = format!("memory for each chunk above {}", grouped(before.mark * CHUNKS));
@@ -130,8 +134,7 @@ fn goals(rates: &[Rate], report: &mut Report) {
 }
 
 /// Commits all instances; gives the rates before each mark.
-fn fill(catalog: &SqliteCatalog, count: u64) -> Result<Vec<Rate>> {
-    let pack = catalog.add_pack(PackId([7; 16]), 0)?;
+fn fill(catalog: &SqliteCatalog, pack: PackNo, count: u64) -> Result<Vec<Rate>> {
     let (mut rates, mut done) = (Vec::new(), 0);
     let marks = (4..).map(|power| 10u64.pow(power)).take_while(|mark| *mark < count);
     for mark in marks.chain([count]) {
@@ -151,8 +154,6 @@ fn fill(catalog: &SqliteCatalog, count: u64) -> Result<Vec<Rate>> {
         done = mark;
         eprintln!("{} instances are in the catalog", grouped(mark));
     }
-    // In the bucket, as far as anybody asks, and with roots: nothing is left to do for who opens it.
-    catalog.seal_stored(pack, count * PAIR_BYTES)?;
     Ok(rates)
 }
 

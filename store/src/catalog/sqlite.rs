@@ -42,6 +42,8 @@ const BUSY: Duration = Duration::from_secs(30);
 /// The catalog in one SQLite file. Opens connections as readers need them.
 pub struct SqliteCatalog {
     path: std::path::PathBuf,
+    /// No other process commits to it for as long as this lives.
+    alone: bool,
     names: Names,
     writer: Mutex<Connection>,
     readers: Mutex<Vec<Connection>>,
@@ -84,10 +86,19 @@ impl SqliteCatalog {
         }
         Ok(Self {
             path: path.to_owned(),
+            alone: false,
             names: Names::default(),
             writer: Mutex::new(writer),
             readers: Mutex::default(),
         })
+    }
+
+    /// For the process that alone commits to it, for as long as this lives: what names there are is told
+    /// from memory where that is enough. Whoever opens it to replay, and lets others commit later, must not.
+    #[must_use]
+    pub fn kept_alone(mut self) -> Self {
+        self.alone = true;
+        self
     }
 
     /// Is the write-ahead log soon brought in?
@@ -166,6 +177,9 @@ impl SqliteCatalog {
         let mut connection = self.write();
         (|| {
             let transaction = connection.transaction()?;
+            if self.alone {
+                self.names.watch(&transaction)?;
+            }
             let chunks = write_locations(&transaction, &self.names, batch)?;
             let writer = BatchWriter::new(&transaction, &self.names, batch.pack)?;
             let instances = writer.write(batch)?;
@@ -193,7 +207,9 @@ impl SqliteCatalog {
             names::settle(&transaction, Kind::Instance, instances)?;
             transaction.commit()
         })()
-        .map_err(fault("take a commit"))
+        .map_err(fault("take a commit"))?;
+        self.names.committed(&connection);
+        Ok(())
     }
 }
 
@@ -242,7 +258,7 @@ fn write_locations(
             place.inner,
             place.bytes,
         ])?;
-        names::add(transaction, Kind::Chunk, chunk_key(id), transaction.last_insert_rowid())?;
+        names.add(transaction, Kind::Chunk, chunk_key(id), transaction.last_insert_rowid())?;
         added += 1;
     }
     Ok(added)

@@ -5,7 +5,7 @@ use cairn_dicom::attributes::Attributes;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::names::Kind;
-use super::sqlite::{SqliteCatalog, fault, uid_key};
+use super::sqlite::{SqliteCatalog, chunk_key, fault, uid_key};
 use super::values::unpack_values;
 use super::{
     Batch, Catalog, Collection, CommitmentRow, Editions, Entrusted, Existence, Found, Location,
@@ -115,8 +115,12 @@ impl SqliteCatalog {
         sop: &str,
         read: impl Fn(&Connection, i64) -> Result<Vec<T>>,
     ) -> Result<Vec<T>> {
+        let key = uid_key(sop);
+        if !self.names().may_be_there(Kind::Instance, key) {
+            return Ok(Vec::new());
+        }
         self.read(|connection| {
-            let rows = self.names().find(connection, Kind::Instance, uid_key(sop));
+            let rows = self.names().find(connection, Kind::Instance, key);
             let mut found = Vec::new();
             for no in rows.map_err(fault("find an instance"))? {
                 found.extend(read(connection, no)?);
@@ -234,6 +238,9 @@ impl Catalog for SqliteCatalog {
     }
 
     fn locate(&self, chunk: &StoredId) -> Result<Option<Location>> {
+        if !self.names().may_be_there(Kind::Chunk, chunk_key(chunk)) {
+            return Ok(None);
+        }
         self.read(|connection| {
             sqlite::locate(connection, self.names(), chunk).map_err(fault("find a chunk"))
         })

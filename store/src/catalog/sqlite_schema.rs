@@ -2,10 +2,10 @@
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::names::{self, NAMES};
+use super::names::{self, BUCKET_KEYS, NAMES};
 use super::schema::{
-    COLLECTION, EDITIONS, ENTRUSTED, OUTBOX, SCHEMA, SCHEMA_VERSION, UNINDEXED, WITHOUT_EDITIONS,
-    WITHOUT_ENTRUSTED, WITHOUT_NAMES, WITHOUT_OUTBOX,
+    COLLECTION, EDITIONS, ENTRUSTED, OUTBOX, SCHEMA, SCHEMA_VERSION, UNINDEXED,
+    WITHOUT_BUCKET_KEYS, WITHOUT_EDITIONS, WITHOUT_ENTRUSTED, WITHOUT_NAMES, WITHOUT_OUTBOX,
 };
 use super::sqlite::fault;
 use crate::error::{Error, Result};
@@ -47,6 +47,7 @@ pub(super) fn bring_up_to_date(connection: &mut Connection) -> Result<()> {
         WITHOUT_EDITIONS => &[EDITIONS, ENTRUSTED, NAMES, COLLECTION],
         WITHOUT_ENTRUSTED => &[ENTRUSTED, NAMES, COLLECTION],
         WITHOUT_NAMES => &[NAMES, COLLECTION],
+        WITHOUT_BUCKET_KEYS => &[BUCKET_KEYS],
         SCHEMA_VERSION => &[],
         _ => {
             return Err(Error::Catalog {
@@ -191,6 +192,57 @@ pub(super) mod tests {
             let columns = "SELECT count(*) FROM pragma_table_info('chunk') WHERE name = 'key'";
             let columns: i64 = catalog.write().query_row(columns, [], |row| row.get(0)).unwrap();
             assert_eq!(columns, 0);
+        }
+    }
+
+    /// Makes a catalog of the version before filters of several widths.
+    fn narrow(connection: &Connection) {
+        connection.execute_batch("ALTER TABLE name_run DROP COLUMN bucket_keys").unwrap();
+        connection.pragma_update(None, "user_version", WITHOUT_BUCKET_KEYS).unwrap();
+    }
+
+    #[test]
+    fn filters_of_a_catalog_that_has_one_width_are_read_and_merged_with_wider_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("catalog.sqlite");
+        let catalog = SqliteCatalog::open(&path).unwrap();
+        catalog.add_pack(PackId([1; 16]), 0).unwrap();
+        for from in (0..50_000).step_by(1000) {
+            commit(&catalog, &chunks(from..from + 1000));
+        }
+        {
+            let connection = catalog.write();
+            let runs = "SELECT count(*) FROM name_run WHERE kind = 0 AND state = 0";
+            let runs: i64 = connection.query_row(runs, [], |row| row.get(0)).unwrap();
+            assert!(runs > 3, "{runs}");
+            narrow(&connection);
+        }
+        drop(catalog);
+        let catalog = SqliteCatalog::open(&path).unwrap();
+        for from in (50_000..200_000).step_by(1000) {
+            commit(&catalog, &chunks(from..from + 1000));
+        }
+        for (id, place) in chunks(0..200_000) {
+            assert_eq!(catalog.locate(&id).unwrap(), Some(place));
+        }
+        assert_eq!(version(&catalog.write()).unwrap(), SCHEMA_VERSION);
+    }
+
+    #[test]
+    fn who_replayed_and_lets_others_commit_finds_what_they_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("catalog.sqlite");
+        let replayer = SqliteCatalog::open(&path).unwrap();
+        replayer.add_pack(PackId([1; 16]), 0).unwrap();
+        commit(&replayer, &chunks(0..1000));
+        let writer = SqliteCatalog::open(&path).unwrap().kept_alone();
+        commit(&writer, &chunks(1000..30_000));
+        for (id, place) in chunks(0..30_000) {
+            assert_eq!(replayer.locate(&id).unwrap(), Some(place));
+            assert_eq!(writer.locate(&id).unwrap(), Some(place));
+        }
+        for (id, _) in chunks(30_000..31_000) {
+            assert_eq!(writer.locate(&id).unwrap(), None);
         }
     }
 

@@ -10,7 +10,7 @@ use cairn_dicom::query::moment::Date;
 use cairn_dicom::query::name::fold_names;
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::names::{self, Kind, Names};
+use super::names::{Kind, Names};
 use super::sqlite::uid_key;
 use super::sqlite_outbox::Arrivals;
 use super::values::pack_values;
@@ -243,7 +243,7 @@ impl<'a> BatchWriter<'a> {
                     )?
                     .execute(params![series, sop])?;
                 let no = self.transaction.last_insert_rowid();
-                names::add(self.transaction, Kind::Instance, uid_key(sop), no)?;
+                self.names.add(self.transaction, Kind::Instance, uid_key(sop), no)?;
                 self.added += 1;
                 no
             }

@@ -1,31 +1,57 @@
 //! What tells that a name is not in a run: a blocked Bloom filter.
 //!
 //! Buckets of 512 bits, one cache line each, in the order of the keys, so that it is written from front to
-//! back as a run is. A key has five bits in its bucket. With 64 keys to a bucket some 3 % of what is not
-//! there is let through.
+//! back as a run is. A key has five bits in its bucket. Of what is not there some 2 % are let through with
+//! 56 keys to a bucket, 0.7 % with 44, and 0.2 % with 32. What is let through is looked for in a block of
+//! the run, which costs more than all else that a name needs: so runs of the lower levels, which are many
+//! and hold few names, have wide filters. In memory it is those of the upper ones that count.
 
+use memmap2::{Advice, MmapMut};
 use rusqlite::{Connection, params};
 
 use super::{Result, run};
 
 /// Words of a bucket.
 const WORDS: usize = 8;
-/// Keys that a bucket is meant for.
-const BUCKET_KEYS: u64 = 64;
 /// Buckets of a part, which fits a page of the catalog.
 const PART_BUCKETS: u64 = 62;
 /// Bytes of a part.
-const PART_BYTES: usize = PART_BUCKETS as usize * WORDS * 8;
+const PART_BYTES: usize = PART_BUCKETS as usize * BUCKET_BYTES;
 /// Bits that a key has.
 const KEY_BITS: u32 = 5;
 
-/// The filter of a run.
-#[derive(Debug)]
-pub(super) struct Filter(Vec<[u64; WORDS]>);
+/// Bytes of a bucket.
+const BUCKET_BYTES: usize = WORDS * 8;
+/// From this length on pages of 2 MiB are asked for: a key is looked for in one line of each filter, and in
+/// small pages the place of that line would have to be looked up as well.
+const HUGE_BYTES: usize = 4 << 20;
 
-/// Buckets for a run of so many keys.
-pub(super) fn buckets_for(keys: u64) -> u64 {
-    keys.div_ceil(BUCKET_KEYS).max(1)
+/// The filter of a run: its buckets one after the other, words of little-endian bytes.
+///
+/// Memory of its own, which goes back to the system with it: filters come and go with merges, and the
+/// allocator would keep the holes that they leave.
+#[derive(Debug)]
+pub(super) struct Filter(MmapMut);
+
+/// How a filter is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Layout {
+    /// Buckets that there are.
+    pub(super) buckets: u64,
+    /// Keys that a bucket is meant for.
+    pub(super) bucket_keys: u64,
+}
+
+impl Layout {
+    /// For a run of a level with so many keys.
+    pub(super) fn of(level: u32, keys: u64) -> Self {
+        let bucket_keys = match level {
+            0 | 1 => 32,
+            2 => 44,
+            _ => 56,
+        };
+        Self { buckets: keys.div_ceil(bucket_keys).max(1), bucket_keys }
+    }
 }
 
 /// The bucket of a key: keys are hashes, and their first bits spread evenly.
@@ -43,24 +69,31 @@ fn bits_of(key: u64) -> impl Iterator<Item = (usize, u64)> {
 
 impl Filter {
     pub(super) fn may_hold(&self, key: u64) -> bool {
-        let bucket = self.0.get(bucket_of(key, self.0.len() as u64) as usize);
-        bucket.is_some_and(|words| bits_of(key).all(|(word, bit)| words[word] & bit != 0))
+        let buckets = self.0.as_chunks::<BUCKET_BYTES>().0;
+        let bucket = buckets.get(bucket_of(key, buckets.len() as u64) as usize);
+        bucket.is_some_and(|bucket| {
+            let words = bucket.as_chunks().0;
+            bits_of(key).all(|(word, bit)| u64::from_le_bytes(words[word]) & bit != 0)
+        })
     }
 
     /// Reads the filter of a run.
     pub(super) fn load(connection: &Connection, run: i64, buckets: u64) -> Result<Self> {
-        let mut filter = vec![[0; WORDS]; buckets as usize];
+        let no_memory = |error| rusqlite::Error::ToSqlConversionFailure(Box::new(error));
+        let mut filter = MmapMut::map_anon(buckets as usize * BUCKET_BYTES).map_err(no_memory)?;
+        if filter.len() >= HUGE_BYTES {
+            // Where there are none, small ones do.
+            let _ = filter.advise(Advice::HugePage);
+        }
         let mut statement = connection
             .prepare_cached("SELECT no, bits FROM name_filter WHERE no BETWEEN ?1 AND ?2")?;
         let mut rows = statement.query([run::first_row(run), run::last_row(run)])?;
         while let Some(row) = rows.next()? {
-            let part = (row.get::<_, i64>(0)? - run::first_row(run)) as u64;
-            let bytes = row.get_ref(1)?.as_blob()?;
-            let words = bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word));
-            let buckets = filter.iter_mut().skip((part * PART_BUCKETS) as usize);
-            for (word, into) in words.zip(buckets.flatten()) {
-                *into = word;
-            }
+            let part = (row.get::<_, i64>(0)? - run::first_row(run)) as usize;
+            let bits = row.get_ref(1)?.as_blob()?;
+            let first = (part * PART_BYTES).min(filter.len());
+            let end = (first + bits.len()).min(filter.len());
+            filter[first..end].copy_from_slice(&bits[..end - first]);
         }
         Ok(Self(filter))
     }

@@ -6,6 +6,7 @@
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
+use super::filter::Layout;
 use super::run::{self, BLOCK_ENTRIES, Cursor, RunWriter, State};
 use super::{Kind, RECENT_MAX, Result};
 
@@ -28,9 +29,13 @@ pub(super) fn level_of(entries: u64) -> u32 {
 pub(super) fn work(transaction: &Transaction<'_>, kind: Kind, entries: u64) -> Result<()> {
     let mut left = entries;
     while left > 0 {
-        let done = match made(transaction, kind)? {
+        let made = made(transaction, kind)?;
+        // A long merge does not keep short ones waiting: runs that pile up are read one by one.
+        if begin(transaction, kind, made.as_ref().map_or(u32::MAX, |merge| merge.level))? {
+            continue;
+        }
+        let done = match made {
             Some(merge) => merge.step(transaction, left)?,
-            None if begin(transaction, kind)? => continue,
             None => remove(transaction, kind, left)?,
         };
         if done == 0 {
@@ -44,6 +49,7 @@ pub(super) fn work(transaction: &Transaction<'_>, kind: Kind, entries: u64) -> R
 /// A run that is being made.
 struct Merge {
     kind: Kind,
+    level: u32,
     target: i64,
     buckets: u64,
     behind: Option<u64>,
@@ -53,7 +59,7 @@ struct Merge {
 fn made(transaction: &Transaction<'_>, kind: Kind) -> Result<Option<Merge>> {
     transaction
         .prepare_cached(
-            "SELECT no, buckets, behind FROM name_run WHERE kind = ?1 AND state = ?2
+            "SELECT no, buckets, behind, level FROM name_run WHERE kind = ?1 AND state = ?2
              ORDER BY level LIMIT 1",
         )?
         .query_row([kind as i64, State::Made as i64], |row| {
@@ -62,30 +68,33 @@ fn made(transaction: &Transaction<'_>, kind: Kind) -> Result<Option<Merge>> {
                 target: row.get(0)?,
                 buckets: row.get::<_, i64>(1)?.cast_unsigned(),
                 behind: row.get::<_, Option<i64>>(2)?.map(i64::cast_unsigned),
+                level: row.get(3)?,
             })
         })
         .optional()
 }
 
-/// Begins to merge the lowest level that has runs enough. False if none has.
-fn begin(transaction: &Transaction<'_>, kind: Kind) -> Result<bool> {
+/// Begins to merge the lowest level that has runs enough into one below `limit`. False if none has.
+fn begin(transaction: &Transaction<'_>, kind: Kind, limit: u32) -> Result<bool> {
     let full: Option<(u32, i64)> = transaction
         .prepare_cached(
-            "SELECT level, sum(buckets) FROM name_run
-             WHERE kind = ?1 AND state = ?2 AND target = 0
+            "SELECT level, sum(buckets * bucket_keys) FROM name_run
+             WHERE kind = ?1 AND state = ?2 AND target = 0 AND level + 1 < ?4
              GROUP BY level HAVING count(*) >= ?3 ORDER BY level LIMIT 1",
         )?
-        .query_row(params![kind as i64, State::Whole as i64, FAN_IN.cast_signed()], |row| {
+        .query_row(params![kind as i64, State::Whole as i64, FAN_IN.cast_signed(), limit], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })
         .optional()?;
-    let Some((level, buckets)) = full else { return Ok(false) };
-    let target = run::begin(transaction, kind, level + 1, State::Made, buckets.cast_unsigned())?;
-    transaction.execute(
-        "UPDATE name_run SET target = ?1
-         WHERE kind = ?2 AND level = ?3 AND state = ?4 AND target = 0",
-        params![target, kind as i64, level, State::Whole as i64],
-    )?;
+    let Some((level, keys)) = full else { return Ok(false) };
+    let filter = Layout::of(level + 1, keys.cast_unsigned());
+    let target = run::begin(transaction, kind, level + 1, State::Made, filter)?;
+    transaction
+        .prepare_cached(
+            "UPDATE name_run SET target = ?1
+             WHERE kind = ?2 AND level = ?3 AND state = ?4 AND target = 0",
+        )?
+        .execute(params![target, kind as i64, level, State::Whole as i64])?;
     Ok(true)
 }
 

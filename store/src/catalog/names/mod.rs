@@ -7,7 +7,7 @@
 //! a little with each commit, in proportion to what it brought. So a name is written some four times in
 //! all, always in order, however many there are.
 //!
-//! A run has a *filter*: about a byte for each name, in memory, that tells of nearly every name that it
+//! A run has a *filter*: a byte or two for each name, in memory, that tells of nearly every name that it
 //! is not in the run. All of it is rows of the catalog's own file: a transaction has it whole or not,
 //! and a reader sees the runs of its snapshot while others are being merged.
 //!
@@ -16,14 +16,16 @@
 
 mod filter;
 mod merge;
+mod present;
 mod run;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use rusqlite::{Connection, Row, Transaction, params};
 
 use filter::Filter;
+use present::Present;
 
 type Result<T> = rusqlite::Result<T>;
 
@@ -55,8 +57,9 @@ CREATE TABLE name_run (
     kind    INTEGER NOT NULL,
     level   INTEGER NOT NULL,
     state   INTEGER NOT NULL,
-    -- Buckets of its filter.
+    -- Buckets of its filter, and for how many keys each is meant.
     buckets INTEGER NOT NULL,
+    bucket_keys INTEGER NOT NULL DEFAULT 64,
     -- While it is made: the key behind which merging goes on; NULL at first.
     behind  INTEGER,
     -- The run that it is being merged into; 0: none.
@@ -74,6 +77,10 @@ CREATE TABLE name_filter (
     bits BLOB NOT NULL
 );
 ";
+
+/// What the tables of an older schema lack: all its filters are of 64 keys to a bucket.
+pub(super) const BUCKET_KEYS: &str =
+    "ALTER TABLE name_run ADD COLUMN bucket_keys INTEGER NOT NULL DEFAULT 64";
 
 /// Recent names of a kind that become a run. The table is some 40 pages then, and a commit of hundreds
 /// of names writes each page once.
@@ -124,6 +131,11 @@ struct Runs {
 #[derive(Debug, Default)]
 pub(super) struct Names {
     known: Mutex<[Option<Runs>; 2]>,
+    /// Held by who loads filters. With tens of millions of names these take a tenth of a second and tens of
+    /// megabytes, and when a catalog is opened all its connections need them at once.
+    loading: [Mutex<()>; 2],
+    /// What there may be; nothing where others may add names as well.
+    present: [RwLock<Option<Present>>; 2],
 }
 
 impl Names {
@@ -131,6 +143,10 @@ impl Names {
     /// transaction, or runs could go while they are read; and in one that writes, this comes before
     /// [`settle`]: what is remembered here must never be undone.
     pub(super) fn find(&self, connection: &Connection, kind: Kind, key: i64) -> Result<Vec<i64>> {
+        // Names are never taken back, so what is not there now was not there in an older snapshot.
+        if !self.may_be_there(kind, key) {
+            return Ok(Vec::new());
+        }
         let recent = match kind {
             Kind::Chunk => "SELECT no FROM recent_chunk WHERE key = ?1",
             Kind::Instance => "SELECT no FROM recent_instance WHERE key = ?1",
@@ -150,23 +166,51 @@ impl Names {
 
     /// The runs of the connection's snapshot.
     fn runs(&self, connection: &Connection, kind: Kind) -> Result<Arc<Vec<Run>>> {
-        let epoch: i64 = connection
-            .prepare_cached("SELECT epoch FROM name_state WHERE kind = ?1")?
-            .query_row([kind as i64], |row| row.get(0))?;
-        let known =
-            self.known.lock().unwrap_or_else(PoisonError::into_inner)[kind as usize].clone();
-        let known = known.unwrap_or_default();
+        let epoch = epoch(connection, kind)?;
+        if let Some(runs) = self.known(kind).filter(|known| known.epoch == epoch) {
+            return Ok(runs.runs);
+        }
+        let _alone = self.loading[kind as usize].lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known(kind).unwrap_or_default();
         if known.epoch == epoch {
             return Ok(known.runs);
         }
         let runs = Arc::new(load(connection, kind, &known)?);
-        let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         // Whoever reads an older snapshot leaves what is known of a newer one.
-        if all[kind as usize].as_ref().is_none_or(|known| known.epoch < epoch) {
+        if known.epoch < epoch {
+            let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             all[kind as usize] = Some(Runs { epoch, runs: Arc::clone(&runs) });
         }
         Ok(runs)
     }
+
+    /// Notes a row's name. [`settle`] has to follow in the same transaction, with how many there were.
+    pub(super) fn add(
+        &self,
+        transaction: &Transaction<'_>,
+        kind: Kind,
+        key: i64,
+        no: i64,
+    ) -> Result<()> {
+        self.expect(kind, key);
+        let sql = match kind {
+            Kind::Chunk => "INSERT OR IGNORE INTO recent_chunk VALUES (?1, ?2)",
+            Kind::Instance => "INSERT OR IGNORE INTO recent_instance VALUES (?1, ?2)",
+        };
+        transaction.prepare_cached(sql)?.execute([key, no])?;
+        Ok(())
+    }
+
+    fn known(&self, kind: Kind) -> Option<Runs> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)[kind as usize].clone()
+    }
+}
+
+/// Which runs are to be read, of all that there were.
+fn epoch(connection: &Connection, kind: Kind) -> Result<i64> {
+    connection
+        .prepare_cached("SELECT epoch FROM name_state WHERE kind = ?1")?
+        .query_row([kind as i64], |row| row.get(0))
 }
 
 /// Runs that are whole; their filters are taken from what is known where they are there.
@@ -186,16 +230,6 @@ fn load(connection: &Connection, kind: Kind, known: &Runs) -> Result<Vec<Run>> {
         Ok(Run { no, filter })
     })
     .collect()
-}
-
-/// Notes a row's name. [`settle`] has to follow in the same transaction, with how many there were.
-pub(super) fn add(transaction: &Transaction<'_>, kind: Kind, key: i64, no: i64) -> Result<()> {
-    let sql = match kind {
-        Kind::Chunk => "INSERT OR IGNORE INTO recent_chunk VALUES (?1, ?2)",
-        Kind::Instance => "INSERT OR IGNORE INTO recent_instance VALUES (?1, ?2)",
-    };
-    transaction.prepare_cached(sql)?.execute([key, no])?;
-    Ok(())
 }
 
 /// After names were added: counts them, and does a share of the merging. The last thing in a
@@ -287,11 +321,11 @@ mod tests {
         pair.filter(|no| *no < end).collect()
     }
 
-    fn add_some(connection: &mut Connection, numbers: std::ops::Range<u64>) {
+    fn add_some(names: &Names, connection: &mut Connection, numbers: std::ops::Range<u64>) {
         let transaction = connection.transaction().unwrap();
         let added = numbers.end - numbers.start;
         for no in numbers {
-            add(&transaction, Kind::Chunk, key_of(no), no.cast_signed()).unwrap();
+            names.add(&transaction, Kind::Chunk, key_of(no), no.cast_signed()).unwrap();
         }
         settle(&transaction, Kind::Chunk, added).unwrap();
         transaction.commit().unwrap();
@@ -316,11 +350,15 @@ mod tests {
         let mut rows: BTreeMap<i64, Vec<u64>> = BTreeMap::new();
         let mut runs_most = 0;
         for from in (0..all).step_by(commit as usize) {
-            add_some(&mut connection, from..all.min(from + commit));
+            add_some(&names, &mut connection, from..all.min(from + commit));
             for no in from..all.min(from + commit) {
                 rows.entry(key_of(no)).or_default().push(no);
             }
             runs_most = runs_most.max(count(&connection, "SELECT count(*) FROM name_run"));
+            // Those of the lowest level do not wait for a merge of one above.
+            let level =
+                "SELECT count(*) FROM name_run WHERE level = 0 AND state = 0 AND target = 0";
+            assert!(count(&connection, level) < 8);
             for no in [0, from / 3, from / 2, from] {
                 assert_eq!(found(&names, &mut connection, key_of(no)), rows[&key_of(no)], "{no}");
             }
@@ -349,7 +387,61 @@ mod tests {
     }
 
     #[test]
-    fn filters_let_little_through_and_take_a_byte_for_each_name() {
+    fn what_is_there_is_known_from_memory_as_well() {
+        let (mut connection, names) = (open(), Names::default());
+        add_some(&names, &mut connection, 0..20_000);
+        assert!(names.may_be_there(Kind::Chunk, key_of(1_000_002)), "nobody watches");
+        let unknown = |names: &Names, end: u64| {
+            let there = (end + 64..end + 2064)
+                .filter(|no| names.may_be_there(Kind::Chunk, key_of(*no)))
+                .count();
+            assert!(there < 100, "{there}");
+        };
+        for from in (20_000..400_000u64).step_by(977) {
+            let end = from + 977;
+            let transaction = connection.transaction().unwrap();
+            names.watch(&transaction).unwrap();
+            for no in from..end {
+                names.add(&transaction, Kind::Chunk, key_of(no), no.cast_signed()).unwrap();
+                assert!(names.may_be_there(Kind::Chunk, key_of(no)));
+            }
+            settle(&transaction, Kind::Chunk, 977).unwrap();
+            if from % 5 == 0 {
+                // It is undone, and tried again.
+                drop(transaction);
+                names.committed(&connection);
+                let transaction = connection.transaction().unwrap();
+                names.watch(&transaction).unwrap();
+                for no in from..end {
+                    names.add(&transaction, Kind::Chunk, key_of(no), no.cast_signed()).unwrap();
+                }
+                settle(&transaction, Kind::Chunk, 977).unwrap();
+                transaction.commit().unwrap();
+            } else {
+                transaction.commit().unwrap();
+            }
+            // Between a commit and what is learned of it nothing is missing either.
+            for no in (0..end).step_by(101) {
+                assert!(names.may_be_there(Kind::Chunk, key_of(no)), "{no} of {end}");
+            }
+            names.committed(&connection);
+            for no in (0..end).step_by(101).chain(from..end) {
+                assert!(names.may_be_there(Kind::Chunk, key_of(no)), "{no} of {end}");
+            }
+            unknown(&names, end);
+        }
+        let others = Names::default();
+        let transaction = connection.transaction().unwrap();
+        others.watch(&transaction).unwrap();
+        drop(transaction);
+        unknown(&others, 500_000);
+        for no in 0..399_900 {
+            assert!(others.may_be_there(Kind::Chunk, key_of(no)), "{no}");
+        }
+    }
+
+    #[test]
+    fn filters_let_little_through_for_one_or_two_bytes_a_name() {
         let connection = &mut open();
         let entries = |from: u64, to: u64| {
             let mut entries: Vec<Entry> = (from..to)
@@ -359,20 +451,28 @@ mod tests {
             entries
         };
         let all = entries(0, 100_000);
-        let transaction = connection.transaction().unwrap();
-        run::write_whole(&transaction, Kind::Chunk, 0, 100_000, all.iter().copied().map(Ok))
-            .unwrap();
-        let (no, buckets): (i64, i64) = transaction
-            .query_row("SELECT no, buckets FROM name_run", [], |row| Ok((row.get(0)?, row.get(1)?)))
-            .unwrap();
-        assert_eq!(buckets * 64, 100_032);
-        let filter = Filter::load(&transaction, no, buckets.cast_unsigned()).unwrap();
-        assert!(all.iter().all(|entry| filter.may_hold(entry.key)));
         let others = entries(100_000, 200_000);
-        let through = others.iter().filter(|entry| filter.may_hold(entry.key)).count();
-        assert!((1_000..5_000).contains(&through), "{through}");
-        let pages = count(&transaction, "SELECT count(*) FROM name_block");
-        assert_eq!(pages, 100_000u64.div_ceil(run::BLOCK_ENTRIES as u64).cast_signed());
+        let transaction = connection.transaction().unwrap();
+        for (level, bytes, expected) in
+            [(1, 200_000, 100..400), (2, 145_472, 400..1_200), (3, 114_304, 1_000..3_000)]
+        {
+            transaction.execute("DELETE FROM name_run", []).unwrap();
+            let sorted = all.iter().copied().map(Ok);
+            run::write_whole(&transaction, Kind::Chunk, level, 100_000, sorted).unwrap();
+            let (no, buckets): (i64, i64) = transaction
+                .query_row("SELECT no, buckets FROM name_run", [], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })
+                .unwrap();
+            assert_eq!(buckets * 64, bytes);
+            let filter = Filter::load(&transaction, no, buckets.cast_unsigned()).unwrap();
+            assert!(all.iter().all(|entry| filter.may_hold(entry.key)));
+            let through = others.iter().filter(|entry| filter.may_hold(entry.key)).count();
+            assert!(expected.contains(&through), "{through}");
+            let blocks = format!("SELECT count(*) FROM name_block WHERE no >> 39 = {no}");
+            let full = 100_000u64.div_ceil(run::BLOCK_ENTRIES as u64).cast_signed();
+            assert_eq!(count(&transaction, &blocks), full);
+        }
     }
 
     #[test]
@@ -383,12 +483,12 @@ mod tests {
         writer.pragma_update(None, "journal_mode", "WAL").unwrap();
         writer.execute_batch(NAMES).unwrap();
         let names = Names::default();
-        add_some(&mut writer, 0..100_000);
+        add_some(&names, &mut writer, 0..100_000);
         let mut reader = Connection::open(&path).unwrap();
         let old = reader.transaction().unwrap();
         assert_eq!(names.find(&old, Kind::Chunk, key_of(2)).unwrap(), [2]);
         for from in (100_000..400_000).step_by(1000) {
-            add_some(&mut writer, from..from + 1000);
+            add_some(&names, &mut writer, from..from + 1000);
             assert_eq!(found(&names, &mut writer, key_of(from)), alike(from, from + 1000));
         }
         for no in (0..100_000).step_by(97) {
@@ -401,17 +501,17 @@ mod tests {
     #[test]
     fn a_commit_that_is_undone_leaves_no_trace() {
         let (mut connection, names) = (open(), Names::default());
-        add_some(&mut connection, 0..60_000);
+        add_some(&names, &mut connection, 0..60_000);
         for from in (60_000..80_000).step_by(1000) {
             let transaction = connection.transaction().unwrap();
             for no in from..from + 1000 {
-                add(&transaction, Kind::Chunk, key_of(no), -1).unwrap();
+                names.add(&transaction, Kind::Chunk, key_of(no), -1).unwrap();
                 names.find(&transaction, Kind::Chunk, key_of(no)).unwrap();
             }
             settle(&transaction, Kind::Chunk, 30_000).unwrap();
             drop(transaction);
             assert_eq!(found(&names, &mut connection, key_of(from + 63)), [0u64; 0]);
-            add_some(&mut connection, from..from + 1000);
+            add_some(&names, &mut connection, from..from + 1000);
         }
         for no in 0..80_000 {
             assert_eq!(found(&names, &mut connection, key_of(no)), alike(no, 80_000));

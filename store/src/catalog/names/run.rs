@@ -5,7 +5,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::filter::{FilterWriter, buckets_for};
+use super::filter::{FilterWriter, Layout};
 use super::{Entry, Kind, Result};
 
 /// Bits of a key in the number of a block.
@@ -184,18 +184,26 @@ impl RunWriter {
     }
 }
 
-/// Begins a run that `count` entries go into, in this state.
+/// Begins a run, in this state.
 pub(super) fn begin(
     transaction: &Transaction<'_>,
     kind: Kind,
     level: u32,
     state: State,
-    buckets: u64,
+    filter: Layout,
 ) -> Result<i64> {
-    transaction.prepare_cached(
-        "INSERT INTO name_run (kind, level, state, buckets, behind, target) VALUES (?1, ?2, ?3, ?4, NULL, 0)",
-    )?
-    .execute(params![kind as i64, level, state as i64, buckets.cast_signed()])?;
+    transaction
+        .prepare_cached(
+            "INSERT INTO name_run (kind, level, state, buckets, bucket_keys, behind, target)
+             VALUES (?1, ?2, ?3, ?4, ?5, NULL, 0)",
+        )?
+        .execute(params![
+            kind as i64,
+            level,
+            state as i64,
+            filter.buckets.cast_signed(),
+            filter.bucket_keys.cast_signed(),
+        ])?;
     let run = transaction.last_insert_rowid();
     if run > RUN_MAX {
         let full = "the catalog has no numbers left for runs of names";
@@ -223,9 +231,9 @@ pub(super) fn write_whole(
     count: u64,
     entries: impl Iterator<Item = Result<Entry>>,
 ) -> Result<()> {
-    let buckets = buckets_for(count);
-    let run = begin(transaction, kind, level, State::Whole, buckets)?;
-    let mut writer = RunWriter::resume(transaction, run, buckets, None)?;
+    let filter = Layout::of(level, count);
+    let run = begin(transaction, kind, level, State::Whole, filter)?;
+    let mut writer = RunWriter::resume(transaction, run, filter.buckets, None)?;
     for entry in entries {
         writer.push(transaction, entry?)?;
     }
