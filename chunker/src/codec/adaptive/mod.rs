@@ -42,7 +42,7 @@ use streams::{Sink, Source};
 type Checked = std::result::Result<(), &'static str>;
 
 thread_local! {
-    static SCRATCH: Kept<Scratch> = const { Cell::new(None) };
+    static SCRATCH: Kept<Scratch> = const { Cell::new(Vec::new()) };
 }
 
 /// Of the chunk in work, used again for the next one.

@@ -135,7 +135,7 @@ fn on_core<T: Task>(task: T) -> T::Output {
 }
 
 thread_local! {
-    static SCRATCH: Kept<Scratch> = const { Cell::new(None) };
+    static SCRATCH: Kept<Scratch> = const { Cell::new(Vec::new()) };
 }
 
 #[derive(Default)]
