@@ -81,7 +81,7 @@ fn ingest_without_peers() {
         assert_eq!(step["runs"].as_array().unwrap().len(), 2);
     }
     assert_eq!(json["set"]["size"]["files"], 5);
-    assert_eq!(json["goals"].as_array().unwrap().len(), 5);
+    assert_eq!(json["goals"].as_array().unwrap().len(), 6);
 }
 
 #[test]
