@@ -55,7 +55,8 @@ pub(crate) struct CatalogArgs {
     #[arg(long, default_value_t = 200)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=100_000))]
     searches: u64,
-    /// How often 10,000 instances are committed to the full catalog, and in turn to a small one
+    /// How often 10,000 instances are committed to the full catalog, and in turn to a small one; less
+    /// often if the full one would grow by more than a tenth
     #[arg(long, default_value_t = 20)]
     #[arg(value_parser = clap::value_parser!(u64).range(0..=1_000))]
     turns: u64,

@@ -52,7 +52,8 @@ impl Side {
     }
 }
 
-/// Goes on filling `full`, which has `from` instances. Gives how many it has then.
+/// Goes on filling `full`, by a tenth at most: it has to stay what it is called. Gives how many instances
+/// it has then.
 pub(super) fn measure(
     bench: &Bench<'_>,
     args: &CatalogArgs,
@@ -62,7 +63,8 @@ pub(super) fn measure(
     let mut at = args.instances;
     let mut sides =
         [SMALL.0.midpoint(SMALL.1), at].map(|catalog| Side { catalog, ..Side::default() });
-    for turn in 0..args.turns {
+    let turns = args.turns.min(at / (10 * (SMALL.1 - SMALL.0)));
+    for turn in 0..turns {
         eprintln!("turn {}: commits into a small and a full catalog", turn + 1);
         let folder = bench.scratch.folder("small-catalog")?;
         let small = SqliteCatalog::open(&folder.join("catalog.sqlite"))?.kept_alone();
@@ -76,7 +78,7 @@ pub(super) fn measure(
         drop(small);
         std::fs::remove_dir_all(&folder).context("removing a small catalog")?;
     }
-    if args.turns == 0 {
+    if turns == 0 {
         return Ok(at);
     }
     let [small, full] = &sides;
