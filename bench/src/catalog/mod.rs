@@ -41,7 +41,7 @@ const P95_MS_MAX: f64 = 50.0;
 const CHUNKS: u64 = 2;
 /// What memory a chunk may take, in bytes.
 const CHUNK_MEMORY_MAX: f64 = 2.0;
-/// How much slower ingest may be with a full catalog than with an empty one.
+/// How much slower a commit and an import may be with a full catalog than with a small or empty one.
 const SLOWER_MAX: f64 = 1.1;
 
 /// Fill a catalog with made-up rows, and search it

@@ -8,7 +8,7 @@ use cairn_store::catalog::{Catalog, PackNo, SqliteCatalog};
 use cairn_store::pack::PackId;
 use serde::Serialize;
 
-use super::{CatalogArgs, add};
+use super::{COMMIT_INSTANCES, CatalogArgs, SLOWER_MAX, add};
 use crate::figures::grouped;
 use crate::goals::Goal;
 use crate::measure::Bench;
@@ -18,10 +18,6 @@ use crate::table::Table;
 /// Instances of a small catalog when its turn begins, and when it ends: 10,000 on average. Between them
 /// lie several runs of names, so that it has its share of what is not done with each commit.
 const SMALL: (u64, u64) = (5_000, 15_000);
-/// Instances committed at a time.
-const COMMIT: u64 = super::COMMIT_INSTANCES;
-/// How much slower a commit may be with a full catalog than with a small one.
-const SLOWER_MAX: f64 = 1.1;
 
 /// What all commits into catalogs of one size took.
 #[derive(Debug, Default, Serialize)]
@@ -35,7 +31,7 @@ struct Side {
 
 impl Side {
     fn add(&mut self, (wall_s, cpu_s): (f64, f64)) {
-        self.instances += COMMIT;
+        self.instances += COMMIT_INSTANCES;
         self.wall_s += wall_s;
         self.cpu_s += cpu_s;
     }
@@ -70,10 +66,10 @@ pub(super) fn measure(
         let small = SqliteCatalog::open(&folder.join("catalog.sqlite"))?.kept_alone();
         let small_pack = small.add_pack(PackId([8; 16]), 0)?;
         add(&small, small_pack, 0..SMALL.0)?;
-        for start in (SMALL.0..SMALL.1).step_by(COMMIT as usize) {
-            sides[0].add(add(&small, small_pack, start..start + COMMIT)?);
-            sides[1].add(add(full, pack, at..at + COMMIT)?);
-            at += COMMIT;
+        for start in (SMALL.0..SMALL.1).step_by(COMMIT_INSTANCES as usize) {
+            sides[0].add(add(&small, small_pack, start..start + COMMIT_INSTANCES)?);
+            sides[1].add(add(full, pack, at..at + COMMIT_INSTANCES)?);
+            at += COMMIT_INSTANCES;
         }
         drop(small);
         std::fs::remove_dir_all(&folder).context("removing a small catalog")?;

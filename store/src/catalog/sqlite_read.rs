@@ -116,6 +116,7 @@ impl SqliteCatalog {
         read: impl Fn(&Connection, i64) -> Result<Vec<T>>,
     ) -> Result<Vec<T>> {
         let key = uid_key(sop);
+        // Before a snapshot is taken, which costs more than this.
         if !self.names().may_be_there(Kind::Instance, key) {
             return Ok(Vec::new());
         }

@@ -144,6 +144,14 @@ pub(super) mod tests {
         }
     }
 
+    fn with_a_pack() -> (tempfile::TempDir, std::path::PathBuf, SqliteCatalog) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("catalog.sqlite");
+        let catalog = SqliteCatalog::open(&path).unwrap();
+        catalog.add_pack(PackId([1; 16]), 0).unwrap();
+        (folder, path, catalog)
+    }
+
     fn chunks(range: std::ops::Range<u64>) -> Vec<(StoredId, Location)> {
         range
             .map(|i| {
@@ -172,10 +180,7 @@ pub(super) mod tests {
     #[test]
     fn a_catalog_with_indexes_of_names_gets_runs_in_their_place() {
         for count in [0, 1, 30_000] {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("catalog.sqlite");
-            let catalog = SqliteCatalog::open(&path).unwrap();
-            catalog.add_pack(PackId([1; 16]), 0).unwrap();
+            let (_folder, path, catalog) = with_a_pack();
             commit(&catalog, &chunks(0..count));
             age(&catalog.write(), WITHOUT_NAMES);
             drop(catalog);
@@ -203,10 +208,7 @@ pub(super) mod tests {
 
     #[test]
     fn filters_of_a_catalog_that_has_one_width_are_read_and_merged_with_wider_ones() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("catalog.sqlite");
-        let catalog = SqliteCatalog::open(&path).unwrap();
-        catalog.add_pack(PackId([1; 16]), 0).unwrap();
+        let (_folder, path, catalog) = with_a_pack();
         for from in (0..50_000).step_by(1000) {
             commit(&catalog, &chunks(from..from + 1000));
         }
@@ -230,10 +232,7 @@ pub(super) mod tests {
 
     #[test]
     fn who_replayed_and_lets_others_commit_finds_what_they_commit() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("catalog.sqlite");
-        let replayer = SqliteCatalog::open(&path).unwrap();
-        replayer.add_pack(PackId([1; 16]), 0).unwrap();
+        let (_folder, path, replayer) = with_a_pack();
         commit(&replayer, &chunks(0..1000));
         let writer = SqliteCatalog::open(&path).unwrap().kept_alone();
         commit(&writer, &chunks(1000..30_000));

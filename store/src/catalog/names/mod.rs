@@ -130,7 +130,7 @@ struct Runs {
 /// What a process remembers of the runs, for all its connections.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    known: Mutex<[Option<Runs>; 2]>,
+    known: Mutex<[Runs; 2]>,
     /// Held by who loads filters. With tens of millions of names these take a tenth of a second and tens of
     /// megabytes, and when a catalog is opened all its connections need them at once.
     loading: [Mutex<()>; 2],
@@ -167,19 +167,23 @@ impl Names {
     /// The runs of the connection's snapshot.
     fn runs(&self, connection: &Connection, kind: Kind) -> Result<Arc<Vec<Run>>> {
         let epoch = epoch(connection, kind)?;
-        if let Some(runs) = self.known(kind).filter(|known| known.epoch == epoch) {
-            return Ok(runs.runs);
+        let known = self.known(kind);
+        if known.epoch == epoch {
+            return Ok(known.runs);
+        }
+        if known.epoch > epoch {
+            // Whoever reads an older snapshot leaves what is known of a newer one, and nobody waits for it.
+            return load(connection, kind, &known).map(Arc::new);
         }
         let _alone = self.loading[kind as usize].lock().unwrap_or_else(PoisonError::into_inner);
-        let known = self.known(kind).unwrap_or_default();
+        let known = self.known(kind);
         if known.epoch == epoch {
             return Ok(known.runs);
         }
         let runs = Arc::new(load(connection, kind, &known)?);
-        // Whoever reads an older snapshot leaves what is known of a newer one.
         if known.epoch < epoch {
             let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            all[kind as usize] = Some(Runs { epoch, runs: Arc::clone(&runs) });
+            all[kind as usize] = Runs { epoch, runs: Arc::clone(&runs) };
         }
         Ok(runs)
     }
@@ -201,7 +205,7 @@ impl Names {
         Ok(())
     }
 
-    fn known(&self, kind: Kind) -> Option<Runs> {
+    fn known(&self, kind: Kind) -> Runs {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)[kind as usize].clone()
     }
 }
