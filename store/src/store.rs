@@ -157,7 +157,20 @@ pub struct Store {
     beside: bool,
     created_key: bool,
     /// Ends last: the bucket's calls run on it.
-    _runtime: Runtime,
+    _runtime: Calls,
+}
+
+/// What the bucket's calls run on. Whoever makes one waits for it, so none is left when this ends; and it
+/// is not waited for, since whoever lets a store go may be a task of another runtime, which must not wait.
+#[derive(Debug)]
+struct Calls(Option<Runtime>);
+
+impl Drop for Calls {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// May the process write?
@@ -229,6 +242,7 @@ impl Store {
     fn of(shared: Arc<Shared>, lock: Option<File>, created_key: bool, runtime: Runtime) -> Self {
         let reader = Arc::new(Reader::new(Arc::clone(&shared)));
         let metadata = Arc::new(Metadata::new(Arc::clone(&shared), Arc::clone(&reader)));
+        let runtime = Calls(Some(runtime));
         Self { shared, reader, metadata, lock, beside: false, created_key, _runtime: runtime }
     }
 

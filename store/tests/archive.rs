@@ -54,6 +54,16 @@ fn what_goes_in_comes_out() {
 }
 
 #[test]
+fn a_task_may_be_the_last_to_let_an_archive_go() {
+    let archive = Archive::new();
+    let store = archive.open();
+    import(&store, quick(), &sample());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async { drop(store) });
+    assert_sound(&archive.open());
+}
+
+#[test]
 fn a_second_time_nothing_is_stored() {
     let archive = Archive::new();
     let objects = sample();
