@@ -2,7 +2,7 @@
 //! is not here and was granted.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use cairn_ledger::entry::Purpose;
@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::choose::{Consented, Wish, choose};
 use super::granted::Version;
-use super::{Error, Finished, Options, Progress, patiently, run};
+use super::{Error, Finished, INTERRUPT_EVERY, Options, Progress, patiently, run};
 use crate::error::Result;
 use crate::http::App;
 use crate::sharing::control::Teller;
@@ -35,6 +35,8 @@ pub(crate) struct Demands {
     under_way: Mutex<HashMap<String, watch::Receiver<bool>>>,
     unknown: Mutex<HashMap<String, Instant>>,
     claimed: Mutex<HashSet<Version>>,
+    /// A claim has ended.
+    released: Condvar,
 }
 
 /// A version that is being fetched, until this is dropped.
@@ -47,6 +49,7 @@ pub(super) struct Claim<'a> {
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
         self.demands.claimed().remove(&self.version);
+        self.demands.released.notify_all();
     }
 }
 
@@ -176,21 +179,39 @@ pub(crate) async fn on_demand(app: &Arc<App>, study_uid: &str) -> bool {
 }
 
 impl Demands {
-    fn claimed(&self) -> std::sync::MutexGuard<'_, HashSet<Version>> {
+    fn claimed(&self) -> MutexGuard<'_, HashSet<Version>> {
         self.claimed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a version for oneself: two fetches of one would be in each other's way. `None`: somebody has.
     pub(super) fn claim(&self, version: Version) -> Option<Claim<'_>> {
-        let demands = self;
-        self.claimed().insert(version).then_some(Claim { demands, version })
+        let is_free = self.claimed().insert(version);
+        // Made only where it holds: one that is dropped ends whoever's claim there is.
+        is_free.then(|| Claim { demands: self, version })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, watch::Receiver<bool>>> {
+    /// The same once it is free. `None`: somebody asked to stop.
+    pub(super) fn claim_in_turn(
+        &self,
+        version: Version,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Option<Claim<'_>> {
+        let mut claimed = self.claimed();
+        while !claimed.insert(version) {
+            if interrupted() {
+                return None;
+            }
+            let waited = self.released.wait_timeout(claimed, INTERRUPT_EVERY);
+            claimed = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Some(Claim { demands: self, version })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, watch::Receiver<bool>>> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn unknown(&self) -> std::sync::MutexGuard<'_, HashMap<String, Instant>> {
+    fn unknown(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
         self.unknown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -242,5 +263,42 @@ pub(crate) async fn keep_receipts(app: Arc<App>) {
             }
         }
         tokio::time::sleep(RECEIPTS_EVERY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use cairn_ledger::id::{SiteId, StudyId};
+
+    use super::*;
+
+    #[test]
+    fn a_version_has_one_fetch_at_a_time_and_others_take_turns() {
+        let demands = &Demands::default();
+        let version = (SiteId([1; 32]), StudyId([2; 32]), 1);
+        let first = demands.claim(version).unwrap();
+        assert!(demands.claim((version.0, version.1, 2)).is_some());
+        // Asked twice: whoever is refused ends nobody's claim.
+        assert!(demands.claim(version).is_none());
+        assert!(demands.claim(version).is_none());
+        assert!(demands.claim_in_turn(version, &|| true).is_none());
+        std::thread::scope(|scope| {
+            let (told, heard) = std::sync::mpsc::channel();
+            for _ in 0..3 {
+                let told = told.clone();
+                scope.spawn(move || {
+                    let claim = demands.claim_in_turn(version, &|| false);
+                    told.send(claim.is_some()).unwrap();
+                    assert!(demands.claim(version).is_none());
+                });
+            }
+            assert!(heard.recv_timeout(Duration::from_millis(200)).is_err());
+            drop(first);
+            for _ in 0..3 {
+                assert!(heard.recv_timeout(Duration::from_secs(10)).unwrap());
+            }
+        });
+        assert!(demands.claim(version).is_some());
     }
 }

@@ -97,6 +97,8 @@ pub(crate) struct Options {
     pub(crate) lanes: usize,
     /// It ends if nothing came for so long.
     pub(crate) patience: Duration,
+    /// Where the same is being fetched already: is it waited for, and then looked at again?
+    pub(crate) in_turn: bool,
     /// Has somebody asked to stop?
     pub(crate) interrupted: Arc<dyn Fn() -> bool + Send + Sync>,
 }
@@ -104,7 +106,7 @@ pub(crate) struct Options {
 impl Default for Options {
     fn default() -> Self {
         let interrupted = Arc::new(|| false);
-        Self { lanes: 6, patience: Duration::from_secs(60), interrupted }
+        Self { lanes: 6, patience: Duration::from_secs(60), in_turn: true, interrupted }
     }
 }
 
@@ -251,8 +253,13 @@ pub(crate) fn run(
 ) -> Result<Finished, Error> {
     let begun = Instant::now();
     let Subject { study, version, .. } = order.subject;
-    let claim = app.demands.claim((order.owner, study, version));
-    let _claim = claim.ok_or(Error::UnderWay)?;
+    let (demanded, demands) = ((order.owner, study, version), &app.demands);
+    let _claim = if options.in_turn {
+        let claim = demands.claim_in_turn(demanded, &*options.interrupted);
+        claim.ok_or(Error::Interrupted)?
+    } else {
+        demands.claim(demanded).ok_or(Error::UnderWay)?
+    };
     let client = site.client(&order.owner).map_err(|error| Error::NoGrant(error.to_string()))?;
     // Lanes connect while the record comes: a handshake takes three round trips.
     let lanes: Vec<Client> = (0..options.lanes.max(1)).map(|_| client.fork()).collect();

@@ -101,7 +101,8 @@ fn one(app: &Arc<App>, site: &Arc<Site>, grant: &ReceivedGrant) -> Result<bool, 
     }
     let mut order = order(site, grant)?;
     order.tenure = Tenure::Entrusted;
-    match run(app, site, &order, &Options::default(), &|_| ()) {
+    let options = Options { in_turn: false, ..Options::default() };
+    match run(app, site, &order, &options, &|_| ()) {
         Ok(fetched) => {
             let line = Event::by_rule("prefetch", "fetch", &owner.to_string(), &fetched.study_uid);
             if app.audit.tell(line).is_err() {

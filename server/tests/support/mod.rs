@@ -23,6 +23,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+/// No command of a test takes so long. One that hangs is ended, and the test fails, instead of all of them.
+const COMMAND_PATIENCE: Duration = Duration::from_secs(300);
+
 /// Waits for what comes soon: a line of the log is written after the answer that it is about.
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let patience = Instant::now() + Duration::from_secs(10);
@@ -100,7 +103,16 @@ impl Site {
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
-        Ran::from(self.command(arguments).output().unwrap())
+        let mut command = self.command(arguments);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let id = child.id().to_string();
+        let (told, heard) = std::sync::mpsc::channel();
+        std::thread::spawn(move || told.send(child.wait_with_output()));
+        let Ok(output) = heard.recv_timeout(COMMAND_PATIENCE) else {
+            let _ = Command::new("kill").args(["-9", &id]).status();
+            panic!("{arguments:?} does not end");
+        };
+        Ran::from(output.unwrap())
     }
 
     /// Runs what has to end well.
