@@ -178,6 +178,9 @@ const PALETTE_STEP: u32 = 32;
 /// An image that became so many times shorter is quiet: its samples take some two bits.
 const QUIET_RATIO: usize = 6;
 
+/// Bytes of a quiet image that are tried before coding all of it once more.
+const QUIET_SAMPLE_BYTES: usize = 12 << 10;
+
 /// An image that became so many times shorter is all but empty.
 const EMPTY_RATIO: usize = 40;
 
@@ -240,6 +243,7 @@ fn pixels(plain: &[u8], geometry: Geometry, effort: Effort) -> Option<Encoded> {
     if let Some(quiet) = &filtered
         && quiet.codec == Codec::PixelContext
         && quiet.bytes.len() < plain.len() / QUIET_RATIO
+        && looks_repeated(plain, geometry, quiet.bytes.len())
         && let Some(classed) = encode_filtered(Codec::PixelClassed, plain, geometry)
         && classed.bytes.len() < quiet.bytes.len()
     {
@@ -281,19 +285,42 @@ fn looks_drawn(plain: &[u8], geometry: Geometry, effort: Effort) -> bool {
     }
 }
 
+/// Do groups of samples tell more than the samples above, by which it takes so many bytes? Rows in the middle
+/// tell; of what is all but empty they tell little, and all of it is soon tried.
+fn looks_repeated(plain: &[u8], geometry: Geometry, coded_bytes: usize) -> bool {
+    if coded_bytes < plain.len() / EMPTY_RATIO {
+        return true;
+    }
+    let row = (geometry.above as usize).max(1) * usize::from(geometry.sample_bytes);
+    let piece = QUIET_SAMPLE_BYTES.next_multiple_of(row).min(plain.len());
+    let from = (plain.len() - piece) / 2 / row * row;
+    let classed = encode_filtered(Codec::PixelClassed, &plain[from..][..piece], geometry);
+    classed.is_some_and(|classed| classed.bytes.len() * plain.len() < coded_bytes * piece)
+}
+
 /// Few values, far apart, are a sign of a palette.
 fn has_few_values(plain: &[u8], geometry: Geometry) -> bool {
     let pairs = plain.as_chunks::<2>().0;
-    let mut seen = [0u64; 1024];
-    let mut highest = 0;
-    for pair in pairs.iter().step_by((pairs.len() / VALUES_SAMPLED).max(1)) {
-        let value =
-            if geometry.big_endian { u16::from_be_bytes(*pair) } else { u16::from_le_bytes(*pair) };
-        highest = highest.max(value);
-        seen[usize::from(value / 64)] |= 1 << (value % 64);
+    // A byte each: what is written does not depend on what was there, so none waits for the one before.
+    let mut seen = vec![false; 1 << 16];
+    let (mut values, mut highest) = (0, 0);
+    let mut sampled = pairs.iter().step_by((pairs.len() / VALUES_SAMPLED).max(1)).peekable();
+    while sampled.peek().is_some() {
+        for pair in sampled.by_ref().take(PALETTE_VALUES as usize) {
+            let value = if geometry.big_endian {
+                u16::from_be_bytes(*pair)
+            } else {
+                u16::from_le_bytes(*pair)
+            };
+            highest = highest.max(value);
+            values += u32::from(!seen[usize::from(value)]);
+            seen[usize::from(value)] = true;
+        }
+        if values > PALETTE_VALUES {
+            return false;
+        }
     }
-    let values = seen.iter().map(|word| word.count_ones()).sum::<u32>();
-    values <= PALETTE_VALUES && u32::from(highest) >= PALETTE_STEP * values
+    u32::from(highest) >= PALETTE_STEP * values
 }
 
 /// Codes `plain` with a pixel filter, whatever comes of it: for comparing codecs. `None` where the
