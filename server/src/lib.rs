@@ -45,10 +45,25 @@ pub use {audit::fuzzing as audit_fuzzing, identity::fuzzing as identity_fuzzing}
 
 use clap::Parser;
 
+/// Stack of a thread that codes chunks. While another thread has a part of its chunk, it works on the next
+/// one, of which a part may be taken as well, and so on: some two dozen deep was seen, each of some 20 KiB.
+/// Only what is used of it is memory.
+const CODING_STACK_BYTES: usize = 16 << 20;
+
+/// Makes the threads that code, decode and hash.
+fn make_coding_threads() {
+    let threads = rayon::ThreadPoolBuilder::new()
+        .stack_size(CODING_STACK_BYTES)
+        .thread_name(|_| "cairn-code".to_owned());
+    // Where the system has no threads to give, whatever needs one says so.
+    let _ = threads.build_global();
+}
+
 /// Does what the command line asks for.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = cli::Cli::parse();
+    make_coding_threads();
     match cli::run(&cli) {
         Ok(exit) => ExitCode::from(exit.code()),
         Err(error) => {

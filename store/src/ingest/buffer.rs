@@ -5,7 +5,8 @@
 //! are used again, so that the allocator neither fragments nor clears them each time.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use memmap2::MmapMut;
@@ -17,9 +18,17 @@ const HEAP_BYTES_MAX: usize = 64 << 10;
 /// The middle size of maps: holds most single slices.
 const MIDDLE_BYTES: usize = 1 << 20;
 
+/// Who waits for memory is woken once this part of the budget is free, and reads several objects then: to
+/// wake a thread for each that is written costs as much as to read one.
+const WOKEN_AT: usize = 8;
+/// And looks again after this: others may hold nearly all of it for long.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
 #[derive(Debug, Default)]
 struct Free {
     in_use: usize,
+    /// Threads that wait for memory.
+    waiting: usize,
     middle: Vec<MmapMut>,
     slabs: Vec<MmapMut>,
 }
@@ -66,8 +75,9 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        super::lock(&self.pool.free).in_use -= self.bytes;
-        self.pool.returned.notify_all();
+        let mut free = super::lock(&self.pool.free);
+        free.in_use -= self.bytes;
+        self.pool.wake(free);
     }
 }
 
@@ -108,7 +118,10 @@ impl Pool {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         // One buffer is always to be had: charges alone may exceed the budget for a moment.
         while free.in_use > 0 && free.in_use + bytes > self.budget {
-            free = self.returned.wait(free).unwrap_or_else(PoisonError::into_inner);
+            free.waiting += 1;
+            let waited = self.returned.wait_timeout(free, LOOK_AGAIN);
+            free = waited.unwrap_or_else(PoisonError::into_inner).0;
+            free.waiting -= 1;
         }
         free.in_use += bytes;
         let reused = match bytes {
@@ -126,6 +139,16 @@ impl Pool {
             }
         };
         Buffer { memory: Some(memory), bytes, pool: Arc::clone(self) }
+    }
+
+    /// After memory was given back: wakes who waits for some, if there is enough of it.
+    fn wake(&self, free: MutexGuard<'_, Free>) {
+        let is_enough = free.in_use <= self.budget - self.budget / WOKEN_AT;
+        let is_due = free.waiting > 0 && is_enough;
+        drop(free);
+        if is_due {
+            self.returned.notify_all();
+        }
     }
 }
 
@@ -183,8 +206,7 @@ impl Drop for Buffer {
                 }
             }
         }
-        drop(free);
-        self.pool.returned.notify_all();
+        self.pool.wake(free);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cairn_store::commit::Source;
@@ -14,8 +14,13 @@ use super::walk::{Item, walk};
 use crate::output::{count, size};
 use crate::progress::{Progress, TICK};
 
-/// Items that wait for a reader.
-const ITEMS_MAX: usize = 1024;
+/// Items that are handed to a reader together, and how long they may be in all: whoever waits is woken less
+/// often, and no reader is left with long ones while the others have none.
+const TOGETHER: usize = 8;
+const TOGETHER_BYTES: u64 = 4 << 20;
+
+/// Handfuls of items that wait for a reader.
+const HANDFULS_MAX: usize = 128;
 
 /// What the threads share.
 pub(super) struct Feed<'a> {
@@ -35,13 +40,11 @@ impl Feed<'_> {
     /// Hands in everything; returns when all of it was handed in, or the import is to stop.
     pub(super) fn run(&self) {
         std::thread::scope(|scope| {
-            let (items, queue) = sync_channel(ITEMS_MAX);
+            let (handfuls, queue) = sync_channel(HANDFULS_MAX);
             // Ends with the last reader, so that the walk cannot wait for nobody.
             let queue = Arc::new(Mutex::new(queue));
             let (alive, ended) = channel::<()>();
-            scope.spawn(move || {
-                walk(self.paths, self.avoid, &mut |item| items.send(item).is_ok());
-            });
+            scope.spawn(move || self.hand_out(&handfuls));
             if self.progress.is_shown() {
                 scope.spawn(|| self.count_totals());
                 scope.spawn(move || self.show(&ended));
@@ -51,6 +54,22 @@ impl Feed<'_> {
                 scope.spawn(move || self.read_items(&queue, alive));
             }
         });
+    }
+
+    /// Walks, and hands out what it finds.
+    fn hand_out(&self, handfuls: &SyncSender<Vec<Item>>) {
+        let (mut handful, mut bytes) = (Vec::new(), 0);
+        walk(self.paths, self.avoid, &mut |item| {
+            bytes += item.bytes();
+            handful.push(item);
+            if handful.len() < TOGETHER && bytes < TOGETHER_BYTES {
+                return true;
+            }
+            bytes = 0;
+            handfuls.send(std::mem::take(&mut handful)).is_ok()
+        });
+        // Nobody is left to read it if the import is to stop.
+        let _ = handfuls.send(handful);
     }
 
     /// A second walk, which reads no file: the bar needs to know how much there is.
@@ -80,14 +99,19 @@ impl Feed<'_> {
     }
 
     /// `_alive` is dropped when this reader ends, which is how the bar learns of it.
-    fn read_items(&self, queue: &Mutex<Receiver<Item>>, _alive: Sender<()>) {
-        while !self.tally.is_stopped() {
+    fn read_items(&self, queue: &Mutex<Receiver<Vec<Item>>>, _alive: Sender<()>) {
+        loop {
             let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            let Ok(item) = next else { return };
-            let name = item.name();
-            let read = item.read(|reader, bytes| self.hand_in(&name, reader, bytes));
-            if let Err((status, why)) = read {
-                self.tally.odd(&name, status, &why);
+            let Ok(handful) = next else { return };
+            for item in handful {
+                if self.tally.is_stopped() {
+                    return;
+                }
+                let name = item.name();
+                let read = item.read(|reader, bytes| self.hand_in(&name, reader, bytes));
+                if let Err((status, why)) = read {
+                    self.tally.odd(&name, status, &why);
+                }
             }
         }
     }
