@@ -6,6 +6,7 @@
 //! checked by whoever asked for it.
 
 mod adaptive;
+mod alone;
 mod classed;
 mod contextual;
 mod packed;
@@ -16,6 +17,7 @@ mod recode;
 mod scratch;
 mod zstandard;
 
+pub use alone::alone;
 pub use recode::{content_of, recode};
 
 use std::cell::Cell;

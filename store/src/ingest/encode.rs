@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use cairn_chunker::codec::{self, Codec, Content, Encoded};
@@ -27,9 +28,11 @@ pub(super) fn dispatch(assembly: &Arc<Assembly>, cuts: Vec<Cut>) {
         return;
     }
     let assembly = Arc::clone(assembly);
+    assembly.pipeline.coding.fetch_add(1, Ordering::Relaxed);
     rayon::spawn(move || {
         // A panic on the pool would end the process; a stopped ingest keeps what was acknowledged.
         let worked = catch_unwind(AssertUnwindSafe(|| work(&assembly, cuts)));
+        assembly.pipeline.coding.fetch_sub(1, Ordering::Relaxed);
         match worked {
             Ok(Ok(())) => {}
             Ok(Err(error)) => drop(assembly.pipeline.fail(error)),
@@ -102,7 +105,13 @@ fn encode(pipeline: &Pipeline, id: ChunkId, cut: Cut) -> ReadyChunk {
 
 /// Encodes, and decodes again: what does not come back the same is stored as it is.
 pub(super) fn encode_checked(pipeline: &Pipeline, plain: &[u8], content: Content) -> Encoded {
-    pipeline.time(Stage::Encode, || encode_and_compare(pipeline, plain, content))
+    pipeline.time(Stage::Encode, || {
+        if pipeline.has_enough_for_all() {
+            codec::alone(|| encode_and_compare(pipeline, plain, content))
+        } else {
+            encode_and_compare(pipeline, plain, content)
+        }
+    })
 }
 
 fn encode_and_compare(pipeline: &Pipeline, plain: &[u8], content: Content) -> Encoded {

@@ -38,7 +38,7 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
@@ -121,6 +121,8 @@ pub(crate) struct Pipeline {
     collecting: Collecting,
     spool: Spool,
     counters: Counters,
+    /// Jobs that the pool has, or works on.
+    coding: AtomicUsize,
     /// Objects out of the spool that were handed in.
     turns: AtomicU64,
     /// Instances handed in whose fate the writer has to hear of.
@@ -137,6 +139,11 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
+    /// Has every thread of the pool a job of its own?
+    fn has_enough_for_all(&self) -> bool {
+        self.coding.load(Ordering::Relaxed) >= rayon::current_num_threads()
+    }
+
     /// Does a step of the way in, and tells how long it took.
     fn time<T>(&self, stage: Stage, step: impl FnOnce() -> T) -> T {
         self.config.observer.time(stage, step)
@@ -216,6 +223,7 @@ impl Ingest {
             collecting: Collecting::new(),
             spool,
             counters: Counters::default(),
+            coding: AtomicUsize::new(0),
             turns: AtomicU64::new(0),
             submitted: AtomicU64::new(0),
             committed_batch: AtomicU64::new(0),

@@ -25,6 +25,7 @@ use std::cell::Cell;
 use rayon::prelude::*;
 
 use super::Codec;
+use super::alone::is_pooled;
 use super::scratch::{self, Kept};
 use crate::span::Geometry;
 use crate::{Error, Result};
@@ -206,10 +207,6 @@ fn each<S: Sample, P: Send>(
     } else {
         jobs.drain(..).for_each(|(stripe, part)| work(stripe, part));
     }
-}
-
-fn is_pooled() -> bool {
-    rayon::current_thread_index().is_some() && rayon::current_num_threads() > 1
 }
 
 /// Fills `plain`, exactly.

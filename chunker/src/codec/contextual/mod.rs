@@ -35,6 +35,7 @@ use std::cell::Cell;
 use rayon::prelude::*;
 
 use super::Codec;
+use super::alone::is_pooled;
 use super::classed::bits;
 use super::classed::huffman::{put_length, take_length};
 use super::scratch::{self, Kept};
@@ -249,10 +250,6 @@ fn each<T: Send, R: Send>(
     } else {
         all.chunks_mut(at_once).map(work).collect()
     }
-}
-
-fn is_pooled() -> bool {
-    rayon::current_thread_index().is_some() && rayon::current_num_threads() > 1
 }
 
 struct Load<'a, 's, 'p> {
