@@ -251,8 +251,16 @@ impl Demands {
     }
 }
 
-/// Has owners sign for what came while they were away. Runs until it is dropped.
+/// Has owners sign for what came while they were away, after it has removed what an earlier server left of
+/// fetches. Runs until it is dropped.
 pub(crate) async fn keep_receipts(app: Arc<App>) {
+    if let Some(site) = app.site() {
+        let own = Arc::clone(&app);
+        let swept = tokio::task::spawn_blocking(move || super::stage::sweep(&own, &site)).await;
+        if let Ok(Err(error)) = swept {
+            tracing::warn!(%error, "what an earlier fetch left is still there");
+        }
+    }
     while !app.is_draining() {
         if let Some(site) = app.site() {
             let own = Arc::clone(&app);

@@ -363,9 +363,7 @@ pub(crate) fn run(
     row.bytes_saved = bytes_saved(bytes, came);
     app.store.catalog().editions().put_fetched(&row)?;
     let seconds = begun.elapsed().as_secs_f64();
-    if let Some(fetching) = Arc::into_inner(fetching) {
-        fetching.plan.clear();
-    }
+    fetching.plan.clear();
     let receipt = if order.tenure == Tenure::Handed {
         row.state = FetchState::Receipted;
         app.store.catalog().editions().put_fetched(&row)?;

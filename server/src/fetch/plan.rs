@@ -220,9 +220,10 @@ impl Plan {
         chunks.for_each(|id| state.stage.release(&id));
     }
 
-    /// Everything is in the archive: what was kept meanwhile goes.
-    pub(super) fn clear(self) {
-        self.state.into_inner().unwrap_or_else(PoisonError::into_inner).stage.clear();
+    /// Everything is in the archive: what was kept meanwhile goes. Not left to whoever lets the plan go last:
+    /// the archive may still be about to when the fetch is over.
+    pub(super) fn clear(&self) {
+        self.lock().stage.clear();
     }
 }
 

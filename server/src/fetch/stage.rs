@@ -15,6 +15,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cairn_chunker::id::ChunkId;
 use cairn_chunker::limits::MANIFEST_BYTES_MAX;
+use cairn_ledger::id::{SiteId, StudyId};
+use cairn_store::catalog::editions::FetchState;
+
+use super::error::Error;
+use crate::http::App;
+use crate::sharing::Site;
 
 /// Length at which the next file is begun.
 const FILE_BYTES: u64 = 64 << 20;
@@ -181,9 +187,27 @@ impl Stage {
     }
 
     /// Everything came: the stage goes.
-    pub(super) fn clear(self) {
+    pub(super) fn clear(&mut self) {
+        self.files.clear();
+        self.chunks.clear();
         let _ = std::fs::remove_dir_all(&self.directory);
     }
+}
+
+/// Removes what fetches that are over have left: a crash may have come first.
+pub(super) fn sweep(app: &App, site: &Site) -> Result<(), Error> {
+    for row in app.store.catalog().editions().all_fetched(None)? {
+        let study = StudyId(row.study);
+        let directory = site.stage(&study, row.version);
+        if row.state == FetchState::UnderWay || !directory.exists() {
+            continue;
+        }
+        // Whoever has it is fetching it anew.
+        if let Some(_claim) = app.demands.claim((SiteId(row.owner), study, row.version)) {
+            std::fs::remove_dir_all(&directory).map_err(Error::Stage)?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

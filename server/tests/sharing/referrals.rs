@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::support::dimse::{EXPLICIT_LE, SECONDARY_CAPTURE, Wish, parted};
 use crate::support::server::{PARTS, client, parts};
 use crate::support::sites::{Hospital, grants, introduce};
-use crate::support::{Site, dicom};
+use crate::support::{Site, dicom, files_under};
 
 const A: &str = "a.example/cairn";
 const B: &str = "b.example/cairn";
@@ -117,7 +117,7 @@ fn what_arrives_under_the_rule_is_there_before_anybody_asks_and_ends_when_it_is_
 /// At the second at which a grant ends, however seldom sites talk; kept by who asked for it to be.
 #[test]
 fn a_copy_that_nobody_asked_for_ends_with_its_grant_to_the_second() {
-    let (a, b) = two(&[("SHARING__SYNC_SECONDS", "30")]);
+    let (a, mut b) = two(&[("SHARING__SYNC_SECONDS", "30")]);
     let studies = [
         cairn_dicom::phantom::ct(7, 3, 64).map(|file| file.bytes).collect::<Vec<_>>(),
         cairn_dicom::phantom::mr(7, 3, 64).map(|file| file.bytes).collect(),
@@ -148,6 +148,17 @@ fn a_copy_that_nobody_asked_for_ends_with_its_grant_to_the_second() {
     until("b knows", &b, || grants(&b.site).iter().all(|it| it["is_usable"] == false));
     std::thread::sleep(Duration::from_secs(2));
     assert_eq!(status(&b, &other), 200);
+    // Nothing that came is left outside the archive, and what a crash would have left goes.
+    let fetching = b.site.data().join("ledger/fetching");
+    assert!(files_under(&fetching).is_empty(), "{:?}", files_under(&fetching));
+    for grant in grants(&b.site) {
+        let name = format!("{}-{}", grant["study"].as_str().unwrap(), grant["version"]);
+        b.site.put(&format!("data/ledger/fetching/{name}/0"), b"of an earlier fetch");
+    }
+    assert_eq!(files_under(&fetching).len(), 2);
+    b.server.kill();
+    b.restart();
+    until("it is gone", &b, || files_under(&fetching).is_empty());
 }
 
 /// A site that is away, or not known yet, is granted it later; a server that is killed forgets nothing.
