@@ -33,7 +33,7 @@ const FULL: Sizes = Sizes {
     codec_mb: "64",
     size_mb: "128",
     catalogs: &[10_000, 100_000, 1_000_000, 10_000_000],
-    slices: "400",
+    slices: "1200",
     small: "20000",
     many: "100000",
     giant_gib: "2",

@@ -235,8 +235,9 @@ impl<'a> Sinks<'a> {
     /// Writes eight bytes before a place.
     #[inline(always)]
     pub(super) fn store(&mut self, at: u64, upper: u64) {
-        let at = at as usize;
-        let to = self.bytes.get_mut(at.wrapping_sub(8)..at);
+        // Of a number of 32 bits it is known that eight more are no overflow: one comparison will do.
+        let start = (at as u32).wrapping_sub(8) as usize;
+        let to = self.bytes.get_mut(start..start.wrapping_add(8));
         if let Some(to) = to.and_then(|to| to.first_chunk_mut()) {
             *to = upper.to_le_bytes();
         }

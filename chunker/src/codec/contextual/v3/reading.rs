@@ -9,7 +9,10 @@ use super::{TURN, numbers};
 use crate::codec::classed::bits::window;
 use crate::codec::contextual::ans::{Decoding, EXTRA, LOW_SHIFT, TOKEN_SHIFT};
 use crate::codec::contextual::contexts::GROUP;
-use crate::codec::contextual::streams::{LOW_BITS_QUICK, STREAMS, Sources, in_each};
+use crate::codec::contextual::streams::{STREAMS, Sources, in_each};
+
+/// Bits that are told by one look.
+const PEEKED: u64 = 57;
 
 #[inline(always)]
 fn widened([a, b, c, d]: [u32; STREAMS]) -> [u64; STREAMS] {
@@ -35,18 +38,15 @@ impl Lanes {
         (sources.at, sources.states) = (cast(self.at), self.states.map(cast));
     }
 
-    /// What comes next in all streams: 57 bits or more of each.
+    /// What comes next in all streams: [`PEEKED`] bits or more of each.
     #[inline(always)]
     fn peek(&self, sources: &Sources<'_>) -> __m256i {
         let avx2 = self.core.avx2;
         let bytes = numbers(avx2._mm256_srli_epi64::<3>(self.at));
         let [a, b, c, d] = bytes;
-        let windows = [
-            window(sources.bytes, a as usize),
-            window(sources.bytes, b as usize),
-            window(sources.bytes, c as usize),
-            window(sources.bytes, d as usize),
-        ];
+        // Of a number of 32 bits it is known that eight more are no overflow: one comparison will do.
+        let at = |byte: u64| window(sources.bytes, byte as u32 as usize);
+        let windows = [at(a), at(b), at(c), at(d)];
         avx2._mm256_srlv_epi64(cast(windows), avx2._mm256_and_si256(self.at, cast([7u64; 4])))
     }
 
@@ -58,6 +58,23 @@ impl Lanes {
         let [a, b, c, d] = numbers(avx2._mm256_add_epi64(states, places));
         let at = |place: u64| decoding.at(place as u16);
         cast(widened([at(a), at(b), at(c), at(d)]))
+    }
+
+    /// The next `low` bits of each lane for each of its four codes.
+    #[inline(always)]
+    fn parted(&self, held: __m256i, low: __m256i) -> __m256i {
+        let avx2 = self.core.avx2;
+        let all = |number: u64| -> __m256i { cast([number; STREAMS]) };
+        let low2 = avx2._mm256_slli_epi64::<1>(low);
+        let second = avx2._mm256_slli_epi64::<32>(avx2._mm256_srlv_epi64(held, low2));
+        let first = avx2._mm256_and_si256(held, all(u32::MAX.into()));
+        let pairs = avx2._mm256_or_si256(first, second);
+        let low_of_pair = avx2._mm256_shuffle_epi32::<0b10_10_00_00>(low);
+        let second = avx2._mm256_slli_epi32::<16>(avx2._mm256_srlv_epi32(pairs, low_of_pair));
+        let fours = avx2._mm256_blend_epi16::<0b1010_1010>(pairs, second);
+        let one = all(in_each(1));
+        let of_low = avx2._mm256_sub_epi64(avx2._mm256_sllv_epi64(one, low), one);
+        avx2._mm256_and_si256(fours, of_low)
     }
 
     /// The codes of the next group of each stream.
@@ -74,6 +91,7 @@ impl Lanes {
         let places = [decoding.place(a), decoding.place(b), decoding.place(c), decoding.place(d)];
         let places: __m256i = cast(widened(places));
         let low = avx2._mm256_srli_epi64::<{ LOW_SHIFT.cast_signed() }>(places);
+        let low = avx2._mm256_and_si256(low, all(15));
         let [a, b, c, d] = self.states;
         let entries = [
             self.entries(decoding, a, places),
@@ -94,34 +112,15 @@ impl Lanes {
         let moved = avx2._mm256_add_epi64(avx2._mm256_add_epi64(a, b), avx2._mm256_add_epi64(c, d));
         let moved = avx2._mm256_and_si256(moved, all(0xff));
         let low4 = avx2._mm256_slli_epi64::<2>(low);
-        let of_low =
-            avx2._mm256_sub_epi64(avx2._mm256_sllv_epi64(all(in_each(1)), low), all(in_each(1)));
         self.at = avx2._mm256_add_epi64(self.at, moved);
-        let is_loud = self.core.avx._mm256_testz_si256(
-            avx2._mm256_cmpgt_epi64(low, all(LOW_BITS_QUICK.into())),
-            all(u64::MAX),
-        ) == 0;
-        if is_loud {
+        // Only where there is much of both: asked of the low bits alone, nobody could foretell it.
+        let sum = avx2._mm256_add_epi64(moved, low4);
+        let beyond = avx2._mm256_cmpgt_epi64(sum, all(PEEKED));
+        if self.core.avx._mm256_testz_si256(beyond, beyond) == 0 {
             held = self.peek(sources);
         }
         self.at = avx2._mm256_add_epi64(self.at, low4);
-        let kept = if is_loud {
-            // As many bits as do not fit a spread by two moves: one code after the other.
-            let mut kept = all(0);
-            for i in 0..GROUP as u64 {
-                let code = avx2._mm256_and_si256(held, avx2._mm256_and_si256(of_low, all(0xffff)));
-                kept = avx2._mm256_or_si256(kept, avx2._mm256_sllv_epi64(code, all(16 * i)));
-                held = avx2._mm256_srlv_epi64(held, low);
-            }
-            kept
-        } else {
-            let used = avx2._mm256_andnot_si256(avx2._mm256_sllv_epi64(all(u64::MAX), low4), held);
-            let by = avx2._mm256_and_si256(avx2._mm256_sub_epi64(all(16), low), all(31));
-            let twice = avx2._mm256_slli_epi64::<1>(by);
-            let pairs = avx2._mm256_or_si256(used, avx2._mm256_sllv_epi64(used, twice));
-            let fours = avx2._mm256_or_si256(pairs, avx2._mm256_sllv_epi64(pairs, by));
-            avx2._mm256_and_si256(fours, of_low)
-        };
+        let kept = self.parted(held, low);
         let [a, b, c, d] = self.states;
         let ab = avx2._mm256_or_si256(a, avx2._mm256_slli_epi64::<16>(b));
         let cd = avx2._mm256_or_si256(c, avx2._mm256_slli_epi64::<16>(d));

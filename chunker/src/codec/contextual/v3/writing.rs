@@ -35,7 +35,8 @@ impl Lanes {
     }
 
     #[inline(always)]
-    pub(super) fn put_back(&self, sinks: &mut Sinks<'_>) {
+    pub(super) fn put_back(&mut self, sinks: &mut Sinks<'_>) {
+        self.flush(sinks);
         (sinks.at, sinks.held, sinks.bits) = (cast(self.at), cast(self.held), cast(self.bits));
         sinks.states = self.states.map(cast);
     }
@@ -71,6 +72,8 @@ impl Lanes {
         contexts: [u8; STREAMS],
         [codes, places]: [&[u16; TURN]; 2],
     ) {
+        // Of the turn before: its branches stand where no state is on its way from a table.
+        self.flush(sinks);
         let avx2 = self.core.avx2;
         let all = |number: u64| -> __m256i { cast([number; STREAMS]) };
         let avx = self.core.avx;
@@ -115,6 +118,8 @@ impl Lanes {
             let steps: __m256i = cast([step(0), step(1), step(2), step(3)]);
             let count = avx2._mm256_add_epi64(*state, avx2._mm256_and_si256(steps, all(0xffff)));
             let count = avx2._mm256_srli_epi64::<{ COUNT_SHIFT.cast_signed() }>(count);
+            // It is no more than that; said, no instructions are made for what is longer than a lane.
+            let count = avx2._mm256_and_si256(count, all(63));
             let out =
                 avx2._mm256_andnot_si256(avx2._mm256_sllv_epi64(all(u64::MAX), count), *state);
             moved = avx2._mm256_or_si256(moved, avx2._mm256_sllv_epi64(out, bits));
@@ -128,6 +133,5 @@ impl Lanes {
             *state = cast([next_state(a), next_state(b), next_state(c), next_state(d)]);
         }
         self.put(moved, avx2._mm256_and_si256(bits, all(63)));
-        self.flush(sinks);
     }
 }
