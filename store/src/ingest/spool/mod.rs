@@ -18,6 +18,7 @@
 //! - A segment that is done with may be written over ([`spare`]); what an earlier use left in it is never
 //!   taken for a record of a later one.
 
+mod append;
 mod drain;
 mod head;
 mod pace;
@@ -28,6 +29,7 @@ mod record;
 mod recover;
 mod scan;
 mod segment;
+mod settle;
 mod spare;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -36,26 +38,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use cairn_chunker::id::ChunkId;
-use cairn_chunker::span::Boundary;
-
 use super::buffer::Pool;
 use super::in_flight::Reservation;
 use super::message::{Ack, Receipt};
-use super::{Arrival, Counters, Pipeline, Sender, Stage, lock, now_ms};
+use super::{Counters, Pipeline, Stage, lock};
 use crate::commit::Source;
 use crate::config::{Acknowledge, IngestConfig};
 use crate::disk::DiskSync;
 use crate::error::{Error, Result};
-use crate::limits::{SPOOL_FREE_BYTES_MIN, SPOOL_RECORD_BYTES_MIN, SPOOL_SEGMENT_BYTES};
+use crate::limits::{SPOOL_RECORD_BYTES_MIN, SPOOL_SEGMENT_BYTES};
 use crate::store::Shared;
 
-use head::HEAD_BYTES;
 use packers::Packers;
-use record::{Description, Kind, OBJECT_BYTES_MAX, record_bytes};
-use segment::{OpenSegment, Spooling};
+use record::OBJECT_BYTES_MAX;
+use segment::OpenSegment;
 use spare::{Bounds, Spare};
 
+pub(super) use append::{Candidate, Owed};
 pub(super) use drain::run;
 pub(super) use packed::Packing;
 pub(crate) use recover::{is_left, spooled_bytes};
@@ -80,27 +79,6 @@ pub struct Spooled {
     pub spare_bytes: u64,
     /// How long the oldest has been waiting.
     pub oldest: Duration,
-}
-
-/// An object that may be spooled.
-pub(super) struct Candidate<'a> {
-    pub(super) object: &'a [u8],
-    /// Where its spans start.
-    pub(super) boundaries: &'a [Boundary],
-    /// What is packed of it already.
-    pub(super) packing: &'a mut Packing,
-    pub(super) dataset_hash: [u8; 32],
-    pub(super) source: Source,
-    pub(super) arrival: Arrival,
-    pub(super) sender: Option<Sender>,
-}
-
-/// The answer that goes with it.
-pub(super) struct Owed {
-    pub(super) reservation: Reservation,
-    pub(super) study: Arc<str>,
-    pub(super) ack: Ack,
-    pub(super) receipt: Receipt,
 }
 
 /// See the [module](self).
@@ -279,160 +257,6 @@ impl Spool {
         (&self.packers, pipeline.config.verify_encoding)
     }
 
-    /// Appends an object; its answer follows the next [`Self::sync`]. Gives the answer back if there is
-    /// no room for it.
-    pub(super) fn append(
-        &self,
-        pipeline: &Pipeline,
-        candidate: Candidate<'_>,
-        owed: Owed,
-    ) -> Result<Option<Owed>> {
-        let Candidate { object, boundaries, packing, dataset_hash, .. } = candidate;
-        let Candidate { source, arrival, sender, .. } = candidate;
-        let description = Description { source, received_ms: now_ms(), arrival, sender };
-        let Some(description) = description.encode() else { return Ok(Some(owed)) };
-        // Not under the lock: senders do it beside each other.
-        let how = self.packs(pipeline);
-        let packed = pipeline.time(Stage::Encode, || packing.finish(object, boundaries, how));
-        let (kind, object) = match &packed {
-            Some(packed) => (Kind::Packed, packed.as_slice()),
-            None => (Kind::Object, object),
-        };
-        let bytes = record_bytes(description.len() + object.len());
-        let id = pipeline.shared.site.stored_id(&ChunkId(dataset_hash));
-        let mut log = lock(&self.log);
-        if !self.has_room(pipeline, &mut log, bytes)? || !self.ready(pipeline, &mut log, bytes)? {
-            return Ok(Some(owed));
-        }
-        let durable = lock(&self.state).durable.bytes;
-        let no = log.last + 1;
-        let record = Spooling { kind, no, id, description: &description, object };
-        let open = log.open.as_mut().ok_or(Error::Internal("no segment is open"))?;
-        let append = || open.append(&pipeline.shared, &record, durable);
-        let placed = pipeline.time(Stage::Spool, append);
-        let Some(offset) = placed.map_err(|error| pipeline.stop(error))? else {
-            return Ok(Some(owed));
-        };
-        let (segment, end) = (open.no(), open.bytes());
-        log.last = no;
-        self.appended(Mark { no, bytes: end }, segment, (offset, bytes), owed);
-        Ok(None)
-    }
-
-    /// Notes a record that was appended.
-    fn appended(&self, mark: Mark, segment: u64, (offset, bytes): (u64, u64), owed: Owed) {
-        let Owed { reservation, study, ack, receipt } = owed;
-        let no = mark.no;
-        let now = Instant::now();
-        // Before anybody can be told of it, so that whoever is told finds it pending.
-        self.pending.fetch_add(1, Ordering::SeqCst);
-        let mut state = lock(&self.state);
-        if let Some(known) = state.segments.get_mut(&segment) {
-            known.bytes = known.bytes.max(mark.bytes);
-            known.left += 1;
-        }
-        state.pending.insert(no, now);
-        state.by_study.entry(Arc::clone(&study)).or_default().insert(no);
-        let held = Some((study, reservation));
-        state.waiting.push_back(Waiting { no, segment, offset, bytes, held });
-        state.backlog += bytes;
-        state.weight += weight(bytes);
-        state.appended = mark;
-        if state.owed.is_empty() {
-            state.owed_since = now;
-        }
-        state.owed.push_back((no, ack.owed(), receipt));
-    }
-
-    /// May so many bytes be added, by all bounds but that of the disk itself?
-    fn has_room(&self, pipeline: &Pipeline, log: &mut Log, bytes: u64) -> Result<bool> {
-        let (disk_bytes, grows, weighs, is_spent) = {
-            let state = lock(&self.state);
-            let open = log.open.as_ref();
-            let known = open.and_then(|open| state.segments.get(&open.no()));
-            let is_spent = known.is_some_and(|segment| segment.left == 0);
-            let grows = match open.filter(|open| self.fits(open, bytes)) {
-                Some(open) => {
-                    let end = open.bytes() + bytes;
-                    end.saturating_sub(known.map_or(0, |segment| segment.bytes))
-                }
-                // Another one is begun.
-                None => (bytes + HEAD_BYTES as u64)
-                    .saturating_sub(state.spares.last().map_or(0, |spare| spare.bytes)),
-            };
-            let disk_bytes = state.disk_bytes() + state.spare_bytes();
-            (disk_bytes, grows, state.weight + weight(bytes), is_spent)
-        };
-        let is_full = disk_bytes + grows > self.bytes_max;
-        if is_full && is_spent {
-            // It takes room for what is in the archive.
-            self.close(pipeline, log)?;
-        }
-        let waits = pipeline.waiting_bytes.load(Ordering::SeqCst) + disk_bytes + grows;
-        Ok(!is_full && weighs <= self.bytes_max && waits <= pipeline.config.journal_bytes_max)
-    }
-
-    /// Does a segment take a record of this length?
-    fn fits(&self, open: &OpenSegment, bytes: u64) -> bool {
-        open.is_empty() || open.bytes() + bytes <= self.segment_bytes
-    }
-
-    /// Makes sure that a segment is open which takes a record of this length.
-    fn ready(&self, pipeline: &Pipeline, log: &mut Log, bytes: u64) -> Result<bool> {
-        if log.open.as_ref().is_some_and(|open| self.fits(open, bytes)) {
-            return Ok(true);
-        }
-        self.close(pipeline, log)?;
-        let shared = &pipeline.shared;
-        // Where nobody can tell, the disk itself tells.
-        let free = shared.disk.free_bytes(&shared.layout.spool()).unwrap_or(u64::MAX);
-        let spare = {
-            let mut state = lock(&self.state);
-            let laid = state.spares.last().map_or(0, |spare| spare.bytes);
-            let wants = SPOOL_FREE_BYTES_MIN + self.segment_bytes.saturating_sub(laid);
-            if free < wants || state.segments.values().any(|segment| segment.torn) {
-                return Ok(false);
-            }
-            state.spares.pop()
-        };
-        let no = log.next_segment;
-        let begun = match &spare {
-            Some(spare) => OpenSegment::create_over(shared, no, now_ms(), &spare.path),
-            None => OpenSegment::create(shared, no, now_ms()),
-        };
-        let Some((open, sync)) = begun.map_err(|e| pipeline.stop(e))? else { return Ok(false) };
-        log.next_segment += 1;
-        let path = open.path().to_owned();
-        let bytes = spare.map_or(0, |spare| spare.bytes).max(open.bytes());
-        *lock(&self.syncer) = Some(Syncer { sync, path: path.clone() });
-        let mut state = lock(&self.state);
-        state.appended.bytes = open.bytes();
-        state.durable.bytes = 0;
-        let segment = Segment { path, bytes, left: 0, open: true, damaged: false, torn: false };
-        state.segments.insert(no, segment);
-        drop(state);
-        log.open = Some(open);
-        Ok(true)
-    }
-
-    /// Syncs the open segment with its end, and appends to it no more.
-    fn close(&self, pipeline: &Pipeline, log: &mut Log) -> Result<()> {
-        let Some(open) = &mut log.open else { return Ok(()) };
-        self.sync(pipeline)?;
-        open.end(&pipeline.shared, log.last).map_err(|error| pipeline.stop(error))?;
-        if let Some(Syncer { sync, path }) = lock(&self.syncer).take() {
-            let synced = sync.sync().map_err(Error::io("sync", &path));
-            synced.map_err(|error| pipeline.stop(error))?;
-        }
-        if let Some(segment) = lock(&self.state).segments.get_mut(&open.no()) {
-            segment.bytes = segment.bytes.max(open.bytes());
-            segment.open = false;
-        }
-        log.open = None;
-        self.work.notify_one();
-        Ok(())
-    }
-
     /// Makes everything appended so far durable and answers for it. Whoever comes while a sync runs
     /// waits for it, and one of them makes the next for all.
     pub(super) fn sync(&self, pipeline: &Pipeline) -> Result<()> {
@@ -483,53 +307,9 @@ impl Spool {
         synced
     }
 
-    /// Waits until everything acknowledged so far, of this study or at all, is in the catalog. False if
-    /// that takes longer than `patience`, or the ingest stopped.
-    pub(super) fn settle(
-        &self,
-        pipeline: &Pipeline,
-        study: Option<&str>,
-        patience: Duration,
-    ) -> bool {
-        if self.is_settled() {
-            return true;
-        }
-        let begun = Instant::now();
-        let _wanted = self.want(study);
-        let mut state = lock(&self.state);
-        let target = state.durable.no;
-        loop {
-            let first = match study {
-                Some(study) => state.by_study.get(study).and_then(|all| all.first().copied()),
-                None => state.pending.keys().next().copied(),
-            };
-            if first.is_none_or(|no| no > target) {
-                return true;
-            }
-            let left = patience.saturating_sub(begun.elapsed());
-            if left.is_zero() || pipeline.check().is_err() {
-                return false;
-            }
-            state = wait(&self.changed, state, left.min(LOOK));
-        }
-    }
-
     /// Is everything in the archive? Costs next to nothing.
     pub(super) fn is_settled(&self) -> bool {
         self.pending.load(Ordering::SeqCst) == 0
-    }
-
-    /// Somebody waits for what is spooled of a study, or for everything, while this lives.
-    pub(super) fn want(&self, study: Option<&str>) -> Wanted<'_> {
-        let study: Option<Arc<str>> = study.map(Into::into);
-        let mut state = lock(&self.state);
-        match &study {
-            Some(study) => *state.wanted_studies.entry(Arc::clone(study)).or_default() += 1,
-            None => state.wanted += 1,
-        }
-        drop(state);
-        self.work.notify_one();
-        Wanted { spool: self, study }
     }
 
     /// What waits.
@@ -549,28 +329,6 @@ impl Spool {
     pub(super) fn stop(&self) {
         lock(&self.state).stopping = true;
         self.work.notify_all();
-    }
-}
-
-/// See [`Spool::want`].
-pub(super) struct Wanted<'a> {
-    spool: &'a Spool,
-    study: Option<Arc<str>>,
-}
-
-impl Drop for Wanted<'_> {
-    fn drop(&mut self) {
-        let mut state = lock(&self.spool.state);
-        let Some(study) = &self.study else {
-            state.wanted -= 1;
-            return;
-        };
-        if let Some(count) = state.wanted_studies.get_mut(study) {
-            *count -= 1;
-            if *count == 0 {
-                state.wanted_studies.remove(study);
-            }
-        }
     }
 }
 
