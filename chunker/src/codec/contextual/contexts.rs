@@ -47,15 +47,31 @@ pub(super) fn context_below(code: u16) -> u8 {
     context((2 * GROUP + GROUP + 3 + 3) as u32 * u32::from(code))
 }
 
+/// The lower half of a number.
+const LOWER: u64 = u32::MAX as u64;
+
+/// The sum of a group, and what it tells its neighbours (see [`Activity`]). Two codes are counted at
+/// once, each in a half of one number.
+#[inline(always)]
+fn tell(group: [u16; GROUP]) -> (u64, u64) {
+    let [a, b, c, d] = group.map(u64::from);
+    let all = a | b << 16 | c << 32 | d << 48;
+    let even = all & 0x0000_ffff_0000_ffff;
+    let odd = all >> 16 & 0x0000_ffff_0000_ffff;
+    let pairs = even + odd;
+    let told = (pairs + even) & LOWER | (pairs + odd) & !LOWER;
+    ((pairs & LOWER) + (pairs >> 32), told)
+}
+
 /// What rows that are done tell of the next one.
 #[derive(Default)]
 pub(super) struct Activity {
     /// Sums of the codes of each group of the last row, and of the one before it.
-    last: Vec<u32>,
-    before: Vec<u32>,
-    /// What each group tells its right and its left neighbour, with a zero for what has no group.
-    to_right: Vec<u32>,
-    to_left: Vec<u32>,
+    last: Vec<u64>,
+    before: Vec<u64>,
+    /// What each group tells its left neighbour, and in the upper half what it tells its right one. On
+    /// either side stands a zero for what has no group.
+    told: Vec<u64>,
     contexts: Vec<u8>,
     rows: usize,
 }
@@ -66,10 +82,8 @@ impl Activity {
         let groups = width.div_ceil(GROUP);
         self.last.resize(groups, 0);
         self.before.resize(groups, 0);
-        self.to_right.clear();
-        self.to_right.resize(groups + 1, 0);
-        self.to_left.clear();
-        self.to_left.resize(groups + 1, 0);
+        self.told.clear();
+        self.told.resize(groups + 2, 0);
         self.contexts.clear();
         self.contexts.resize(groups, first);
         self.rows = 0;
@@ -77,8 +91,8 @@ impl Activity {
 
     #[cfg(test)]
     pub(super) fn bytes_held(&self) -> usize {
-        let sums = [&self.last, &self.before, &self.to_right, &self.to_left];
-        4 * sums.iter().map(|sums| sums.capacity()).sum::<usize>() + self.contexts.capacity()
+        let sums = [&self.last, &self.before, &self.told];
+        8 * sums.iter().map(|sums| sums.capacity()).sum::<usize>() + self.contexts.capacity()
     }
 
     /// Contexts of the next row.
@@ -90,29 +104,24 @@ impl Activity {
     /// A row of codes is done, as wide as the first one was said to be.
     #[inline(always)]
     pub(super) fn add(&mut self, codes: &[u16]) {
-        let Self { last, before, to_right, to_left, contexts, rows } = self;
+        let Self { last, before, told, contexts, rows } = self;
         std::mem::swap(last, before);
         let (groups, rest) = codes.as_chunks::<GROUP>();
-        let told = last.iter_mut().zip(&mut to_right[1..]).zip(to_left.iter_mut());
-        for (group, ((sum, right), left)) in groups.iter().zip(told) {
-            let [a, b, c, d] = group.map(u32::from);
-            (*sum, *right, *left) = (a + b + c + d, c + 2 * d, 2 * a + b);
+        for (group, (sum, told)) in groups.iter().zip(last.iter_mut().zip(&mut told[1..])) {
+            (*sum, *told) = tell(*group);
         }
         if !rest.is_empty() {
             let mut group = [0; GROUP];
-            for (to, code) in group.iter_mut().zip(rest) {
-                *to = u32::from(*code);
-            }
-            let [a, b, c, d] = group;
-            (last[groups.len()], to_left[groups.len()]) = (a + b + c + d, 2 * a + b);
-            to_right[groups.len() + 1] = c + 2 * d;
+            group[..rest.len()].copy_from_slice(rest);
+            (last[groups.len()], told[groups.len() + 1]) = tell(group);
         }
         let before = if *rows == 0 { &*last } else { &*before };
         *rows += 1;
-        let sides = to_right.iter().zip(&to_left[1..]);
+        let sides = told.iter().zip(&told[2..]);
         let sums = last.iter().zip(before).zip(sides);
-        for (to, ((last, before), (right, left))) in contexts.iter_mut().zip(sums) {
-            *to = context(2 * last + before + right + left);
+        for (to, ((last, before), (left, right))) in contexts.iter_mut().zip(sums) {
+            let sum = 2 * last + before + (left >> 32) + (right & LOWER);
+            *to = context(sum as u32);
         }
     }
 }
