@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use reqwest::blocking::{Client, RequestBuilder};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 
@@ -13,7 +13,9 @@ const REQUEST_MAX: Duration = Duration::from_secs(900);
 /// A connection is not used again after this long: Orthanc closes one that is idle for a second.
 const IDLE_MAX: Duration = Duration::from_millis(700);
 
-/// Bytes read at once of what is forgotten.
+/// How often what is forgotten is asked for.
+const SKIM_TRIES: u32 = 3;
+/// Bytes read at once of it.
 const SKIM_BYTES: usize = 256 << 10;
 /// How a good answer begins.
 const STATUS_LINE: &[u8] = b"HTTP/1.1 200";
@@ -76,8 +78,19 @@ impl Web {
 
     /// Reads a resource that has to be there and forgets it; gives its length, or a little more where
     /// it came in chunks, and the seconds. Without a client library, which would take as much of the
-    /// processor as the server: a connection of its own, read until the server closes it.
+    /// processor as the server: a connection of its own, read until the server closes it. One that is
+    /// closed without an answer is tried again: of a run of hours it would be the end.
     pub(crate) fn skim(&self, path: &str, accept: &str) -> Result<(u64, f64)> {
+        for _ in 0..SKIM_TRIES {
+            match self.skim_once(path, accept)? {
+                (0, _) => eprintln!("a connection was closed without an answer"),
+                skimmed => return Ok(skimmed),
+            }
+        }
+        bail!("GET {path}: no answer, {SKIM_TRIES} times")
+    }
+
+    fn skim_once(&self, path: &str, accept: &str) -> Result<(u64, f64)> {
         let root = self.root.strip_prefix("http://").context("a URL without http")?;
         let (host, prefix) = root.split_once('/').context("a URL without a path")?;
         let request = format!(
@@ -102,7 +115,8 @@ impl Web {
             bytes += got as u64;
         }
         let seconds = begun.elapsed().as_secs_f64();
-        ensure!(head.starts_with(STATUS_LINE), "GET {path}: {}", String::from_utf8_lossy(&head));
+        let is_good = bytes == 0 || head.starts_with(STATUS_LINE);
+        ensure!(is_good, "GET {path}: {}", String::from_utf8_lossy(&head));
         Ok((bytes, seconds))
     }
 

@@ -5,6 +5,7 @@
 //! are written anew after each part, so whatever ends the run leaves a report of what was done; SIGINT
 //! adds that it was interrupted.
 
+mod coding;
 pub(crate) mod document;
 mod peers;
 mod plan;
@@ -25,7 +26,7 @@ use self::sets::Sets;
 use crate::measure::{Bench, first_line};
 use crate::report::{Heading, Report};
 use crate::scratch::before_the_end;
-use crate::{Cli, machine, page};
+use crate::{Cli, goals, machine, page};
 
 /// Everything, beside every peer that is installed: one JSON and one page with plots
 #[derive(Debug, Args)]
@@ -133,6 +134,12 @@ pub(crate) fn run(bench: &Bench<'_>, args: &AllArgs, json: Option<&Path>) -> Res
             part.seconds = seconds;
             part.report = report;
         })?;
+        if part.kind.codes() && !planned.get(index + 1).is_some_and(|next| next.kind.codes()) {
+            // What is promised of all sets together stands with the last of them.
+            let goals = coding::goals(&open(&book).document);
+            print!("\ngoals of all sets\n{}", goals::text(&goals));
+            change(&book, index, |part| part.report.goals.extend(goals))?;
+        }
         let cleared = bench.scratch.clear(&kept);
         wait_if_closed(&book);
         cleared?;

@@ -124,6 +124,11 @@ impl Plan {
 }
 
 impl Kind {
+    /// Does it code frames?
+    pub(super) fn codes(self) -> bool {
+        matches!(self, Self::Codec | Self::Reference)
+    }
+
     /// The command that measures it.
     fn command(self) -> String {
         format!("{self:?}").to_lowercase()
