@@ -147,3 +147,42 @@ fn finish(
     let seconds = begun.elapsed().as_secs_f64();
     Ok(Reply { status, content_type, retry_after, body: Vec::new(), seconds })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// A server whose connections end with these answers, one after the other.
+    fn server(answers: &'static [&'static str]) -> Web {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let root = format!("http://{}/web", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                // All of the request, or closing would be a reset.
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    let mut byte = [0];
+                    stream.read_exact(&mut byte).unwrap();
+                    request.extend(byte);
+                }
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        Web::new(root).unwrap()
+    }
+
+    #[test]
+    fn a_connection_closed_without_an_answer_is_tried_again() {
+        const GOOD: &str = "HTTP/1.1 200 OK\r\n\r\nabc";
+        let (bytes, _) = server(&["", "", GOOD]).skim("/studies/1", "*/*").unwrap();
+        assert_eq!(bytes, GOOD.len() as u64);
+        let error = server(&["", "", ""]).skim("/studies/1", "*/*").unwrap_err();
+        assert!(error.to_string().contains("no answer, 3 times"), "{error}");
+        let error = server(&["HTTP/1.1 500 No"]).skim("/studies/1", "*/*").unwrap_err();
+        assert!(error.to_string().contains("500"), "{error}");
+    }
+}
