@@ -98,9 +98,11 @@ impl<'a> Bench<'a> {
     }
 
     /// Runs `command` and measures it. What is dirty in the page cache is written before, so that a
-    /// command that syncs does not pay for others.
+    /// command that syncs does not pay for others; and free memory is touched, so that a command pays as
+    /// little for what others left untouched.
     pub(crate) fn run(&self, command: &Command) -> Result<(Sample, Vec<u8>)> {
         nix::unistd::sync();
+        machine::touch_free_memory();
         self.wait_until_quiet();
         let report = self.scratch.path().join("measured.json");
         let mut wrapped = Command::new(&self.own_binary);

@@ -86,6 +86,9 @@ pub(super) const BUCKET_KEYS: &str =
 /// of names writes each page once.
 const RECENT_MAX: u64 = 8192;
 
+/// Pages that a connection keeps while filters are read for the first time.
+const LOADING_CACHE_PAGES: i64 = 64;
+
 /// Whose names they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -219,6 +222,19 @@ fn epoch(connection: &Connection, kind: Kind) -> Result<i64> {
 
 /// Runs that are whole; their filters are taken from what is known where they are there.
 fn load(connection: &Connection, kind: Kind, known: &Runs) -> Result<Vec<Run>> {
+    if !known.runs.is_empty() {
+        return load_runs(connection, kind, known);
+    }
+    // Filters are read once, and then kept here: in the connection's own cache all their pages would
+    // stand a second time, in memory that is got for them.
+    let pages: i64 = connection.pragma_query_value(None, "cache_size", |row| row.get(0))?;
+    connection.pragma_update(None, "cache_size", LOADING_CACHE_PAGES)?;
+    let loaded = load_runs(connection, kind, known);
+    connection.pragma_update(None, "cache_size", pages)?;
+    loaded
+}
+
+fn load_runs(connection: &Connection, kind: Kind, known: &Runs) -> Result<Vec<Run>> {
     let filters: HashMap<i64, &Arc<Filter>> =
         known.runs.iter().map(|run| (run.no, &run.filter)).collect();
     let mut statement = connection.prepare_cached(
