@@ -3,6 +3,8 @@
 //! Nothing of the row itself goes in: contexts of a whole row are known before any of it is decoded,
 //! so that samples need not wait for one another.
 
+use super::core::Core;
+
 /// Samples that share a context.
 pub(super) const GROUP: usize = 4;
 
@@ -36,8 +38,9 @@ pub(super) const LOW_BITS: [u8; CONTEXTS] = {
 /// The context of a weighted sum: its octave, and which half of it.
 #[inline(always)]
 fn context(sum: u32) -> u8 {
-    // Of a number below 2^24, the exponent and the first bit behind the leading one, in vectors too.
-    let halves = ((sum + 1) as f32).to_bits() >> 22;
+    // Of a number below 2^24, the exponent and the first bit behind the leading one, in vectors too: these
+    // have signed numbers only.
+    let halves = ((sum + 1).cast_signed() as f32).to_bits() >> 22;
     (halves.wrapping_sub(254)).min(CONTEXTS as u32 - 1) as u8
 }
 
@@ -47,31 +50,43 @@ pub(super) fn context_below(code: u16) -> u8 {
     context((2 * GROUP + GROUP + 3 + 3) as u32 * u32::from(code))
 }
 
-/// The lower half of a number.
-const LOWER: u64 = u32::MAX as u64;
+/// What each group of a row of codes is counted by.
+pub(super) struct Tell<'a> {
+    /// The sum of its codes.
+    pub(super) sums: &'a mut [u32],
+    /// What it tells its left neighbour, whose samples its first one is nearest to: two of that, and one of
+    /// the second.
+    pub(super) left: &'a mut [u32],
+    /// And its right neighbour, the other way round.
+    pub(super) right: &'a mut [u32],
+}
 
-/// The sum of a group, and what it tells its neighbours (see [`Activity`]). Two codes are counted at
-/// once, each in a half of one number.
+/// Counts the codes of groups, of which the last one may be short.
 #[inline(always)]
-fn tell(group: [u16; GROUP]) -> (u64, u64) {
-    let [a, b, c, d] = group.map(u64::from);
-    let all = a | b << 16 | c << 32 | d << 48;
-    let even = all & 0x0000_ffff_0000_ffff;
-    let odd = all >> 16 & 0x0000_ffff_0000_ffff;
-    let pairs = even + odd;
-    let told = (pairs + even) & LOWER | (pairs + odd) & !LOWER;
-    ((pairs & LOWER) + (pairs >> 32), told)
+pub(super) fn tell(codes: &[u16], tell: Tell<'_>) {
+    let to = tell.sums.iter_mut().zip(tell.left).zip(tell.right);
+    for (codes, ((sum, left), right)) in codes.chunks(GROUP).zip(to) {
+        let mut group = [0; GROUP];
+        for (to, code) in group.iter_mut().zip(codes) {
+            *to = u32::from(*code);
+        }
+        let [a, b, c, d] = group;
+        *sum = a + b + c + d;
+        *left = 2 * a + b;
+        *right = c + 2 * d;
+    }
 }
 
 /// What rows that are done tell of the next one.
 #[derive(Default)]
 pub(super) struct Activity {
     /// Sums of the codes of each group of the last row, and of the one before it.
-    last: Vec<u64>,
-    before: Vec<u64>,
-    /// What each group tells its left neighbour, and in the upper half what it tells its right one. On
-    /// either side stands a zero for what has no group.
-    told: Vec<u64>,
+    last: Vec<u32>,
+    before: Vec<u32>,
+    /// What each group tells its left neighbour, and behind them a zero for what has no group.
+    left: Vec<u32>,
+    /// A zero, and what each group tells its right neighbour.
+    right: Vec<u32>,
     contexts: Vec<u8>,
     rows: usize,
 }
@@ -80,10 +95,13 @@ impl Activity {
     /// Nothing is known of a first row of `width` samples: its context is given.
     pub(super) fn start(&mut self, width: usize, first: u8) {
         let groups = width.div_ceil(GROUP);
-        self.last.resize(groups, 0);
-        self.before.resize(groups, 0);
-        self.told.clear();
-        self.told.resize(groups + 2, 0);
+        for sums in [&mut self.last, &mut self.before] {
+            sums.resize(groups, 0);
+        }
+        for told in [&mut self.left, &mut self.right] {
+            told.clear();
+            told.resize(groups + 1, 0);
+        }
         self.contexts.clear();
         self.contexts.resize(groups, first);
         self.rows = 0;
@@ -91,8 +109,8 @@ impl Activity {
 
     #[cfg(test)]
     pub(super) fn bytes_held(&self) -> usize {
-        let sums = [&self.last, &self.before, &self.told];
-        8 * sums.iter().map(|sums| sums.capacity()).sum::<usize>() + self.contexts.capacity()
+        let sums = [&self.last, &self.before, &self.left, &self.right];
+        4 * sums.iter().map(|sums| sums.capacity()).sum::<usize>() + self.contexts.capacity()
     }
 
     /// Contexts of the next row.
@@ -103,31 +121,23 @@ impl Activity {
 
     /// A row of codes is done, as wide as the first one was said to be.
     #[inline(always)]
-    pub(super) fn add(&mut self, codes: &[u16]) {
-        let Self { last, before, told, contexts, rows } = self;
+    pub(super) fn add<C: Core>(&mut self, core: C, codes: &[u16]) {
+        let Self { last, before, left, right, contexts, rows } = self;
         std::mem::swap(last, before);
-        let (groups, rest) = codes.as_chunks::<GROUP>();
-        for (group, (sum, told)) in groups.iter().zip(last.iter_mut().zip(&mut told[1..])) {
-            (*sum, *told) = tell(*group);
-        }
-        if !rest.is_empty() {
-            let mut group = [0; GROUP];
-            group[..rest.len()].copy_from_slice(rest);
-            (last[groups.len()], told[groups.len() + 1]) = tell(group);
-        }
+        core.tell(codes, Tell { sums: last, left, right: &mut right[1..] });
         let before = if *rows == 0 { &*last } else { &*before };
         *rows += 1;
-        let sides = told.iter().zip(&told[2..]);
+        let sides = right.iter().zip(&left[1..]);
         let sums = last.iter().zip(before).zip(sides);
         for (to, ((last, before), (left, right))) in contexts.iter_mut().zip(sums) {
-            let sum = 2 * last + before + (left >> 32) + (right & LOWER);
-            *to = context(sum as u32);
+            *to = context(2 * last + before + left + right);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::core::Plain;
     use super::*;
 
     #[test]
@@ -146,7 +156,7 @@ mod tests {
         for code in [0, 1, 2, 7, 100, 65_535] {
             let mut activity = Activity::default();
             activity.start(3 * GROUP, 0);
-            activity.add(&[code; 3 * GROUP]);
+            activity.add(Plain, &[code; 3 * GROUP]);
             assert_eq!(activity.contexts()[1], context_below(code));
         }
     }
@@ -156,10 +166,34 @@ mod tests {
         let mut activity = Activity::default();
         activity.start(10, 9);
         assert_eq!(activity.contexts(), [9, 9, 9]);
-        activity.add(&[0, 0, 0, 8, 0, 0, 0, 0, 2, 0]);
+        activity.add(Plain, &[0, 0, 0, 8, 0, 0, 0, 0, 2, 0]);
         // Without a second row above, the one above stands for both.
         assert_eq!(activity.contexts(), [24, 16 + 4, 6].map(context));
-        activity.add(&[0; 10]);
+        activity.add(Plain, &[0; 10]);
         assert_eq!(activity.contexts(), [8, 0, 2].map(context));
+    }
+
+    /// Rows of any length, with codes as large as there are.
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn vectors_count_as_numbers_do() {
+        let Some(core) = crate::codec::classed::vector::best() else { return };
+        let mut random = 1u64;
+        for width in (1..150).chain([511, 512, 513]) {
+            let (mut plain, mut vectors) = (Activity::default(), Activity::default());
+            plain.start(width, 3);
+            vectors.start(width, 3);
+            for row in 0..4 {
+                let codes: Vec<u16> = (0..width)
+                    .map(|_| {
+                        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                        (random >> 48) as u16 | if row == 2 { 0xff00 } else { 0 }
+                    })
+                    .collect();
+                plain.add(Plain, &codes);
+                vectors.add(core, &codes);
+                assert_eq!(plain.contexts(), vectors.contexts(), "row {row} of {width} samples");
+            }
+        }
     }
 }

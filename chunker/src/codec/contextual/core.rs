@@ -1,6 +1,7 @@
 //! What is done otherwise on cores that can do more, and how it is done on every one.
 
 use super::ans::{Decoding, Encoding};
+use super::contexts::{Tell, tell};
 use super::decoding::Unread;
 use super::encoding::Unwritten;
 use super::predict::{Predictor, restore_by_row};
@@ -24,6 +25,9 @@ pub(super) trait Core: Copy {
         self.decode_row(decoding, a);
         self.decode_row(decoding, b);
     }
+
+    /// Counts the codes of each group of a row.
+    fn tell(self, codes: &[u16], to: Tell<'_>);
 
     /// The place of each token of a row among those of all contexts.
     fn places(self, codes: &[u16], contexts: &[u8], places: &mut [u16]);
@@ -56,6 +60,11 @@ impl Core for Plain {
     #[inline(always)]
     fn decode_row(self, decoding: &Decoding, row: Unread<'_, '_>) {
         row.sources.rest_of_row(decoding, row.contexts, row.codes);
+    }
+
+    #[inline(always)]
+    fn tell(self, codes: &[u16], to: Tell<'_>) {
+        tell(codes, to);
     }
 
     #[inline(always)]

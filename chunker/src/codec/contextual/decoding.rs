@@ -92,7 +92,7 @@ pub(super) fn decode<C: Core>(core: C, told: Told<'_>, parts: &mut [Part<'_>]) -
         part.stripe.activity.start(width, *first);
         core.decode_row(decoding, part.unread(0, width));
         let Stripe { rows, activity, .. } = &mut *part.stripe;
-        activity.add(rows.row(0));
+        activity.add(core, rows.row(0));
         predictor.restore_first(rows.row(0));
         rows.carry_first();
         part.store(0, 0..row_bytes, told);
@@ -117,7 +117,7 @@ pub(super) fn decode<C: Core>(core: C, told: Told<'_>, parts: &mut [Part<'_>]) -
                 let Stripe { rows, activity, .. } = &mut *part.stripe;
                 let row = rows.row(index);
                 row[samples..].fill(0);
-                activity.add(row);
+                activity.add(core, row);
             }
         }
         for part in &mut *parts {

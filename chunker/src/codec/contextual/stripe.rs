@@ -103,7 +103,7 @@ impl Stripe {
             core.places(codes, row_contexts, places);
             count(places, counts);
             if end < samples.len() {
-                activity.add(codes);
+                activity.add(core, codes);
             }
         }
     }

@@ -4,6 +4,7 @@ mod linear;
 mod places;
 mod reading;
 mod slant;
+mod telling;
 mod writing;
 
 use std::arch::x86_64::__m256i;
@@ -14,7 +15,7 @@ use pulp::{NullaryFnOnce, cast};
 
 use super::Task;
 use super::ans::{Decoding, Encoding};
-use super::contexts::GROUP;
+use super::contexts::{GROUP, Tell};
 use super::core::Core;
 use super::decoding::Unread;
 use super::encoding::Unwritten;
@@ -68,6 +69,11 @@ impl Core for V3 {
         if !rest.is_empty() {
             sources.rest_of_row(decoding, rest_contexts, rest);
         }
+    }
+
+    #[inline(always)]
+    fn tell(self, codes: &[u16], to: Tell<'_>) {
+        telling::tell(self, codes, to);
     }
 
     #[inline(always)]

@@ -14,7 +14,7 @@ use pulp::cast;
 use pulp::x86::{V3, V4};
 
 use super::ans::{Decoding, Encoding};
-use super::contexts::GROUP;
+use super::contexts::{GROUP, Tell};
 use super::core::Core;
 use super::decoding::Unread;
 use super::encoding::Unwritten;
@@ -100,6 +100,11 @@ impl Core for V4 {
             a.sources.rest_of_row(decoding, a_contexts, a_rest);
             b.sources.rest_of_row(decoding, b_contexts, b_rest);
         }
+    }
+
+    #[inline(always)]
+    fn tell(self, codes: &[u16], to: Tell<'_>) {
+        (*self).tell(codes, to);
     }
 
     #[inline(always)]
