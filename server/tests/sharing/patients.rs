@@ -106,6 +106,11 @@ fn a_patient_lets_a_site_read_by_signature_alone_and_takes_it_back() {
     assert!(sheet["sites"][B] == b.id().as_str() && of(&study)["entry"].is_u64());
     let file = patient.consents(&name[..12], B, "consent.txt");
 
+    // C knows no witness but itself, and a head is published with one cosignature: B's, if B was quicker.
+    crate::support::eventually("both have cosigned", || {
+        a.site.object(&["ledger"])["cosigned"] == 2
+    });
+
     // Anybody can check it: with the ledgers that are known, or with keys alone and no archive.
     let proof = patient.0.good(&["patient", "proof", "--sheet", "sheet.json", "--study", &name]);
     let proof = patient.0.put("binding.tlog-proof", proof.stdout.as_bytes());
