@@ -1,6 +1,7 @@
 //! Settings, usage and exit codes; the demo.
 
 use crate::support::Site;
+use crate::support::object::{EXPLICIT_BE, IMPLICIT_LE, Object, Value};
 
 #[test]
 fn unknown_settings_are_refused() {
@@ -76,4 +77,21 @@ fn the_demo_holds() {
     let steps = story["steps"].as_array().unwrap();
     assert_eq!(steps.len(), 9);
     assert!(steps.iter().all(|step| step["held"] == true), "{story}");
+}
+
+/// DICOMweb carries neither Implicit VR nor big endian as they are stored, which is no loss.
+#[test]
+fn the_demo_holds_for_what_dicomweb_converts() {
+    let site = Site::new();
+    for (number, syntax) in [IMPLICIT_LE, IMPLICIT_LE, EXPLICIT_BE].into_iter().enumerate() {
+        let words = (0..64 * 64).map(|at| (at * (number + 3) % 4093) as u16).collect();
+        let object = Object::new(syntax, &format!("1.2.3.4.{number}")).image(64, 64, 16, 1);
+        let file = object.pixels(*b"OW", Value::Words(words)).file();
+        site.put(&format!("in/{number}.dcm"), &file);
+    }
+    let story = site.object(&["demo", "in"]);
+    assert_eq!(story["held"], true, "{story}");
+    let viewer =
+        story["referral"].as_array().unwrap().iter().find(|row| row["step"] == "B's viewer");
+    assert_eq!(viewer.unwrap()["instances"], 3, "{story}");
 }

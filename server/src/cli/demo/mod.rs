@@ -6,6 +6,7 @@
 //! Every step says what it claims and whether that held. Nothing outside the folder is written.
 
 mod damage;
+mod files;
 mod forgery;
 mod hospital;
 mod referral;

@@ -4,7 +4,7 @@
 //! Three processes of this program, each with its own archive and ledger, spoken to by the commands and
 //! over the ports that hospitals use.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use walkdir::WalkDir;
 
 use super::super::Session;
 use super::super::import;
+use super::files::{BOUNDARY, bytes_before_pixels, files_of, is_converted, multipart, parts_of};
 use super::forgery;
 use super::hospital::Hospital;
 use super::source::{self, Lines, Report};
@@ -26,7 +27,6 @@ use crate::progress::Progress;
 
 /// Any instance in a study, as it is stored (PS3.18 §8.7.3.5).
 const AS_STORED: &str = "multipart/related; type=\"application/dicom\"; transfer-syntax=*";
-const BOUNDARY: &str = "cairn-demo";
 /// Rounds with a site that was away, and the time between them.
 const ROUNDS: usize = 10;
 const PAUSE: Duration = Duration::from_millis(300);
@@ -208,7 +208,7 @@ impl<'a> Referral<'a> {
         let (equal, missing, bytes) = self.compare(&self.originals, &self.study)?;
         let held = equal > 0 && missing == 0;
         let verdict = if held {
-            format!("all {equal} files from B's DICOMweb are A's, byte for byte")
+            format!("all {equal} files from B are A's, byte for byte")
         } else {
             format!("{missing} of {} differ", equal + missing)
         };
@@ -216,22 +216,51 @@ impl<'a> Referral<'a> {
         Ok(Passage::new("B's viewer", sizes, begun).judge(held, verdict))
     }
 
-    /// How many files of a study B gives back as they are, how many not, and their length.
+    /// How many files of a study B gives back as they are, how many not, and their length. By DICOMweb;
+    /// of those that this never carries as stored, by an export.
     fn compare(&self, paths: &[PathBuf], study: &str) -> Result<(u64, u64, u64)> {
         let path = format!("/dicom-web/studies/{study}");
         let (status, body) = self.b.ask(&Method::GET, &path, AS_STORED, Vec::new())?;
         if status != 200 {
             return Err(Error::Demo(format!("B's DICOMweb answers {status}")));
         }
+        let sent = parts_of(&body);
         let of_study = files_of(paths, study)?;
+        let exported = if of_study.iter().any(|file| is_converted(file)) {
+            self.exported_by_b(study)?
+        } else {
+            HashSet::new()
+        };
         let (mut equal, mut missing, mut bytes) = (0, 0, 0);
         for file in of_study {
-            let found = memchr::memmem::find(&body, &file).is_some();
+            let found = if is_converted(&file) {
+                exported.contains(&blake3::hash(&file))
+            } else {
+                sent.contains(file.as_slice())
+            };
             let count = if found { &mut equal } else { &mut missing };
             *count += 1;
             bytes += file.len() as u64;
         }
         Ok((equal, missing, bytes))
+    }
+
+    /// What B writes out of a study.
+    fn exported_by_b(&self, study: &str) -> Result<HashSet<blake3::Hash>> {
+        let folder = self.b.data.with_extension("export");
+        let ran = self.b.run(&["export", study, &folder.to_string_lossy(), "--force"])?;
+        if !ran.good {
+            return Err(Error::Demo(format!("B's export: {}", ran.said)));
+        }
+        let mut found = HashSet::new();
+        for entry in WalkDir::new(&folder).into_iter().flatten() {
+            if entry.file_type().is_file() {
+                let file = std::fs::read(entry.path()).map_err(Error::io("read", entry.path()))?;
+                found.insert(blake3::hash(&file));
+            }
+        }
+        std::fs::remove_dir_all(&folder).map_err(Error::io("remove", &folder))?;
+        Ok(found)
     }
 
     /// A study that B never fetched, asked for by B's viewer.
@@ -430,60 +459,6 @@ fn sizes_of(value: &Value) -> Sizes {
         moved: number("bytes_moved"),
         saved: number("bytes_saved"),
     }
-}
-
-/// The files of a study among those under some paths: those with its UID in their first part, where it
-/// stands in every one of them.
-fn files_of(paths: &[PathBuf], study: &str) -> Result<Vec<Vec<u8>>> {
-    let mut found = Vec::new();
-    let mut failed = None;
-    import::walk(paths, &[], &mut |item| {
-        let read = item.read(|reader, _| {
-            let mut bytes = Vec::new();
-            reader.read_to_end(&mut bytes).map(|_| bytes)
-        });
-        match read {
-            Ok(Ok(bytes)) => {
-                let head = &bytes[..bytes.len().min(64 << 10)];
-                if has_value(head, study.as_bytes()) {
-                    found.push(bytes);
-                }
-            }
-            Ok(Err(error)) => failed = Some(error),
-            // It is no file that was taken in, which its own step said.
-            Err(_) => {}
-        }
-        failed.is_none()
-    });
-    failed.map_or(Ok(found), |error| Err(Error::Demo(error.to_string())))
-}
-
-/// Does the UID stand there, and not as the beginning of a longer one? UIDs are padded with a zero byte.
-fn has_value(head: &[u8], uid: &[u8]) -> bool {
-    memchr::memmem::find_iter(head, uid).any(|at| {
-        let next = head.get(at + uid.len());
-        next.is_none_or(|next| !matches!(next, b'0'..=b'9' | b'.'))
-    })
-}
-
-/// The bytes in front of the last Pixel Data element (7FE0,0010), since icons have one too; all bytes
-/// where none is seen.
-fn bytes_before_pixels(file: &[u8]) -> u64 {
-    let little = memchr::memmem::rfind(file, &[0xE0, 0x7F, 0x10, 0x00]);
-    let at = little.or_else(|| memchr::memmem::rfind(file, &[0x7F, 0xE0, 0x00, 0x10]));
-    at.unwrap_or(file.len()) as u64
-}
-
-fn multipart(files: &[Vec<u8>]) -> Vec<u8> {
-    let mut body = Vec::new();
-    for file in files {
-        let head = format!("--{BOUNDARY}\r\nContent-Type: application/dicom\r\n\r\n");
-        body.extend_from_slice(head.as_bytes());
-        body.extend_from_slice(file);
-        body.extend_from_slice(b"\r\n");
-    }
-    body.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
-    body
 }
 
 /// Everything in an archive that says who and what: UIDs, names, IDs, dates, descriptions.
