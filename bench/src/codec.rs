@@ -1,8 +1,13 @@
 //! `cairn-bench codec`: the pixel codecs and zstd alone, on one thread, in this process.
+//!
+//! What is timed is the calls of the coder alone, frame by frame. What one makes is copied away and its
+//! memory given back before the next, as where packs are written: kept until the end, each would lie in
+//! memory that the system hands out page by page, which costs as much as a tenth of the coding and varies
+//! with the machine. Coders take turns, since machines have slow minutes.
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use cairn_chunker::codec::{Codec, Content, Effort, decode, encode, encode_filtered};
@@ -10,6 +15,7 @@ use cairn_chunker::span::{Boundary, Geometry, SpanKind};
 use cairn_dicom::{PROBE_BYTES, Splitter, probe};
 use clap::Args;
 use serde::Serialize;
+use zstd::bulk::{Compressor, Decompressor};
 
 use crate::figures::{Spread, grouped, mb};
 use crate::files;
@@ -44,13 +50,27 @@ struct Frame {
 }
 
 /// How a frame is coded.
-#[derive(Clone, Copy, Debug)]
 enum Coder {
     /// As the store codes it.
     Cairn,
     /// By this pixel filter, or stored where it gains nothing.
     Filter(Codec),
-    Zstd(i32),
+    /// With contexts that are kept from frame to frame.
+    Zstd { level: i32, compressor: Compressor<'static>, decompressor: Decompressor<'static> },
+}
+
+/// What a coder made of all frames, in memory that is used again.
+struct Kept {
+    bytes: Vec<u8>,
+    /// Of each frame, the codec and the end in `bytes`.
+    ends: Vec<(Codec, usize)>,
+}
+
+/// A coder's turn: how long it took for all frames, and how short it made each.
+struct Turn {
+    encoding: Duration,
+    decoding: Duration,
+    lengths: Vec<usize>,
 }
 
 /// What a coder came to.
@@ -79,12 +99,12 @@ pub(crate) fn run(args: &CodecArgs, report: &mut Report) -> Result<()> {
         Codec::PixelPacked,
         Codec::PixelMed,
     ];
-    let filters = filters.map(Coder::Filter);
-    let coders = std::iter::once(Coder::Cairn).chain(filters);
-    let coders = coders.chain(ZSTD_LEVELS.map(Coder::Zstd));
-    let lines = coders
-        .map(|coder| Line::measure(coder, &frames, plain_bytes, args.runs))
-        .collect::<Result<Vec<_>>>()?;
+    let mut coders = vec![Coder::Cairn];
+    coders.extend(filters.map(Coder::Filter));
+    for level in ZSTD_LEVELS {
+        coders.push(Coder::zstd(level)?);
+    }
+    let lines = measure(&mut coders, &frames, args.runs)?;
     let headings = ["CODER", "ENCODE MB/S", "DECODE MB/S", "CODED MB", "RATIO", "RATIO OF SETS"];
     let mut table = Table::new(headings);
     for line in &lines {
@@ -159,35 +179,81 @@ fn frames_of(path: &Path, set: usize) -> Result<Vec<Frame>> {
     Ok(frames)
 }
 
-impl Line {
-    /// Codes and decodes all frames `runs` times, and checks that they come back.
-    fn measure(coder: Coder, frames: &[Frame], plain_bytes: u64, runs: u32) -> Result<Self> {
-        let (mut encoding, mut decoding) = (Vec::new(), Vec::new());
-        let mut coded_bytes = 0;
-        let mut set_ratios = Vec::new();
-        for _ in 0..runs {
-            let begun = Instant::now();
-            let coded = frames.iter().map(|frame| coder.encode(frame));
-            let coded = coded.collect::<Result<Vec<_>>>()?;
-            encoding.push(mb(plain_bytes) / begun.elapsed().as_secs_f64());
-            coded_bytes = coded.iter().map(|(_, bytes)| bytes.len() as u64).sum();
-            set_ratios = ratios_of_sets(frames, &coded);
-
-            let begun = Instant::now();
-            for ((codec, bytes), frame) in coded.iter().zip(frames) {
-                black_box(coder.decode(*codec, bytes, frame.bytes.len())?);
-            }
-            decoding.push(mb(plain_bytes) / begun.elapsed().as_secs_f64());
-            for ((codec, bytes), frame) in coded.iter().zip(frames) {
-                let back = coder.decode(*codec, bytes, frame.bytes.len())?;
-                ensure!(back == frame.bytes, "{coder:?} does not give back what it was given");
+/// Has the coders take `runs` turns, after one that only warms up, and checks that all frames come back.
+fn measure(coders: &mut [Coder], frames: &[Frame], runs: u32) -> Result<Vec<Line>> {
+    let plain: usize = frames.iter().map(|frame| frame.bytes.len()).sum();
+    let mut kept =
+        Kept { bytes: Vec::with_capacity(plain), ends: Vec::with_capacity(frames.len()) };
+    let mut turns: Vec<Vec<Turn>> = coders.iter().map(|_| Vec::new()).collect();
+    for run in 0..=runs {
+        let mut order: Vec<usize> = (0..coders.len()).collect();
+        if run % 2 == 1 {
+            order.reverse();
+        }
+        for number in order {
+            let turn = Turn::take(&mut coders[number], frames, &mut kept)?;
+            if run > 0 {
+                turns[number].push(turn);
             }
         }
+    }
+    coders.iter().zip(turns).map(|(coder, turns)| Line::of(coder, frames, &turns)).collect()
+}
+
+impl Turn {
+    fn take(coder: &mut Coder, frames: &[Frame], kept: &mut Kept) -> Result<Self> {
+        kept.bytes.clear();
+        kept.ends.clear();
+        let mut encoding = Duration::ZERO;
+        let mut lengths = Vec::with_capacity(frames.len());
+        for frame in frames {
+            let begun = Instant::now();
+            let (codec, coded) = black_box(coder.encode(frame)?);
+            encoding += begun.elapsed();
+            lengths.push(coded.len());
+            kept.bytes.extend(coded);
+            kept.ends.push((codec, kept.bytes.len()));
+        }
+        let mut decoding = Duration::ZERO;
+        for checked in [false, true] {
+            let mut start = 0;
+            for ((codec, end), frame) in kept.ends.iter().zip(frames) {
+                let coded = &kept.bytes[start..*end];
+                start = *end;
+                let begun = Instant::now();
+                let plain = black_box(coder.decode(*codec, coded, frame.bytes.len())?);
+                // Comparing goes through as much memory again, so it has a round of its own.
+                if checked {
+                    ensure!(
+                        plain == frame.bytes,
+                        "{}: a frame comes back as another",
+                        coder.name()
+                    );
+                } else {
+                    drop(plain);
+                    decoding += begun.elapsed();
+                }
+            }
+        }
+        Ok(Self { encoding, decoding, lengths })
+    }
+}
+
+impl Line {
+    fn of(coder: &Coder, frames: &[Frame], turns: &[Turn]) -> Result<Self> {
+        let plain_bytes: u64 = frames.iter().map(|frame| frame.bytes.len() as u64).sum();
+        let speeds = |time: fn(&Turn) -> Duration| {
+            let speeds = turns.iter().map(|turn| mb(plain_bytes) / time(turn).as_secs_f64());
+            Spread::of(speeds).context("no runs")
+        };
+        let lengths = &turns.last().context("no runs")?.lengths;
+        let coded_bytes = lengths.iter().map(|length| *length as u64).sum();
+        let set_ratios = ratios_of_sets(frames, lengths);
         let logarithms = set_ratios.iter().map(|ratio| ratio.ln()).sum::<f64>();
         Ok(Self {
             coder: coder.name(),
-            encode_mb_per_s: Spread::of(encoding).context("no runs")?,
-            decode_mb_per_s: Spread::of(decoding).context("no runs")?,
+            encode_mb_per_s: speeds(|turn| turn.encoding)?,
+            decode_mb_per_s: speeds(|turn| turn.decoding)?,
             coded_bytes,
             ratio: plain_bytes as f64 / coded_bytes as f64,
             ratio_of_sets: (logarithms / set_ratios.len() as f64).exp(),
@@ -197,29 +263,34 @@ impl Line {
 }
 
 /// How many times shorter each set became. Frames of a set follow one another.
-fn ratios_of_sets(frames: &[Frame], coded: &[(Codec, Vec<u8>)]) -> Vec<f64> {
+fn ratios_of_sets(frames: &[Frame], lengths: &[usize]) -> Vec<f64> {
     let mut ratios = Vec::new();
     let mut at = 0;
     for set in frames.chunk_by(|a, b| a.set == b.set) {
         let plain: usize = set.iter().map(|frame| frame.bytes.len()).sum();
-        let coded = coded[at..at + set.len()].iter().map(|(_, bytes)| bytes.len());
-        ratios.push(plain as f64 / coded.sum::<usize>() as f64);
+        let coded: usize = lengths[at..at + set.len()].iter().sum();
+        ratios.push(plain as f64 / coded as f64);
         at += set.len();
     }
     ratios
 }
 
 impl Coder {
-    fn name(self) -> String {
+    fn zstd(level: i32) -> Result<Self> {
+        let (compressor, decompressor) = (Compressor::new(level)?, Decompressor::new()?);
+        Ok(Self::Zstd { level, compressor, decompressor })
+    }
+
+    fn name(&self) -> String {
         match self {
             Self::Cairn => "cairn".to_owned(),
             Self::Filter(codec) => format!("codec {}", codec.id()),
-            Self::Zstd(level) => format!("zstd {level}"),
+            Self::Zstd { level, .. } => format!("zstd {level}"),
         }
     }
 
     /// The codec and the coded bytes.
-    fn encode(self, frame: &Frame) -> Result<(Codec, Vec<u8>)> {
+    fn encode(&mut self, frame: &Frame) -> Result<(Codec, Vec<u8>)> {
         match self {
             Self::Cairn => {
                 let content = Content::Pixels(frame.geometry);
@@ -232,18 +303,18 @@ impl Coder {
                 Ok((coded.codec, payload))
             }
             Self::Filter(codec) => {
-                let coded = encode_filtered(codec, &frame.bytes, frame.geometry);
+                let coded = encode_filtered(*codec, &frame.bytes, frame.geometry);
                 let stored = || (Codec::Stored, frame.bytes.clone());
                 Ok(coded.map_or_else(stored, |coded| (coded.codec, coded.bytes)))
             }
-            Self::Zstd(level) => Ok((Codec::Zstd, zstd::bulk::compress(&frame.bytes, level)?)),
+            Self::Zstd { compressor, .. } => Ok((Codec::Zstd, compressor.compress(&frame.bytes)?)),
         }
     }
 
-    fn decode(self, codec: Codec, coded: &[u8], plain_bytes: usize) -> Result<Vec<u8>> {
+    fn decode(&mut self, codec: Codec, coded: &[u8], plain_bytes: usize) -> Result<Vec<u8>> {
         match self {
             Self::Cairn | Self::Filter(_) => Ok(decode(codec, coded, plain_bytes)?),
-            Self::Zstd(_) => Ok(zstd::bulk::decompress(coded, plain_bytes)?),
+            Self::Zstd { decompressor, .. } => Ok(decompressor.decompress(coded, plain_bytes)?),
         }
     }
 }
@@ -266,19 +337,17 @@ mod tests {
         assert!(frames.iter().all(|frame| frame.bytes.len() == 64 * 64 * 2));
         let twice = [folder.path().to_owned(), folder.path().to_owned()];
         let (both, _) = collect(&twice, u64::MAX).unwrap();
-        let coded: Vec<_> =
-            both.iter().map(|frame| (Codec::Stored, vec![0; 512 << frame.set])).collect();
-        assert_eq!(ratios_of_sets(&both, &coded), [16.0, 8.0]);
+        let lengths: Vec<_> = both.iter().map(|frame| 512 << frame.set).collect();
+        assert_eq!(ratios_of_sets(&both, &lengths), [16.0, 8.0]);
         let (frames_once, _) = collect(&[folder.path().to_owned()], 1).unwrap();
         assert_eq!(frames_once.len(), 1);
-        for coder in [
-            Coder::Cairn,
-            Coder::Filter(Codec::PixelMed),
-            Coder::Filter(Codec::PixelContext),
-            Coder::Filter(Codec::PixelAdaptive),
-            Coder::Zstd(1),
-        ] {
-            let line = Line::measure(coder, &frames_once, 64 * 64 * 2, 1).unwrap();
+        let mut coders = vec![Coder::Cairn, Coder::zstd(1).unwrap()];
+        coders.extend(
+            [Codec::PixelMed, Codec::PixelContext, Codec::PixelAdaptive].map(Coder::Filter),
+        );
+        let lines = measure(&mut coders, &frames_once, 1).unwrap();
+        assert_eq!(lines.len(), coders.len());
+        for line in lines {
             assert!(line.ratio >= 1.0, "{line:?}");
             assert!((line.ratio_of_sets - line.ratio).abs() < 1e-9, "{line:?}");
         }
