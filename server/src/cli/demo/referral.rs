@@ -27,8 +27,8 @@ use crate::progress::Progress;
 
 /// Any instance in a study, as it is stored (PS3.18 §8.7.3.5).
 const AS_STORED: &str = "multipart/related; type=\"application/dicom\"; transfer-syntax=*";
-/// Rounds with a site that was away, and the time between them.
-const ROUNDS: usize = 10;
+/// Rounds with a site that was away or is busy, and the time between them.
+const ROUNDS: usize = 20;
 const PAUSE: Duration = Duration::from_millis(300);
 /// A manifest comes beside a header: this much, and a hundredth of its file for the names of chunks.
 const MANIFEST_BYTES_MAX: u64 = 1024;
@@ -123,8 +123,14 @@ impl<'a> Referral<'a> {
             }
         }
         let mut followed = 0;
-        // What was not there yet when it was first asked, is there now.
-        for _ in 0..2 {
+        // What was not there yet when it was first asked, is there now; on a busy machine, soon.
+        for round in 0..ROUNDS {
+            if round > 1 {
+                if followed == introduced {
+                    break;
+                }
+                std::thread::sleep(PAUSE);
+            }
             followed = 0;
             for one in all {
                 let rounds = one.run(&["peers", "sync"])?;
