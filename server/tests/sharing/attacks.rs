@@ -145,8 +145,11 @@ fn a_chunk_is_given_to_nobody_for_its_name_alone() {
     // A place that the study does not have, and lists that are none.
     let chunks = sharing.path("chunks", "TREAT");
     let beyond = [0x82, 1, 0x81, 0x83, 0, 0, 0x19, 0xFF, 0xFF]; // chunks 0 to 65535 of instance 0
-    let reply = ask(sharing.at(), &b, "POST", &chunks, &beyond).unwrap();
-    assert!(reply.status != 200 || !ends_whole(&reply.body), "it breaks off");
+    // The answer breaks off, maybe before its head is out.
+    if let Ok(reply) = ask(sharing.at(), &b, "POST", &chunks, &beyond) {
+        assert!(reply.status != 200 || !ends_whole(&reply.body), "it breaks off");
+    }
+    assert_eq!(sharing.record_as(&b, "TREAT").status, 200, "others are served on");
     for hostile in
         [&b""[..], &[0xFF; 64], &[0x82, 1, 0x9B, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF]]
     {
@@ -169,12 +172,10 @@ fn a_right_ends_when_it_is_revoked_or_over() {
     sharing.a.site.good(&["revoke", &grant]);
     let reply = sharing.record_as(&b, "TREAT");
     assert_eq!((reply.status, reply.text().contains("revoked")), (403, true), "{}", reply.text());
-    let short = ["share", &sharing.study_uid, "--to", B, "--seconds", "3"];
+    let short = ["share", &sharing.study_uid, "--to", B, "--seconds", "8"];
     sharing.a.site.good(&short);
     assert_eq!(sharing.record_as(&b, "TREAT").status, 200);
-    std::thread::sleep(Duration::from_secs(4));
-    let reply = sharing.record_as(&b, "TREAT");
-    assert_eq!(reply.status, 403, "{}", reply.text());
+    crate::support::eventually("it is over", || sharing.record_as(&b, "TREAT").status == 403);
     let ran = sharing.fetch();
     assert_eq!(ran.code, 1, "{}", ran.stdout);
 }

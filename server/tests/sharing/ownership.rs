@@ -124,11 +124,13 @@ fn another_grant_keeps_what_is_entrusted() {
 #[test]
 fn what_is_entrusted_goes_after_a_kill_too() {
     let (a, mut b, study) = two();
-    a.site.good(&["share", &study, "--to", B, "--no-retention", "--seconds", "6"]);
+    let entrusted = ["share", &study, "--to", B, "--no-retention", "--seconds", "12"];
+    let ends = a.site.object(&entrusted)["expires"].as_u64().unwrap();
     let all = fetch(&b, &study)["instances"].as_u64().unwrap() as usize;
     assert_eq!(shown(&b, &study), all);
     b.server.kill();
-    std::thread::sleep(std::time::Duration::from_secs(7));
+    let end = std::time::UNIX_EPOCH + std::time::Duration::from_secs(ends + 1);
+    std::thread::sleep(end.duration_since(std::time::SystemTime::now()).unwrap_or_default());
     b.restart();
     crate::support::eventually("it expired", || shown(&b, &study) == 0);
     for _ in 0..2 {

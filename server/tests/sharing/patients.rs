@@ -99,17 +99,21 @@ fn three() -> (Hospital, Hospital, Hospital, String) {
 fn a_patient_lets_a_site_read_by_signature_alone_and_takes_it_back() {
     let (a, b, c, study) = three();
     let patient = Patient::new();
+    patient.bind(&a, &study, &[]);
+    // C knows no witness but itself, and a head is published with one cosignature: B's, if B was quicker.
+    // What the sheet proves, it proves with the cosignatures that were there when it was made.
+    let mut before = Value::Null;
+    crate::support::eventually("both have cosigned the newest head", || {
+        before = a.site.object(&["ledger"]);
+        before["published"] == before["entries"] && before["cosigned"] == 2
+    });
     let sheet = patient.bind(&a, &study, &[]);
+    assert_eq!(a.site.object(&["ledger"])["root"], before["root"], "it was bound already");
     let bound: Vec<&Value> = sheet["studies"].as_array().unwrap().iter().collect();
     let of = |uid: &str| *bound.iter().find(|it| it["study_uid"] == uid).unwrap();
     let name = text(of(&study), "study").to_owned();
     assert!(sheet["sites"][B] == b.id().as_str() && of(&study)["entry"].is_u64());
     let file = patient.consents(&name[..12], B, "consent.txt");
-
-    // C knows no witness but itself, and a head is published with one cosignature: B's, if B was quicker.
-    crate::support::eventually("both have cosigned", || {
-        a.site.object(&["ledger"])["cosigned"] == 2
-    });
 
     // Anybody can check it: with the ledgers that are known, or with keys alone and no archive.
     let proof = patient.0.good(&["patient", "proof", "--sheet", "sheet.json", "--study", &name]);

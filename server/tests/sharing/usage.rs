@@ -128,7 +128,9 @@ fn a_ledger_that_was_touched_is_left_out() {
     let (mut a, b, _c, study) = three();
     a.site.good(&["share", &study, "--to", B]);
     b.site.good(&["fetch", &study, "--from", A]);
-    crate::support::eventually("it is counted", || figures(&a, B, &["retrieved"]) == [1]);
+    crate::support::eventually("both ledgers have it", || {
+        figures(&a, B, &["retrieved", "unconfirmed"]) == [1, 0]
+    });
     a.server.kill();
     let counted = a.site.list(&["usage"]);
     let own_only = |rows: &[Value]| {

@@ -28,7 +28,7 @@ const COMMAND_PATIENCE: Duration = Duration::from_secs(300);
 
 /// Waits for what comes soon: a line of the log is written after the answer that it is about.
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let patience = Instant::now() + Duration::from_secs(10);
+    let patience = Instant::now() + Duration::from_secs(60);
     while !holds() {
         assert!(Instant::now() < patience, "{what}");
         std::thread::sleep(Duration::from_millis(50));
