@@ -41,6 +41,8 @@ pub(crate) enum Peer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Contestant {
     Cairn,
+    /// `cairn` that codes in less time and stores more: `compression = "turbo"`.
+    Turbo,
     Peer(Peer),
     /// `cp -r` and a sync: no store, but the least that durable writing of the set takes.
     Copy,
@@ -117,6 +119,7 @@ impl Contestant {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Cairn => "cairn",
+            Self::Turbo => "cairn, turbo",
             Self::Peer(Peer::Restic) => "restic",
             Self::Peer(Peer::Borg) => "borg",
             Self::Peer(Peer::BorgFine) => "borg-32k",
@@ -137,6 +140,7 @@ impl Contestant {
                 let about = "cairn: its defaults: encrypted, every file acknowledged after fsync";
                 Some(about.to_owned())
             }
+            Self::Turbo => Some("cairn, turbo: the same with compression = \"turbo\"".to_owned()),
             Self::Copy => Some("cp + sync: cp -r, then syncfs, timed together".to_owned()),
             Self::Hash => {
                 let version = first_line(Command::new("b3sum").arg("--version"))?;
@@ -153,10 +157,16 @@ impl Contestant {
     /// A copy of a set that is there has nothing to teach, nor has reading what changed.
     pub(crate) fn takes_part(self, step: Step) -> bool {
         match self {
-            Self::Copy => matches!(step, Step::First | Step::Export),
+            // What is there already is hashed and left alone, however it was coded.
+            Self::Copy | Self::Turbo => matches!(step, Step::First | Step::Export),
             Self::Hash => step == Step::Again,
             Self::Cairn | Self::Peer(_) => true,
         }
+    }
+
+    /// Is it `cairn`, however it is set?
+    pub(crate) fn is_cairn(self) -> bool {
+        matches!(self, Self::Cairn | Self::Turbo)
     }
 
     /// Is it a store, with stored bytes that compare?
@@ -182,10 +192,11 @@ mod tests {
     fn who_compares() {
         assert!(Contestant::is_peer_store("borg-32k") && Contestant::is_peer_for_time("restic"));
         assert!(Contestant::is_peer_store("casync") && !Contestant::is_peer_for_time("casync"));
-        for name in ["cairn", "cp + sync", "b3sum", "tar + zstd", "nobody"] {
+        for name in ["cairn", "cairn, turbo", "cp + sync", "b3sum", "tar + zstd", "nobody"] {
             assert!(!Contestant::is_peer_store(name), "{name}");
         }
         assert!(Contestant::Hash.takes_part(Step::Again));
         assert!(!Contestant::Copy.takes_part(Step::Again));
+        assert!(Contestant::Turbo.takes_part(Step::First));
     }
 }

@@ -56,7 +56,7 @@ impl Home {
                 std::fs::create_dir(&repository)?;
                 None
             }
-            Contestant::Cairn => None,
+            Contestant::Cairn | Contestant::Turbo => None,
         };
         if let Some(mut command) = init {
             output(&mut command)?;
@@ -102,8 +102,11 @@ impl Home {
         let (repository, name) = (self.repository(), step.name());
         let (at, set) = (repository.as_os_str(), set.as_os_str());
         match self.who {
-            Contestant::Cairn => {
+            Contestant::Cairn | Contestant::Turbo => {
                 let mut command = bench.cairn(&repository);
+                if self.who == Contestant::Turbo {
+                    command.env("CAIRN_INGEST__COMPRESSION", "turbo");
+                }
                 command.arg("import").arg(set);
                 command
             }
@@ -153,7 +156,7 @@ impl Home {
         let at = repository.as_os_str();
         let last = Step::Again.name();
         Ok(match self.who {
-            Contestant::Cairn => {
+            Contestant::Cairn | Contestant::Turbo => {
                 let mut command = bench.cairn(&repository);
                 command.args(["export", "--all"]).arg(out);
                 command

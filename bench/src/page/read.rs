@@ -62,6 +62,7 @@ impl Known {
 pub(super) fn class(who: &str) -> &'static str {
     let fixed = [
         ("cairn", "cairn"),
+        ("cairn, turbo", "turbo"),
         ("cp + sync", "floor"),
         ("b3sum", "floor"),
         ("nobody", "floor"),
@@ -84,6 +85,6 @@ pub(super) fn class(who: &str) -> &'static str {
         ("codec", "c6"),
     ];
     let exact = fixed.iter().find(|(name, _)| *name == who);
-    let begins = || fixed.iter().skip(11).find(|(name, _)| who.starts_with(name));
+    let begins = || fixed.iter().skip(12).find(|(name, _)| who.starts_with(name));
     exact.or_else(begins).map_or("c8", |(_, class)| class)
 }

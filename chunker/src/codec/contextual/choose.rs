@@ -14,6 +14,10 @@ const ROWS_SAMPLED: usize = 18;
 /// At most one of so many rows.
 const ROWS_APART: usize = 6;
 
+/// Predictors are judged by one half of each of these rows, this one or that in turn, where they are wider
+/// than this.
+const JUDGED_MIN: usize = 64;
+
 /// Samples of a first row that its context is told by, at most.
 const FIRST_SAMPLES: usize = 4096;
 
@@ -62,26 +66,27 @@ pub(in crate::codec) fn sparse(parts: &[&[u16]], extent: Extent) -> Option<Seen>
 /// Is the next level after one that is often seen now and then never seen?
 #[inline(always)]
 fn looks_sparse(parts: &[&[u16]], offset: u16, highest: u16) -> bool {
-    let mut times = vec![0u16; usize::from(highest) + 1];
+    // Each is counted in two places in turn: where samples are alike, one would wait for the one before.
+    let mut times = vec![[0u16; 2]; usize::from(highest) + 1];
     let samples: usize = parts.iter().map(|part| part.len()).sum();
     let [step_min, step_min_of_more] = STEPS_MIN;
     let wanted = (SAMPLES_A_LEVEL * times.len()).min(samples / step_min_of_more);
     let wanted = wanted.clamp(*SAMPLES_LOOKED_AT.start(), *SAMPLES_LOOKED_AT.end());
     let step = (samples / wanted).max(step_min);
     for part in parts {
-        let mut at = 0;
-        while let Some(sample) = part.get(at) {
-            if let Some(times) = times.get_mut(usize::from(sample.wrapping_sub(offset))) {
-                *times = times.wrapping_add(1);
+        for samples in part.chunks_exact(2 * step) {
+            for (place, sample) in [samples[0], samples[step]].into_iter().enumerate() {
+                if let Some(times) = times.get_mut(usize::from(sample.wrapping_sub(offset))) {
+                    times[place] = times[place].wrapping_add(1);
+                }
             }
-            at += step;
         }
     }
     let (mut often, mut alone) = (0u32, 0u32);
-    for (here, next) in times.iter().zip(&times[1..]) {
-        let is_often = u32::from(*here >= OFTEN);
+    for ([here, more], [next, more_next]) in times.iter().zip(&times[1..]) {
+        let is_often = u32::from(here.wrapping_add(*more) >= OFTEN);
         often += is_often;
-        alone += is_often & u32::from(*next == 0);
+        alone += is_often & u32::from(next | more_next == 0);
     }
     often > 0 && alone as usize * ALONE > often as usize
 }
@@ -155,8 +160,9 @@ pub(super) fn predictor<C: Core>(
         fit.add(near);
     }
     let linear = Predictor { weights: Some(fit.weights()), shift: shift(highest), left };
-    // As wide as a row, if there is one: a chunk may be said to have wider ones than it has.
-    codes.resize(width.min(rows.len()), 0);
+    let judged = (width / 2).max(JUDGED_MIN).min(width);
+    // As wide as that, if there are rows: a chunk may be said to have wider ones than it has.
+    codes.resize(judged.min(rows.len()), 0);
     let mut costs = [0; 2];
     for (predictor, sum) in [med, linear].iter().zip(&mut costs) {
         if predictor.shift > 0 {
@@ -164,8 +170,12 @@ pub(super) fn predictor<C: Core>(
                 *number <<= predictor.shift;
             }
         }
-        for near in with_above(rows, width) {
+        let mut begin = 0;
+        for [row, north, north2] in with_above(rows, width) {
+            let half = begin..begin + judged;
+            let near = [&row[half.clone()], &north[half.clone()], &north2[half]];
             *sum += cost(core, near, predictor, codes);
+            begin = width - judged - begin;
         }
     }
     if costs[1] < costs[0] { linear } else { med }

@@ -11,11 +11,21 @@ const LANES: usize = 8;
 /// Products that a fit sums up: of each two neighbours, and of each with the sample.
 const SUMS: usize = WEIGHTS * (WEIGHTS + 1) / 2 + WEIGHTS;
 
+/// So many samples are laid out before their products are summed up.
+const LAID_OUT: usize = 32 * LANES;
+
 /// Sums of products of what neighbours differ from the one above by.
 ///
 /// Every lane has its own, so that all cores sum up in the same order.
 pub(super) struct Fit {
     total: [f64; SUMS],
+    laid: Laid,
+}
+
+/// What neighbours and the samples themselves differ from the ones above by, and how much each counts.
+struct Laid {
+    by: [[f32; LAID_OUT]; WEIGHTS + 1],
+    weight: [f32; LAID_OUT],
 }
 
 /// Differences count by how flat their surroundings are: by 1 in this much more than nothing.
@@ -23,7 +33,8 @@ const FLAT: f32 = 2.0;
 
 impl Fit {
     pub(super) fn new() -> Self {
-        Self { total: [0.0; SUMS] }
+        let laid = Laid { by: [[0.0; LAID_OUT]; WEIGHTS + 1], weight: [0.0; LAID_OUT] };
+        Self { total: [0.0; SUMS], laid }
     }
 
     /// Takes a row in, with the two above it.
@@ -32,41 +43,22 @@ impl Fit {
         if row.len() < 3 {
             return;
         }
-        let eights = |from: &'a [u16]| from.as_chunks::<LANES>().0.iter();
-        let sides = eights(&row[1..]).zip(eights(&north[1..])).zip(eights(&north[3..]));
-        let farther = eights(row).zip(eights(&north2[2..]));
-        let here = eights(&row[2..]).zip(eights(&north[2..]));
+        let whole = (row.len() - 3) / LANES * LANES;
         let mut sums = [[0.0f32; LANES]; SUMS];
-        for ((((w, nw), ne), (ww, nn)), (here, n)) in sides.zip(farther).zip(here) {
-            let n = numbers(n);
-            let near = [w, nw, ne, ww, nn, here];
-            let mut by = [[0.0; LANES]; WEIGHTS + 1];
-            for (by, near) in by.iter_mut().zip(near) {
-                *by = numbers(near);
-                for k in 0..LANES {
-                    by[k] -= n[k];
-                }
-            }
-            // What neighbours differ by among themselves: differences of small whole numbers are exact.
-            let mut weight = [0.0; LANES];
-            for k in 0..LANES {
-                let [w, nw, ne, ..] = &by;
-                let rough = (w[k] - nw[k]).abs() + nw[k].abs() + ne[k].abs();
-                weight[k] = 1.0 / (FLAT + rough);
-            }
-            let mut number = 0;
-            for i in 0..WEIGHTS {
-                let mut weighed = weight;
-                for k in 0..LANES {
-                    weighed[k] *= by[i][k];
-                }
-                for by in &by[i..] {
-                    for k in 0..LANES {
-                        sums[number][k] += weighed[k] * by[k];
-                    }
-                    number += 1;
-                }
-            }
+        for begin in (0..whole).step_by(LAID_OUT) {
+            let wide = (whole - begin).min(LAID_OUT);
+            // From two columns to the left on, with as many as are needed.
+            let [row, north, north2] = [row, north, north2].map(|row| &row[begin..][..wide + 3]);
+            self.laid.lay_out(wide, [row, north, north2]);
+            let (w, rest) = sums.split_at_mut(WEIGHTS + 1);
+            let (nw, rest) = rest.split_at_mut(WEIGHTS);
+            let (ne, rest) = rest.split_at_mut(WEIGHTS - 1);
+            let (ww, nn) = rest.split_at_mut(WEIGHTS - 2);
+            self.laid.sum_up::<0>(wide, w);
+            self.laid.sum_up::<1>(wide, nw);
+            self.laid.sum_up::<2>(wide, ne);
+            self.laid.sum_up::<3>(wide, ww);
+            self.laid.sum_up::<4>(wide, nn);
         }
         // Sums of few bits would lose what is added to them late.
         for (total, sums) in self.total.iter_mut().zip(&sums) {
@@ -95,14 +87,46 @@ impl Fit {
     }
 }
 
-/// Samples as numbers.
-#[inline(always)]
-fn numbers(samples: &[u16; LANES]) -> [f32; LANES] {
-    let mut numbers = [0.0; LANES];
-    for k in 0..LANES {
-        numbers[k] = f32::from(samples[k]);
+impl Laid {
+    /// Lays out so many samples of a row, from its third one on.
+    #[inline(always)]
+    fn lay_out(&mut self, wide: usize, [row, north, north2]: [&[u16]; 3]) {
+        let Self { by: [w, nw, ne, ww, nn, here], weight } = self;
+        let n = &north[2..][..wide];
+        let from = [&row[1..], &north[1..], &north[3..], row, &north2[2..], &row[2..]];
+        for (to, from) in [&mut *w, &mut *nw, &mut *ne, ww, nn, here].into_iter().zip(from) {
+            for ((to, from), n) in to.iter_mut().zip(&from[..wide]).zip(n) {
+                *to = f32::from(*from) - f32::from(*n);
+            }
+        }
+        // What neighbours differ by among themselves: differences of small whole numbers are exact.
+        let near = w.iter().zip(&*nw).zip(&*ne);
+        for (weight, ((w, nw), ne)) in weight[..wide].iter_mut().zip(near) {
+            *weight = 1.0 / (FLAT + ((w - nw).abs() + nw.abs() + ne.abs()));
+        }
     }
-    numbers
+
+    /// Sums up products of neighbour `I` with itself and each one behind it, and with the samples: few
+    /// enough at a time for registers.
+    #[inline(always)]
+    fn sum_up<const I: usize>(&self, wide: usize, sums: &mut [[f32; LANES]]) {
+        let mut now = [[0.0; LANES]; WEIGHTS + 1];
+        now[I..].copy_from_slice(sums);
+        let weight = self.weight.as_chunks::<LANES>().0;
+        let by = self.by.each_ref().map(|by| by.as_chunks::<LANES>().0);
+        for at in 0..(wide / LANES).min(weight.len()) {
+            let mut weighed = weight[at];
+            for k in 0..LANES {
+                weighed[k] *= by[I][at][k];
+            }
+            for j in I..=WEIGHTS {
+                for k in 0..LANES {
+                    now[j][k] += weighed[k] * by[j][at][k];
+                }
+            }
+        }
+        sums.copy_from_slice(&now[I..]);
+    }
 }
 
 /// Solves equations by elimination; their matrix is positive definite.
