@@ -83,8 +83,10 @@ mod tests {
         let samples = geometry.above as usize * rows;
         let value = |i: usize| {
             let (x, y) = (i % geometry.above as usize, i / geometry.above as usize);
-            let noise = blake3::hash(&(i as u64).to_le_bytes()).as_bytes()[0] % 8;
-            ((x * 3 + y * 5) as u16 % 1000) + u16::from(noise)
+            // Noise as scanners have it: small more often than large.
+            let dice = blake3::hash(&(i as u64).to_le_bytes());
+            let noise = dice.as_bytes()[..4].iter().map(|die| u16::from(*die)).sum::<u16>() / 32;
+            (x * 3 + y * 5) as u16 + noise
         };
         (0..samples)
             .flat_map(|i| match (geometry.sample_bytes, geometry.big_endian) {

@@ -14,9 +14,8 @@ const ROWS_SAMPLED: usize = 18;
 /// At most one of so many rows.
 const ROWS_APART: usize = 6;
 
-/// Predictors are judged by one half of each of these rows, this one or that in turn, where they are wider
-/// than this.
-const JUDGED_MIN: usize = 64;
+/// Of each of these rows one half is looked at, this one or that in turn, where it is wider than this.
+const HALF_MIN: usize = 64;
 
 /// Samples of a first row that its context is told by, at most.
 const FIRST_SAMPLES: usize = 4096;
@@ -99,16 +98,18 @@ pub(super) fn shift(highest: u16) -> u32 {
 /// Rows to choose a predictor by, kept from chunk to chunk.
 #[derive(Default)]
 pub(super) struct Sampled {
-    /// Each with the two above it, as numbers.
+    /// A half of each with what is above it in two rows, as numbers.
     rows: Vec<u16>,
     codes: Vec<u16>,
 }
 
 impl Sampled {
-    /// Takes some rows of the chunk, whose samples are not numbers yet.
+    /// Takes halves of some rows of the chunk, whose samples are not numbers yet; gives how wide they are.
     #[inline(always)]
-    fn take(&mut self, stripes: &[Stripe], width: usize, numbering: &Numbering<'_>) {
+    fn take(&mut self, stripes: &[Stripe], width: usize, numbering: &Numbering<'_>) -> usize {
         self.rows.clear();
+        let half = (width / 2).max(HALF_MIN).min(width);
+        let mut begin = 0;
         let each = ROWS_SAMPLED.div_ceil(stripes.len());
         for stripe in stripes {
             let whole = stripe.samples.len() / width.max(1);
@@ -116,11 +117,13 @@ impl Sampled {
             for number in (1..whole).skip(step / 2).step_by(step) {
                 let row = &stripe.samples[number * width..][..width];
                 for row in near(&stripe.samples, width, number, row) {
-                    self.rows.extend_from_slice(row);
+                    self.rows.extend_from_slice(&row[begin..][..half]);
                 }
+                begin = width - half - begin;
             }
         }
         numbering.apply(&mut self.rows, 0);
+        half
     }
 
     #[cfg(test)]
@@ -153,16 +156,15 @@ pub(super) fn predictor<C: Core>(
     if left != 1 {
         return med;
     }
-    sampled.take(stripes, width, numbering);
+    let width = sampled.take(stripes, width, numbering);
     let Sampled { rows, codes } = sampled;
     let mut fit = Fit::new();
     for near in with_above(rows, width) {
         fit.add(near);
     }
     let linear = Predictor { weights: Some(fit.weights()), shift: shift(highest), left };
-    let judged = (width / 2).max(JUDGED_MIN).min(width);
     // As wide as that, if there are rows: a chunk may be said to have wider ones than it has.
-    codes.resize(judged.min(rows.len()), 0);
+    codes.resize(width.min(rows.len()), 0);
     let mut costs = [0; 2];
     for (predictor, sum) in [med, linear].iter().zip(&mut costs) {
         if predictor.shift > 0 {
@@ -170,12 +172,8 @@ pub(super) fn predictor<C: Core>(
                 *number <<= predictor.shift;
             }
         }
-        let mut begin = 0;
-        for [row, north, north2] in with_above(rows, width) {
-            let half = begin..begin + judged;
-            let near = [&row[half.clone()], &north[half.clone()], &north2[half]];
+        for near in with_above(rows, width) {
             *sum += cost(core, near, predictor, codes);
-            begin = width - judged - begin;
         }
     }
     if costs[1] < costs[0] { linear } else { med }
