@@ -39,7 +39,7 @@ impl Fit {
 
     /// Takes a row in, with the two above it.
     #[inline(always)]
-    pub(super) fn add<'a>(&mut self, [row, north, north2]: [&'a [u16]; 3]) {
+    pub(super) fn add(&mut self, [row, north, north2]: [&[u16]; 3]) {
         if row.len() < 3 {
             return;
         }
