@@ -48,7 +48,11 @@ impl Scratch {
         let mut builder = tempfile::Builder::new();
         builder.prefix("cairn-bench-");
         let folder = match parent {
-            Some(parent) => builder.tempdir_in(parent),
+            Some(parent) => {
+                std::fs::create_dir_all(parent)
+                    .with_context(|| format!("making {}", parent.display()))?;
+                builder.tempdir_in(parent)
+            }
             None => builder.tempdir(),
         };
         let folder = folder.context("the scratch folder cannot be made")?;

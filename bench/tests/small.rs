@@ -73,7 +73,7 @@ fn ingest_without_peers() {
     let (_, json) = good(&arguments);
     let steps = json["steps"].as_array().unwrap();
     let names: Vec<_> = steps.iter().map(|step| (&step["who"], &step["step"])).collect();
-    assert_eq!(names.len(), 6, "{names:?}");
+    assert_eq!(names.len(), 8, "{names:?}");
     for step in steps {
         assert!(step["wall_s"]["median"].as_f64().unwrap() > 0.0);
         assert!(step["peak_bytes"].as_u64().unwrap() > 100_000);
