@@ -114,7 +114,8 @@ fn times(lines: &[&Value], set: &str, set_bytes: Option<f64>, known: &Known) -> 
     let sentence = "From the start of the program to its end; pale: how long a sync took afterwards, which \
          is what a program left for later. Thin lines go from the quickest run to the slowest. Cairn \
          reads and hashes every byte of a set that it has; restic, borg, rustic and kopia skip files by \
-         size and time. Turbo is Cairn with the setting that codes in less time and stores more. The dotted lines are what hashing all of it on all cores, and writing it once \
+         size and time. Turbo is Cairn with the setting that codes in less time and stores more. The \
+         dotted lines are what hashing all of it on all cores, and writing it once \
          as it is, take at least."
         .to_owned();
     let id = format!("time-{set}");

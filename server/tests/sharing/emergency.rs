@@ -171,7 +171,7 @@ fn a_doctor_opens_a_study_and_both_officers_see_it_at_once() {
     );
     // Within a round: sites ask each other every second here, and are told before.
     assert!(
-        seen.iter().all(|seen| seen.is_some_and(|seen| seen < Duration::from_secs(6))),
+        seen.iter().all(|seen| seen.is_some_and(|seen| seen < Duration::from_secs(3))),
         "{seen:?}"
     );
     assert_eq!(opened["study_uid"], study.as_str(), "{opened}");
