@@ -150,45 +150,52 @@ impl Names {
         if !self.may_be_there(kind, key) {
             return Ok(Vec::new());
         }
-        let recent = match kind {
-            Kind::Chunk => "SELECT no FROM recent_chunk WHERE key = ?1",
-            Kind::Instance => "SELECT no FROM recent_instance WHERE key = ?1",
-        };
-        let mut found: Vec<i64> = connection
-            .prepare_cached(recent)?
-            .query_map([key], |row| row.get(0))?
-            .collect::<Result<_>>()?;
-        let key = key.cast_unsigned();
-        for Run { no, filter } in &*self.runs(connection, kind)? {
-            if filter.may_hold(key) {
-                run::find(connection, *no, key, &mut found)?;
+        let Runs { epoch, runs } = self.runs(connection, kind)?;
+        let mut found = Vec::new();
+        if !self.is_not_recent(kind, key, epoch) {
+            let recent = match kind {
+                Kind::Chunk => "SELECT no FROM recent_chunk WHERE key = ?1",
+                Kind::Instance => "SELECT no FROM recent_instance WHERE key = ?1",
+            };
+            let mut recent = connection.prepare_cached(recent)?;
+            for no in recent.query_map([key], |row| row.get(0))? {
+                found.push(no?);
             }
+        }
+        for Run { no, filter } in &*runs {
+            if filter.may_hold(key.cast_unsigned()) {
+                run::find(connection, *no, key.cast_unsigned(), &mut found)?;
+            }
+        }
+        if found.is_empty() {
+            self.in_vain(kind, key, epoch);
         }
         Ok(found)
     }
 
     /// The runs of the connection's snapshot.
-    fn runs(&self, connection: &Connection, kind: Kind) -> Result<Arc<Vec<Run>>> {
+    fn runs(&self, connection: &Connection, kind: Kind) -> Result<Runs> {
         let epoch = epoch(connection, kind)?;
         let known = self.known(kind);
         if known.epoch == epoch {
-            return Ok(known.runs);
+            return Ok(known);
         }
         if known.epoch > epoch {
             // Whoever reads an older snapshot leaves what is known of a newer one, and nobody waits for it.
-            return load(connection, kind, &known).map(Arc::new);
+            let runs = load(connection, kind, &known).map(Arc::new)?;
+            return Ok(Runs { epoch, runs });
         }
         let _alone = self.loading[kind as usize].lock().unwrap_or_else(PoisonError::into_inner);
         let known = self.known(kind);
         if known.epoch == epoch {
-            return Ok(known.runs);
+            return Ok(known);
         }
-        let runs = Arc::new(load(connection, kind, &known)?);
+        let now = Runs { epoch, runs: Arc::new(load(connection, kind, &known)?) };
         if known.epoch < epoch {
             let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            all[kind as usize] = Runs { epoch, runs: Arc::clone(&runs) };
+            all[kind as usize] = now.clone();
         }
-        Ok(runs)
+        Ok(now)
     }
 
     /// Notes a row's name. [`settle`] has to follow in the same transaction, with how many there were.
