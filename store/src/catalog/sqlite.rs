@@ -95,10 +95,18 @@ impl SqliteCatalog {
 
     /// For the process that alone commits to it, for as long as this lives: what names there are is told
     /// from memory where that is enough. Whoever opens it to replay, and lets others commit later, must not.
-    #[must_use]
-    pub fn kept_alone(mut self) -> Self {
+    ///
+    /// # Errors
+    /// The names there are cannot be read.
+    pub fn kept_alone(mut self) -> Result<Self> {
         self.alone = true;
-        self
+        {
+            // Now, and not with the first commit: thousands of names are asked for before that.
+            let mut connection = self.write();
+            let transaction = connection.transaction().map_err(fault("be read"))?;
+            self.names.watch(&transaction).map_err(fault("be read"))?;
+        }
+        Ok(self)
     }
 
     /// Is the write-ahead log soon brought in?

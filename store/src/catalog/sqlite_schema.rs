@@ -2,10 +2,11 @@
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::names::{self, BUCKET_KEYS, NAMES};
+use super::names::{self, BUCKET_KEYS, NAMES, NUMBERED_BY};
 use super::schema::{
     COLLECTION, EDITIONS, ENTRUSTED, OUTBOX, SCHEMA, SCHEMA_VERSION, UNINDEXED,
-    WITHOUT_BUCKET_KEYS, WITHOUT_EDITIONS, WITHOUT_ENTRUSTED, WITHOUT_NAMES, WITHOUT_OUTBOX,
+    WITHOUT_BUCKET_KEYS, WITHOUT_EDITIONS, WITHOUT_ENTRUSTED, WITHOUT_NAMES, WITHOUT_NUMBERED_BY,
+    WITHOUT_OUTBOX,
 };
 use super::sqlite::fault;
 use crate::error::{Error, Result};
@@ -47,7 +48,8 @@ pub(super) fn bring_up_to_date(connection: &mut Connection) -> Result<()> {
         WITHOUT_EDITIONS => &[EDITIONS, ENTRUSTED, NAMES, COLLECTION],
         WITHOUT_ENTRUSTED => &[ENTRUSTED, NAMES, COLLECTION],
         WITHOUT_NAMES => &[NAMES, COLLECTION],
-        WITHOUT_BUCKET_KEYS => &[BUCKET_KEYS],
+        WITHOUT_BUCKET_KEYS => &[BUCKET_KEYS, NUMBERED_BY],
+        WITHOUT_NUMBERED_BY => &[NUMBERED_BY],
         SCHEMA_VERSION => &[],
         _ => {
             return Err(Error::Catalog {
@@ -200,41 +202,79 @@ pub(super) mod tests {
         }
     }
 
+    /// Makes a catalog of the version before blocks were numbered by their last keys.
+    fn number_by_first_keys(connection: &Connection) {
+        let blocks: Vec<(i64, Vec<u8>)> = connection
+            .prepare("SELECT no, entries FROM name_block")
+            .unwrap()
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap()
+            .collect::<rusqlite::Result<_>>()
+            .unwrap();
+        connection.execute_batch("DELETE FROM name_block").unwrap();
+        for (no, entries) in blocks {
+            let key = u64::from_be_bytes(*entries.first_chunk().unwrap());
+            let no = no >> 39 << 39 | (key >> 25).cast_signed();
+            connection.execute("INSERT INTO name_block VALUES (?1, ?2)", (no, entries)).unwrap();
+        }
+        connection.execute_batch("ALTER TABLE name_run DROP COLUMN numbered_by").unwrap();
+        connection.pragma_update(None, "user_version", WITHOUT_NUMBERED_BY).unwrap();
+    }
+
     /// Makes a catalog of the version before filters of several widths.
     fn narrow(connection: &Connection) {
+        number_by_first_keys(connection);
         connection.execute_batch("ALTER TABLE name_run DROP COLUMN bucket_keys").unwrap();
         connection.pragma_update(None, "user_version", WITHOUT_BUCKET_KEYS).unwrap();
     }
 
-    #[test]
-    fn filters_of_a_catalog_that_has_one_width_are_read_and_merged_with_wider_ones() {
+    /// Runs of an older version, whole ones and one that is being made, are read and merged with new ones.
+    fn goes_on_with_runs(of: impl Fn(&Connection)) {
         let (_folder, path, catalog) = with_a_pack();
-        for from in (0..50_000).step_by(1000) {
+        for from in (0..76_000).step_by(1000) {
             commit(&catalog, &chunks(from..from + 1000));
         }
         {
             let connection = catalog.write();
-            let runs = "SELECT count(*) FROM name_run WHERE kind = 0 AND state = 0";
-            let runs: i64 = connection.query_row(runs, [], |row| row.get(0)).unwrap();
-            assert!(runs > 3, "{runs}");
-            narrow(&connection);
+            let runs = |state: i64| -> i64 {
+                let sql = "SELECT count(*) FROM name_run WHERE kind = 0 AND state = ?1";
+                connection.query_row(sql, [state], |row| row.get(0)).unwrap()
+            };
+            assert!(runs(0) > 3 && runs(1) > 0, "{} {}", runs(0), runs(1));
+            of(&connection);
         }
         drop(catalog);
         let catalog = SqliteCatalog::open(&path).unwrap();
-        for from in (50_000..200_000).step_by(1000) {
+        for (id, place) in chunks(0..76_000) {
+            assert_eq!(catalog.locate(&id).unwrap(), Some(place));
+        }
+        for from in (76_000..200_000).step_by(1000) {
             commit(&catalog, &chunks(from..from + 1000));
         }
         for (id, place) in chunks(0..200_000) {
             assert_eq!(catalog.locate(&id).unwrap(), Some(place));
         }
+        for (id, _) in chunks(200_000..201_000) {
+            assert_eq!(catalog.locate(&id).unwrap(), None);
+        }
         assert_eq!(version(&catalog.write()).unwrap(), SCHEMA_VERSION);
+    }
+
+    #[test]
+    fn filters_of_a_catalog_that_has_one_width_are_read_and_merged_with_wider_ones() {
+        goes_on_with_runs(narrow);
+    }
+
+    #[test]
+    fn blocks_that_are_numbered_by_their_first_keys_are_read_and_merged_with_others() {
+        goes_on_with_runs(number_by_first_keys);
     }
 
     #[test]
     fn who_replayed_and_lets_others_commit_finds_what_they_commit() {
         let (_folder, path, replayer) = with_a_pack();
         commit(&replayer, &chunks(0..1000));
-        let writer = SqliteCatalog::open(&path).unwrap().kept_alone();
+        let writer = SqliteCatalog::open(&path).unwrap().kept_alone().unwrap();
         commit(&writer, &chunks(1000..30_000));
         for (id, place) in chunks(0..30_000) {
             assert_eq!(replayer.locate(&id).unwrap(), Some(place));

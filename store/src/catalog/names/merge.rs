@@ -7,7 +7,7 @@
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::filter::Layout;
-use super::run::{self, BLOCK_ENTRIES, Cursor, RunWriter, State};
+use super::run::{self, BLOCK_ENTRIES, Cursor, NumberedBy, RunWriter, State};
 use super::{Kind, RECENT_MAX, Result};
 
 /// Runs of a level that are merged into one of the next.
@@ -51,6 +51,7 @@ struct Merge {
     kind: Kind,
     level: u32,
     target: i64,
+    numbered: NumberedBy,
     buckets: u64,
     behind: Option<u64>,
 }
@@ -59,8 +60,8 @@ struct Merge {
 fn made(transaction: &Transaction<'_>, kind: Kind) -> Result<Option<Merge>> {
     transaction
         .prepare_cached(
-            "SELECT no, buckets, behind, level FROM name_run WHERE kind = ?1 AND state = ?2
-             ORDER BY level LIMIT 1",
+            "SELECT no, buckets, behind, level, numbered_by FROM name_run
+             WHERE kind = ?1 AND state = ?2 ORDER BY level LIMIT 1",
         )?
         .query_row([kind as i64, State::Made as i64], |row| {
             Ok(Merge {
@@ -69,6 +70,7 @@ fn made(transaction: &Transaction<'_>, kind: Kind) -> Result<Option<Merge>> {
                 buckets: row.get::<_, i64>(1)?.cast_unsigned(),
                 behind: row.get::<_, Option<i64>>(2)?.map(i64::cast_unsigned),
                 level: row.get(3)?,
+                numbered: row.get(4)?,
             })
         })
         .optional()
@@ -102,7 +104,8 @@ impl Merge {
     /// Merges up to about `entries`; gives how many.
     fn step(&self, transaction: &Transaction<'_>, entries: u64) -> Result<u64> {
         let mut cursors = self.cursors(transaction)?;
-        let mut writer = RunWriter::resume(transaction, self.target, self.buckets, self.behind)?;
+        let target = (self.target, self.numbered);
+        let mut writer = RunWriter::resume(transaction, target, self.buckets, self.behind)?;
         let (mut done, mut last) = (0, self.behind);
         loop {
             let next = cursors.iter_mut().filter_map(|cursor| Some((cursor.entry()?, cursor)));
@@ -127,8 +130,8 @@ impl Merge {
 
     fn cursors(&self, transaction: &Transaction<'_>) -> Result<Vec<Cursor>> {
         let mut statement = transaction
-            .prepare_cached("SELECT no FROM name_run WHERE target = ?1 AND state = 0")?;
-        let runs = statement.query_map([self.target], |row| row.get(0))?;
+            .prepare_cached("SELECT no, numbered_by FROM name_run WHERE target = ?1 AND state = 0")?;
+        let runs = statement.query_map([self.target], |row| Ok((row.get(0)?, row.get(1)?)))?;
         runs.map(|run| Cursor::seek(transaction, run?, self.behind)).collect()
     }
 

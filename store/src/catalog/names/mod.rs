@@ -26,6 +26,7 @@ use rusqlite::{Connection, Row, Transaction, params};
 
 use filter::Filter;
 use present::Present;
+use run::NumberedBy;
 
 type Result<T> = rusqlite::Result<T>;
 
@@ -60,12 +61,14 @@ CREATE TABLE name_run (
     -- Buckets of its filter, and for how many keys each is meant.
     buckets INTEGER NOT NULL,
     bucket_keys INTEGER NOT NULL DEFAULT 64,
+    -- Which keys of its blocks these are numbered by: the first ones (0) or the last ones (1).
+    numbered_by INTEGER NOT NULL DEFAULT 0,
     -- While it is made: the key behind which merging goes on; NULL at first.
     behind  INTEGER,
     -- The run that it is being merged into; 0: none.
     target  INTEGER NOT NULL
 );
--- Entries in order, by the number of the run (24 bits) and the first 39 bits of the first key.
+-- Entries in order, by the number of the run (24 bits) and the first 39 bits of a key.
 CREATE TABLE name_block (
     no      INTEGER PRIMARY KEY,
     entries BLOB NOT NULL
@@ -81,6 +84,10 @@ CREATE TABLE name_filter (
 /// What the tables of an older schema lack: all its filters are of 64 keys to a bucket.
 pub(super) const BUCKET_KEYS: &str =
     "ALTER TABLE name_run ADD COLUMN bucket_keys INTEGER NOT NULL DEFAULT 64";
+
+/// What the tables of schema 7 lack: its runs are numbered by first keys.
+pub(super) const NUMBERED_BY: &str =
+    "ALTER TABLE name_run ADD COLUMN numbered_by INTEGER NOT NULL DEFAULT 0";
 
 /// Recent names of a kind that become a run. The table is some 40 pages then, and a commit of hundreds
 /// of names writes each page once.
@@ -120,6 +127,7 @@ pub(super) struct Entry {
 #[derive(Clone, Debug)]
 struct Run {
     no: i64,
+    numbered: NumberedBy,
     filter: Arc<Filter>,
 }
 
@@ -162,10 +170,9 @@ impl Names {
                 found.push(no?);
             }
         }
-        for Run { no, filter } in &*runs {
-            if filter.may_hold(key.cast_unsigned()) {
-                run::find(connection, *no, key.cast_unsigned(), &mut found)?;
-            }
+        let key_bits = key.cast_unsigned();
+        for run in runs.iter().filter(|run| run.filter.may_hold(key_bits)) {
+            run::find(connection, (run.no, run.numbered), key_bits, &mut found)?;
         }
         if found.is_empty() {
             self.in_vain(kind, key, epoch);
@@ -245,16 +252,18 @@ fn load_runs(connection: &Connection, kind: Kind, known: &Runs) -> Result<Vec<Ru
     let filters: HashMap<i64, &Arc<Filter>> =
         known.runs.iter().map(|run| (run.no, &run.filter)).collect();
     let mut statement = connection.prepare_cached(
-        "SELECT no, buckets FROM name_run WHERE kind = ?1 AND state = 0 ORDER BY no DESC",
+        "SELECT no, numbered_by, buckets FROM name_run WHERE kind = ?1 AND state = 0
+         ORDER BY no DESC",
     )?;
-    let rows = statement.query_map([kind as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let rows =
+        statement.query_map([kind as i64], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     rows.map(|row| {
-        let (no, buckets): (i64, i64) = row?;
+        let (no, numbered, buckets): (i64, NumberedBy, i64) = row?;
         let filter = match filters.get(&no) {
             Some(filter) => Arc::clone(filter),
             None => Arc::new(Filter::load(connection, no, buckets.cast_unsigned())?),
         };
-        Ok(Run { no, filter })
+        Ok(Run { no, numbered, filter })
     })
     .collect()
 }

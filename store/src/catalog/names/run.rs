@@ -1,8 +1,11 @@
 //! Runs: entries in order, in blocks of one page.
 //!
-//! Keys that are alike in the 39 bits by which blocks are told apart stand in one block, whatever its
-//! length: so the block with the greatest number at or below that of a key is the one that has it.
+//! A block is numbered by 39 bits of its last key. Keys that are alike in these stand in one block, whatever
+//! its length: so the block with the least number at or above that of a key is the one that has it, and the
+//! one page that is read for it. Runs of older builds are numbered by first keys, which costs two: a tree
+//! finds what is at or below a number behind the page that has what is above it.
 
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::filter::{FilterWriter, Layout};
@@ -35,6 +38,25 @@ fn row_of(run: i64, key: u64) -> i64 {
     first_row(run) | place(key).cast_signed()
 }
 
+/// Which key of a block its number is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NumberedBy {
+    /// Runs that were begun before schema 8.
+    First = 0,
+    /// All others.
+    Last = 1,
+}
+
+impl FromSql for NumberedBy {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        match value.as_i64()? {
+            0 => Ok(Self::First),
+            1 => Ok(Self::Last),
+            other => Err(FromSqlError::OutOfRange(other)),
+        }
+    }
+}
+
 fn pack(entries: &[Entry]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(entries.len() * ENTRY_BYTES);
     for entry in entries {
@@ -55,12 +77,25 @@ fn entries_of(block: &[u8]) -> &[[u8; ENTRY_BYTES]] {
 }
 
 /// Adds the rows that a key has in a run.
-pub(super) fn find(connection: &Connection, run: i64, key: u64, rows: &mut Vec<i64>) -> Result<()> {
-    connection
-        .prepare_cached(
+pub(super) fn find(
+    connection: &Connection,
+    (run, numbered): (i64, NumberedBy),
+    key: u64,
+    rows: &mut Vec<i64>,
+) -> Result<()> {
+    let (sql, range) = match numbered {
+        NumberedBy::First => (
             "SELECT entries FROM name_block WHERE no BETWEEN ?1 AND ?2 ORDER BY no DESC LIMIT 1",
-        )?
-        .query_row([first_row(run), row_of(run, key)], |row| {
+            [first_row(run), row_of(run, key)],
+        ),
+        NumberedBy::Last => (
+            "SELECT entries FROM name_block WHERE no BETWEEN ?1 AND ?2 ORDER BY no LIMIT 1",
+            [row_of(run, key), last_row(run)],
+        ),
+    };
+    connection
+        .prepare_cached(sql)?
+        .query_row(range, |row| {
             let entries = entries_of(row.get_ref(0)?.as_blob()?);
             let first = entries.partition_point(|entry| unpack(entry).key < key);
             let mine = entries[first..].iter().map(unpack).take_while(|entry| entry.key == key);
@@ -83,19 +118,27 @@ pub(super) struct Cursor {
 
 impl Cursor {
     /// At the first entry behind `behind`.
-    pub(super) fn seek(connection: &Connection, run: i64, behind: Option<u64>) -> Result<Self> {
+    pub(super) fn seek(
+        connection: &Connection,
+        (run, numbered): (i64, NumberedBy),
+        behind: Option<u64>,
+    ) -> Result<Self> {
         let mut cursor = Self { run, row: first_row(run) - 1, block: Vec::new(), at: 0 };
         let Some(behind) = behind else {
             cursor.turn(connection)?;
             return Ok(cursor);
         };
-        let before: Option<i64> = connection
-            .prepare_cached(
-                "SELECT no FROM name_block WHERE no BETWEEN ?1 AND ?2 ORDER BY no DESC LIMIT 1",
-            )?
-            .query_row([first_row(run), row_of(run, behind)], |row| row.get(0))
-            .optional()?;
-        cursor.row = before.map_or(cursor.row, |row| row - 1);
+        cursor.row = match numbered {
+            NumberedBy::Last => row_of(run, behind) - 1,
+            NumberedBy::First => {
+                let sql = "SELECT no FROM name_block WHERE no BETWEEN ?1 AND ?2
+                           ORDER BY no DESC LIMIT 1";
+                let range = [first_row(run), row_of(run, behind)];
+                let mut block = connection.prepare_cached(sql)?;
+                let block: Option<i64> = block.query_row(range, |row| row.get(0)).optional()?;
+                block.map_or(cursor.row, |row| row - 1)
+            }
+        };
         cursor.turn(connection)?;
         while cursor.entry().is_some_and(|entry| entry.key <= behind) {
             cursor.step(connection)?;
@@ -135,7 +178,10 @@ impl Cursor {
 #[derive(Debug)]
 pub(super) struct RunWriter {
     run: i64,
+    numbered: NumberedBy,
     block: Vec<Entry>,
+    /// The row that has the block as it was when writing was interrupted.
+    written: Option<i64>,
     filter: FilterWriter,
 }
 
@@ -143,19 +189,21 @@ impl RunWriter {
     /// Goes on behind `behind`; from the start if there is none.
     pub(super) fn resume(
         connection: &Connection,
-        run: i64,
+        (run, numbered): (i64, NumberedBy),
         buckets: u64,
         behind: Option<u64>,
     ) -> Result<Self> {
         let filter = FilterWriter::resume(connection, run, buckets, behind)?;
-        let last: Option<Vec<u8>> = connection
+        let last: Option<(i64, Vec<u8>)> = connection
             .prepare_cached(
-                "SELECT entries FROM name_block WHERE no BETWEEN ?1 AND ?2 ORDER BY no DESC LIMIT 1",
+                "SELECT no, entries FROM name_block WHERE no BETWEEN ?1 AND ?2
+                 ORDER BY no DESC LIMIT 1",
             )?
-            .query_row([first_row(run), last_row(run)], |row| row.get(0))
+            .query_row([first_row(run), last_row(run)], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
+        let (written, last) = last.unzip();
         let block = entries_of(&last.unwrap_or_default()).iter().map(unpack).collect();
-        Ok(Self { run, block, filter })
+        Ok(Self { run, numbered, block, written, filter })
     }
 
     /// Entries come in order.
@@ -164,6 +212,7 @@ impl RunWriter {
         if is_full && self.block.last().is_none_or(|last| place(last.key) != place(entry.key)) {
             self.write_block(connection)?;
             self.block.clear();
+            self.written = None;
         }
         self.block.push(entry);
         self.filter.add(connection, entry.key)
@@ -176,15 +225,23 @@ impl RunWriter {
     }
 
     fn write_block(&self, connection: &Connection) -> Result<()> {
-        let Some(first) = self.block.first() else { return Ok(()) };
+        let numbered = match self.numbered {
+            NumberedBy::First => self.block.first(),
+            NumberedBy::Last => self.block.last(),
+        };
+        let Some(numbered) = numbered else { return Ok(()) };
+        let row = row_of(self.run, numbered.key);
+        if let Some(written) = self.written.filter(|written| *written != row) {
+            connection.prepare_cached("DELETE FROM name_block WHERE no = ?1")?.execute([written])?;
+        }
         connection
             .prepare_cached("INSERT OR REPLACE INTO name_block VALUES (?1, ?2)")?
-            .execute(params![row_of(self.run, first.key), pack(&self.block)])?;
+            .execute(params![row, pack(&self.block)])?;
         Ok(())
     }
 }
 
-/// Begins a run, in this state.
+/// Begins a run, in this state, whose blocks are numbered by their last keys.
 pub(super) fn begin(
     transaction: &Transaction<'_>,
     kind: Kind,
@@ -194,8 +251,8 @@ pub(super) fn begin(
 ) -> Result<i64> {
     transaction
         .prepare_cached(
-            "INSERT INTO name_run (kind, level, state, buckets, bucket_keys, behind, target)
-             VALUES (?1, ?2, ?3, ?4, ?5, NULL, 0)",
+            "INSERT INTO name_run (kind, level, state, buckets, bucket_keys, numbered_by, behind, target)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, NULL, 0)",
         )?
         .execute(params![
             kind as i64,
@@ -203,6 +260,7 @@ pub(super) fn begin(
             state as i64,
             filter.buckets.cast_signed(),
             filter.bucket_keys.cast_signed(),
+            NumberedBy::Last as i64,
         ])?;
     let run = transaction.last_insert_rowid();
     if run > RUN_MAX {
@@ -233,7 +291,8 @@ pub(super) fn write_whole(
 ) -> Result<()> {
     let filter = Layout::of(level, count);
     let run = begin(transaction, kind, level, State::Whole, filter)?;
-    let mut writer = RunWriter::resume(transaction, run, filter.buckets, None)?;
+    let mut writer =
+        RunWriter::resume(transaction, (run, NumberedBy::Last), filter.buckets, None)?;
     for entry in entries {
         writer.push(transaction, entry?)?;
     }
