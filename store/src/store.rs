@@ -426,7 +426,7 @@ fn embedded(path: &Path, locked: bool, access: Access) -> Result<Box<dyn Catalog
         return Ok(Box::new(SqliteCatalog::open_beside(path)?));
     }
     let catalog = SqliteCatalog::open(path)?;
-    Ok(Box::new(if access == Access::Write { catalog.kept_alone()? } else { catalog }))
+    Ok(Box::new(if access == Access::Write { catalog.kept_alone() } else { catalog }))
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

@@ -94,7 +94,7 @@ struct Rate {
 pub(crate) fn run(bench: &Bench<'_>, args: &CatalogArgs, report: &mut Report) -> Result<()> {
     let data = beside::archive(bench)?;
     let path = Layout { data: data.clone() }.catalog();
-    let catalog = SqliteCatalog::open(&path)?.kept_alone()?;
+    let catalog = SqliteCatalog::open(&path)?.kept_alone();
     let pack = catalog.add_pack(PackId([7; 16]), 0)?;
     let rates = fill(&catalog, pack, args.instances)?;
     let instances = turns::measure(bench, args, (&catalog, pack), report)?;

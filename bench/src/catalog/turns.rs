@@ -63,7 +63,7 @@ pub(super) fn measure(
     for turn in 0..turns {
         eprintln!("turn {}: commits into a small and a full catalog", turn + 1);
         let folder = bench.scratch.folder("small-catalog")?;
-        let small = SqliteCatalog::open(&folder.join("catalog.sqlite"))?.kept_alone()?;
+        let small = SqliteCatalog::open(&folder.join("catalog.sqlite"))?.kept_alone();
         let small_pack = small.add_pack(PackId([8; 16]), 0)?;
         add(&small, small_pack, 0..SMALL.0)?;
         for start in (SMALL.0..SMALL.1).step_by(COMMIT_INSTANCES as usize) {

@@ -6,6 +6,7 @@
 //! a lock, a pool of reading ones beside it.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ pub struct SqliteCatalog {
     path: std::path::PathBuf,
     /// No other process commits to it for as long as this lives.
     alone: bool,
+    /// Somebody asked for a name.
+    asked: AtomicBool,
     names: Names,
     writer: Mutex<Connection>,
     readers: Mutex<Vec<Connection>>,
@@ -87,6 +90,7 @@ impl SqliteCatalog {
         Ok(Self {
             path: path.to_owned(),
             alone: false,
+            asked: AtomicBool::new(false),
             names: Names::default(),
             writer: Mutex::new(writer),
             readers: Mutex::default(),
@@ -95,18 +99,25 @@ impl SqliteCatalog {
 
     /// For the process that alone commits to it, for as long as this lives: what names there are is told
     /// from memory where that is enough. Whoever opens it to replay, and lets others commit later, must not.
-    ///
-    /// # Errors
-    /// The names there are cannot be read.
-    pub fn kept_alone(mut self) -> Result<Self> {
+    #[must_use]
+    pub fn kept_alone(mut self) -> Self {
         self.alone = true;
-        {
-            // Now, and not with the first commit: thousands of names are asked for before that.
-            let mut connection = self.write();
-            let transaction = connection.transaction().map_err(fault("be read"))?;
-            self.names.watch(&transaction).map_err(fault("be read"))?;
+        self
+    }
+
+    /// Who keeps it alone learns what names there are when it is asked for the first one, and not with its
+    /// first commit: thousands are asked for before that. Others who ask meanwhile look into the tables.
+    pub(super) fn learn_names(&self) {
+        if !self.alone || self.asked.swap(true, Ordering::Relaxed) {
+            return;
         }
-        Ok(self)
+        // Who writes learns them as well. If they cannot be read, whoever looks for one will say so.
+        if let Ok(mut connection) = self.writer.try_lock() {
+            let learned = connection.transaction().and_then(|all| self.names.watch(&all));
+            if let Err(error) = learned {
+                tracing::debug!(%error, "the names that there are could not be read");
+            }
+        }
     }
 
     /// Is the write-ahead log soon brought in?

@@ -116,6 +116,7 @@ impl SqliteCatalog {
         read: impl Fn(&Connection, i64) -> Result<Vec<T>>,
     ) -> Result<Vec<T>> {
         let key = uid_key(sop);
+        self.learn_names();
         // Before a snapshot is taken, which costs more than this.
         if !self.names().may_be_there(Kind::Instance, key) {
             return Ok(Vec::new());
@@ -239,6 +240,7 @@ impl Catalog for SqliteCatalog {
     }
 
     fn locate(&self, chunk: &StoredId) -> Result<Option<Location>> {
+        self.learn_names();
         if !self.names().may_be_there(Kind::Chunk, chunk_key(chunk)) {
             return Ok(None);
         }

@@ -3,7 +3,7 @@
 //! Every write can be repeated, in the order of sequence numbers or not: a replay after a crash applies
 //! commits that the catalog may know already.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use cairn_dicom::attributes::{Attributes, Level};
 use cairn_dicom::query::moment::Date;
@@ -43,6 +43,19 @@ pub(super) struct BatchWriter<'a> {
     /// batch bring the same ones.
     studies: HashMap<String, (i64, Vec<u8>)>,
     series: HashMap<(i64, String), (i64, Vec<u8>)>,
+    /// SOP classes and transfer syntaxes met in this batch.
+    terms: HashMap<String, i64>,
+    /// What becomes visible in each series.
+    shown: BTreeMap<i64, Shown>,
+}
+
+/// By how much a series grows.
+#[derive(Default)]
+struct Shown {
+    instances: i64,
+    bytes: i64,
+    /// The last sequence number.
+    changed: i64,
 }
 
 impl<'a> BatchWriter<'a> {
@@ -64,6 +77,8 @@ impl<'a> BatchWriter<'a> {
             pack,
             studies: HashMap::new(),
             series: HashMap::new(),
+            terms: HashMap::new(),
+            shown: BTreeMap::new(),
         })
     }
 
@@ -75,6 +90,8 @@ impl<'a> BatchWriter<'a> {
                 arrivals.add(instance);
             }
         }
+        // Before deletions, which count anew.
+        self.count_shown()?;
         arrivals.write(self.transaction)?;
         for (seq, study) in batch.studies {
             self.study_record(*seq, study)?;
@@ -194,17 +211,23 @@ impl<'a> BatchWriter<'a> {
         Ok(no)
     }
 
-    fn term_no(&self, uid: &str) -> Result<i64> {
-        let known = self
+    fn term_no(&mut self, uid: &str) -> Result<i64> {
+        if let Some(no) = self.terms.get(uid) {
+            return Ok(*no);
+        }
+        let known: Option<i64> = self
             .transaction
             .prepare_cached("SELECT no FROM term WHERE uid = ?1")?
             .query_row([uid], |row| row.get(0))
             .optional()?;
-        if let Some(no) = known {
-            return Ok(no);
-        }
-        self.transaction.execute("INSERT INTO term (uid) VALUES (?1)", [uid])?;
-        Ok(self.transaction.last_insert_rowid())
+        let no = if let Some(no) = known {
+            no
+        } else {
+            self.transaction.execute("INSERT INTO term (uid) VALUES (?1)", [uid])?;
+            self.transaction.last_insert_rowid()
+        };
+        self.terms.insert(uid.to_owned(), no);
+        Ok(no)
     }
 
     /// The sequence number of the oldest deletion after `seq` that covers an instance; 0: none.
@@ -235,29 +258,60 @@ impl<'a> BatchWriter<'a> {
                 return Ok(false);
             }
             Some((no, _)) => no,
-            None => {
-                self.transaction
-                    .prepare_cached(
-                        "INSERT INTO instance (series, uid, number, visible, attributes)
-                         VALUES (?1, ?2, '', 0, x'')",
-                    )?
-                    .execute(params![series, sop])?;
-                let no = self.transaction.last_insert_rowid();
-                self.names.add(self.transaction, Kind::Instance, uid_key(sop), no)?;
-                self.added += 1;
-                no
-            }
+            None => self.add_instance(series, new, deleted == 0)?,
         };
         let added = self.version(no, deleted, new)?;
         if added && deleted == 0 {
             self.entrusted(no, new)?;
         }
-        let visible = known.map_or(0, |(_, visible)| visible);
-        // The first under its UIDs is shown, whatever came before it was deleted.
-        if deleted == 0 && (entry.visible && visible < seq.cast_signed() || visible == 0) {
-            self.show(series, no, visible, new)?;
+        if let Some((_, visible)) = known {
+            // What was deleted before does not count.
+            if deleted == 0 && (entry.visible && visible < seq.cast_signed() || visible == 0) {
+                self.show(series, no, visible, new)?;
+            }
         }
         Ok(added)
+    }
+
+    /// Makes a row for what is the first under its UIDs, and is shown for that unless it is deleted.
+    fn add_instance(&mut self, series: i64, new: &NewInstance<'_>, shown: bool) -> Result<i64> {
+        let NewInstance { seq, entry, manifest } = *new;
+        let sop = manifest.sop_instance_uid.as_str();
+        let (mut number, mut visible, mut packed) = ("", 0, Vec::new());
+        if shown {
+            number = text(&entry.attributes, 0x0020_0013);
+            visible = seq.cast_signed();
+            packed = pack_values(&entry.attributes, |level| level == Level::Instance);
+            self.grow(series, 1, manifest.dataset_bytes.cast_signed(), visible);
+        }
+        self.transaction
+            .prepare_cached(
+                "INSERT INTO instance (series, uid, number, visible, attributes)
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![series, sop, number, visible, packed])?;
+        let no = self.transaction.last_insert_rowid();
+        self.names.add(self.transaction, Kind::Instance, uid_key(sop), no)?;
+        self.added += 1;
+        Ok(no)
+    }
+
+    fn grow(&mut self, series: i64, instances: i64, bytes: i64, seq: i64) {
+        let shown = self.shown.entry(series).or_default();
+        shown.instances += instances;
+        shown.bytes += bytes;
+        shown.changed = shown.changed.max(seq);
+    }
+
+    fn count_shown(&mut self) -> Result<()> {
+        let mut update = self.transaction.prepare_cached(
+            "UPDATE series SET instances = instances + ?2, bytes = bytes + ?3,
+                changed = max(changed, ?4) WHERE no = ?1",
+        )?;
+        for (series, Shown { instances, bytes, changed }) in std::mem::take(&mut self.shown) {
+            update.execute([series, instances, bytes, changed])?;
+        }
+        Ok(())
     }
 
     fn known_instance(&self, series: i64, sop: &str) -> Result<Option<(i64, i64)>> {
@@ -276,7 +330,13 @@ impl<'a> BatchWriter<'a> {
     }
 
     /// Shows a version in the place of another one (`before`, 0: of none).
-    fn show(&self, series: i64, instance: i64, before: i64, new: &NewInstance<'_>) -> Result<()> {
+    fn show(
+        &mut self,
+        series: i64,
+        instance: i64,
+        before: i64,
+        new: &NewInstance<'_>,
+    ) -> Result<()> {
         let NewInstance { seq, entry, manifest } = *new;
         let attributes = &entry.attributes;
         let packed = pack_values(attributes, |level| level == Level::Instance);
@@ -292,21 +352,12 @@ impl<'a> BatchWriter<'a> {
                 .prepare_cached("SELECT bytes FROM version WHERE instance = ?1 AND seq = ?2")?
                 .query_row([instance, before], |row| row.get(0))?
         };
-        self.transaction
-            .prepare_cached(
-                "UPDATE series SET instances = instances + ?2, bytes = bytes + ?3,
-                    changed = max(changed, ?4) WHERE no = ?1",
-            )?
-            .execute(params![
-                series,
-                i64::from(before == 0),
-                manifest.dataset_bytes.cast_signed() - bytes_before,
-                seq.cast_signed(),
-            ])?;
+        let bytes = manifest.dataset_bytes.cast_signed() - bytes_before;
+        self.grow(series, i64::from(before == 0), bytes, seq.cast_signed());
         Ok(())
     }
 
-    fn version(&self, instance: i64, deleted: i64, new: &NewInstance<'_>) -> Result<bool> {
+    fn version(&mut self, instance: i64, deleted: i64, new: &NewInstance<'_>) -> Result<bool> {
         let NewInstance { seq, entry, manifest } = *new;
         let class = self.term_no(&manifest.sop_class_uid)?;
         let syntax = self.term_no(&manifest.transfer_syntax_uid)?;

@@ -129,8 +129,9 @@ impl Merge {
     }
 
     fn cursors(&self, transaction: &Transaction<'_>) -> Result<Vec<Cursor>> {
-        let mut statement = transaction
-            .prepare_cached("SELECT no, numbered_by FROM name_run WHERE target = ?1 AND state = 0")?;
+        let mut statement = transaction.prepare_cached(
+            "SELECT no, numbered_by FROM name_run WHERE target = ?1 AND state = 0",
+        )?;
         let runs = statement.query_map([self.target], |row| Ok((row.get(0)?, row.get(1)?)))?;
         runs.map(|run| Cursor::seek(transaction, run?, self.behind)).collect()
     }

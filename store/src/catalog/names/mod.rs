@@ -535,6 +535,46 @@ mod tests {
     }
 
     #[test]
+    fn who_looks_into_an_older_snapshot_hides_nothing_that_came_since() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("names");
+        let mut writer = Connection::open(&path).unwrap();
+        writer.pragma_update(None, "journal_mode", "WAL").unwrap();
+        writer.execute_batch(NAMES).unwrap();
+        let names = Names::default();
+        add_some(&names, &mut writer, 0..20_000);
+        names.watch(&writer.transaction().unwrap()).unwrap();
+        let mut reader = Connection::open(&path).unwrap();
+        // Within an epoch, and over several.
+        for (from, commits) in [(20_000, 1), (30_000, 40)] {
+            let commits = (from..).step_by(1000).take(commits);
+            let end = commits.clone().last().unwrap() + 1000;
+            let old = reader.transaction().unwrap();
+            assert_eq!(names.find(&old, Kind::Chunk, key_of(2)).unwrap(), [2]);
+            for from in commits {
+                // Looked for in vain, and then added.
+                for no in from..from + 1000 {
+                    names.find(&old, Kind::Chunk, key_of(no)).unwrap();
+                }
+                assert!(!names.may_be_there(Kind::Chunk, key_of(from)), "{from}");
+                add_some(&names, &mut writer, from..from + 1000);
+                for no in from..from + 1000 {
+                    assert_eq!(names.find(&old, Kind::Chunk, key_of(no)).unwrap(), [0i64; 0]);
+                }
+                names.committed(&writer);
+                for no in from..from + 1000 {
+                    names.find(&old, Kind::Chunk, key_of(no)).unwrap();
+                    assert!(names.may_be_there(Kind::Chunk, key_of(no)), "{no}");
+                }
+            }
+            drop(old);
+            for no in from..end {
+                assert_eq!(found(&names, &mut reader, key_of(no)).len(), alike(no, end).len());
+            }
+        }
+    }
+
+    #[test]
     fn a_commit_that_is_undone_leaves_no_trace() {
         let (mut connection, names) = (open(), Names::default());
         add_some(&names, &mut connection, 0..60_000);

@@ -232,7 +232,9 @@ impl RunWriter {
         let Some(numbered) = numbered else { return Ok(()) };
         let row = row_of(self.run, numbered.key);
         if let Some(written) = self.written.filter(|written| *written != row) {
-            connection.prepare_cached("DELETE FROM name_block WHERE no = ?1")?.execute([written])?;
+            connection
+                .prepare_cached("DELETE FROM name_block WHERE no = ?1")?
+                .execute([written])?;
         }
         connection
             .prepare_cached("INSERT OR REPLACE INTO name_block VALUES (?1, ?2)")?
@@ -291,8 +293,7 @@ pub(super) fn write_whole(
 ) -> Result<()> {
     let filter = Layout::of(level, count);
     let run = begin(transaction, kind, level, State::Whole, filter)?;
-    let mut writer =
-        RunWriter::resume(transaction, (run, NumberedBy::Last), filter.buckets, None)?;
+    let mut writer = RunWriter::resume(transaction, (run, NumberedBy::Last), filter.buckets, None)?;
     for entry in entries {
         writer.push(transaction, entry?)?;
     }
