@@ -23,6 +23,7 @@ mod sqlite_read;
 mod sqlite_rows;
 mod sqlite_schema;
 mod sqlite_search;
+mod sqlite_shared;
 mod sqlite_write;
 mod values;
 

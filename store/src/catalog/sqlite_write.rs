@@ -3,16 +3,13 @@
 //! Every write can be repeated, in the order of sequence numbers or not: a replay after a crash applies
 //! commits that the catalog may know already.
 
-use std::collections::{BTreeMap, HashMap};
-
-use cairn_dicom::attributes::{Attributes, Level};
-use cairn_dicom::query::moment::Date;
-use cairn_dicom::query::name::fold_names;
+use cairn_dicom::attributes::Level;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::names::{Kind, Names};
 use super::sqlite::uid_key;
 use super::sqlite_outbox::Arrivals;
+use super::sqlite_shared::{SharedRows, text};
 use super::values::pack_values;
 use super::{Batch, NewInstance, PackNo};
 use crate::commit::{DeletionEntry, StudyEntry};
@@ -23,9 +20,6 @@ type Result<T> = rusqlite::Result<T>;
 const COVERED: &str = "SELECT i.no FROM study JOIN series ON series.study = study.no
      JOIN instance i ON i.series = series.no
      WHERE study.uid = ?1 AND (?2 = '' OR series.uid = ?2) AND (?3 = '' OR i.uid = ?3)";
-
-const NAME_STUDY: &str = "INSERT OR IGNORE INTO study_name VALUES (?1, ?2)";
-const UNNAME_STUDY: &str = "DELETE FROM study_name WHERE name = ?1 AND study = ?2";
 
 /// One batch on its way into the tables.
 pub(super) struct BatchWriter<'a> {
@@ -39,23 +33,7 @@ pub(super) struct BatchWriter<'a> {
     left_out: bool,
     /// The pack that holds the commit.
     pack: i64,
-    /// Studies and series met in this batch, with the attributes last written: most instances of a
-    /// batch bring the same ones.
-    studies: HashMap<String, (i64, Vec<u8>)>,
-    series: HashMap<(i64, String), (i64, Vec<u8>)>,
-    /// SOP classes and transfer syntaxes met in this batch.
-    terms: HashMap<String, i64>,
-    /// What becomes visible in each series.
-    shown: BTreeMap<i64, Shown>,
-}
-
-/// By how much a series grows.
-#[derive(Default)]
-struct Shown {
-    instances: i64,
-    bytes: i64,
-    /// The last sequence number.
-    changed: i64,
+    shared: SharedRows<'a>,
 }
 
 impl<'a> BatchWriter<'a> {
@@ -75,10 +53,7 @@ impl<'a> BatchWriter<'a> {
             tombstones,
             left_out,
             pack,
-            studies: HashMap::new(),
-            series: HashMap::new(),
-            terms: HashMap::new(),
-            shown: BTreeMap::new(),
+            shared: SharedRows::new(transaction),
         })
     }
 
@@ -91,7 +66,7 @@ impl<'a> BatchWriter<'a> {
             }
         }
         // Before deletions, which count anew.
-        self.count_shown()?;
+        self.shared.write_growth()?;
         arrivals.write(self.transaction)?;
         for (seq, study) in batch.studies {
             self.study_record(*seq, study)?;
@@ -100,134 +75,6 @@ impl<'a> BatchWriter<'a> {
             self.deletion(*seq, deletion)?;
         }
         Ok(self.added)
-    }
-
-    /// Finds or makes the study's row; a visible version brings its attributes up to date.
-    fn study_no(&mut self, uid: &str, attributes: &Attributes, update: bool) -> Result<i64> {
-        let packed = pack_values(attributes, |level| level <= Level::Study);
-        if let Some((no, known)) = self.studies.get(uid)
-            && (!update || *known == packed)
-        {
-            return Ok(*no);
-        }
-        let known = self
-            .transaction
-            .prepare_cached("SELECT no, patient_name FROM study WHERE uid = ?1")?
-            .query_row([uid], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))
-            .optional()?;
-        let sql = match known {
-            None => {
-                "INSERT INTO study (uid, patient_name, patient_id, birth_date, sex, date, time,
-                    accession, id, description, referring, attributes, day)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
-            }
-            Some((no, _)) if !update => return Ok(no),
-            Some(_) => {
-                "UPDATE study SET patient_name = ?2, patient_id = ?3, birth_date = ?4, sex = ?5,
-                    date = ?6, time = ?7, accession = ?8, id = ?9, description = ?10,
-                    referring = ?11, attributes = ?12, day = ?13
-                 WHERE uid = ?1"
-            }
-        };
-        self.transaction.prepare_cached(sql)?.execute(params![
-            uid,
-            text(attributes, 0x0010_0010),
-            text(attributes, 0x0010_0020),
-            text(attributes, 0x0010_0030),
-            text(attributes, 0x0010_0040),
-            text(attributes, 0x0008_0020),
-            text(attributes, 0x0008_0030),
-            text(attributes, 0x0008_0050),
-            text(attributes, 0x0020_0010),
-            text(attributes, 0x0008_1030),
-            text(attributes, 0x0008_0090),
-            packed,
-            Date::parse(text(attributes, 0x0008_0020)).map_or(0, |day| day.0),
-        ])?;
-        let (no, before) =
-            known.unwrap_or_else(|| (self.transaction.last_insert_rowid(), String::new()));
-        let name = text(attributes, 0x0010_0010);
-        if before != name {
-            self.name_study(no, &before, UNNAME_STUDY)?;
-            self.name_study(no, name, NAME_STUDY)?;
-        }
-        self.studies.insert(uid.to_owned(), (no, packed));
-        Ok(no)
-    }
-
-    /// Runs `sql` for each group of a name as it is searched.
-    fn name_study(&self, study: i64, name: &str, sql: &str) -> Result<()> {
-        let folded = fold_names(name);
-        for group in folded.split(['\\', '=']).filter(|group| !group.is_empty()) {
-            self.transaction.prepare_cached(sql)?.execute(params![group, study])?;
-        }
-        Ok(())
-    }
-
-    fn series_no(
-        &mut self,
-        study: i64,
-        uid: &str,
-        attributes: &Attributes,
-        update: bool,
-    ) -> Result<i64> {
-        let packed = pack_values(attributes, |level| level == Level::Series);
-        let key = (study, uid.to_owned());
-        if let Some((no, known)) = self.series.get(&key)
-            && (!update || *known == packed)
-        {
-            return Ok(*no);
-        }
-        let known = self
-            .transaction
-            .prepare_cached("SELECT no FROM series WHERE study = ?1 AND uid = ?2")?
-            .query_row(params![study, uid], |row| row.get(0))
-            .optional()?;
-        let sql = match known {
-            None => {
-                "INSERT INTO series (study, uid, modality, number, description, body_part, date,
-                    time, attributes, instances, bytes, changed)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, 0, 0)"
-            }
-            Some(no) if !update => return Ok(no),
-            Some(_) => {
-                "UPDATE series SET modality = ?3, number = ?4, description = ?5, body_part = ?6,
-                    date = ?7, time = ?8, attributes = ?9 WHERE study = ?1 AND uid = ?2"
-            }
-        };
-        self.transaction.prepare_cached(sql)?.execute(params![
-            study,
-            uid,
-            text(attributes, 0x0008_0060),
-            text(attributes, 0x0020_0011),
-            text(attributes, 0x0008_103E),
-            text(attributes, 0x0018_0015),
-            text(attributes, 0x0008_0021),
-            text(attributes, 0x0008_0031),
-            packed,
-        ])?;
-        let no = known.unwrap_or_else(|| self.transaction.last_insert_rowid());
-        self.series.insert(key, (no, packed));
-        Ok(no)
-    }
-
-    fn term_no(&mut self, uid: &str) -> Result<i64> {
-        if let Some(no) = self.terms.get(uid) {
-            return Ok(*no);
-        }
-        let known: Option<i64> = self
-            .transaction
-            .prepare_cached("SELECT no FROM term WHERE uid = ?1")?
-            .query_row([uid], |row| row.get(0))
-            .optional()?;
-        let no = if let Some(no) = known {
-            no
-        } else {
-            self.transaction.execute("INSERT INTO term (uid) VALUES (?1)", [uid])?;
-            self.transaction.last_insert_rowid()
-        };
-        self.terms.insert(uid.to_owned(), no);
-        Ok(no)
     }
 
     /// The sequence number of the oldest deletion after `seq` that covers an instance; 0: none.
@@ -249,8 +96,8 @@ impl<'a> BatchWriter<'a> {
         let sop = manifest.sop_instance_uid.as_str();
         let deleted = self.deleted_after(seq, &entry.study_uid, &entry.series_uid, sop)?;
         let shown = entry.visible && deleted == 0;
-        let study = self.study_no(&entry.study_uid, &entry.attributes, shown)?;
-        let series = self.series_no(study, &entry.series_uid, &entry.attributes, shown)?;
+        let study = self.shared.study_no(&entry.study_uid, &entry.attributes, shown)?;
+        let series = self.shared.series_no(study, &entry.series_uid, &entry.attributes, shown)?;
         let known = self.known_instance(series, sop)?;
         let no = match known {
             Some((no, _)) if self.is_named_already(no, new)? => {
@@ -282,7 +129,7 @@ impl<'a> BatchWriter<'a> {
             number = text(&entry.attributes, 0x0020_0013);
             visible = seq.cast_signed();
             packed = pack_values(&entry.attributes, |level| level == Level::Instance);
-            self.grow(series, 1, manifest.dataset_bytes.cast_signed(), visible);
+            self.shared.grow(series, 1, manifest.dataset_bytes.cast_signed(), visible);
         }
         self.transaction
             .prepare_cached(
@@ -294,24 +141,6 @@ impl<'a> BatchWriter<'a> {
         self.names.add(self.transaction, Kind::Instance, uid_key(sop), no)?;
         self.added += 1;
         Ok(no)
-    }
-
-    fn grow(&mut self, series: i64, instances: i64, bytes: i64, seq: i64) {
-        let shown = self.shown.entry(series).or_default();
-        shown.instances += instances;
-        shown.bytes += bytes;
-        shown.changed = shown.changed.max(seq);
-    }
-
-    fn count_shown(&mut self) -> Result<()> {
-        let mut update = self.transaction.prepare_cached(
-            "UPDATE series SET instances = instances + ?2, bytes = bytes + ?3,
-                changed = max(changed, ?4) WHERE no = ?1",
-        )?;
-        for (series, Shown { instances, bytes, changed }) in std::mem::take(&mut self.shown) {
-            update.execute([series, instances, bytes, changed])?;
-        }
-        Ok(())
     }
 
     fn known_instance(&self, series: i64, sop: &str) -> Result<Option<(i64, i64)>> {
@@ -353,14 +182,14 @@ impl<'a> BatchWriter<'a> {
                 .query_row([instance, before], |row| row.get(0))?
         };
         let bytes = manifest.dataset_bytes.cast_signed() - bytes_before;
-        self.grow(series, i64::from(before == 0), bytes, seq.cast_signed());
+        self.shared.grow(series, i64::from(before == 0), bytes, seq.cast_signed());
         Ok(())
     }
 
     fn version(&mut self, instance: i64, deleted: i64, new: &NewInstance<'_>) -> Result<bool> {
         let NewInstance { seq, entry, manifest } = *new;
-        let class = self.term_no(&manifest.sop_class_uid)?;
-        let syntax = self.term_no(&manifest.transfer_syntax_uid)?;
+        let class = self.shared.term_no(&manifest.sop_class_uid)?;
+        let syntax = self.shared.term_no(&manifest.transfer_syntax_uid)?;
         let added = self
             .transaction
             .prepare_cached(
@@ -477,8 +306,4 @@ impl<'a> BatchWriter<'a> {
             ])?;
         Ok(())
     }
-}
-
-fn text(attributes: &Attributes, tag: u32) -> &str {
-    attributes.get(tag).unwrap_or_default()
 }
