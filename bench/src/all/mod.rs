@@ -43,6 +43,9 @@ pub(crate) struct AllArgs {
     /// Where make-sets.sh left its sets, or where to make them [default: in the scratch folder]
     #[arg(long, value_name = "DIR")]
     sets: Option<PathBuf>,
+    /// Measure codecs on each folder in here, as make-images.sh leaves them [default: on those of s1]
+    #[arg(long, value_name = "DIR")]
+    images: Option<PathBuf>,
     /// The page
     #[arg(long, value_name = "FILE", default_value = "cairn-bench.html")]
     html: PathBuf,
@@ -105,7 +108,7 @@ pub(crate) fn run(bench: &Bench<'_>, args: &AllArgs, json: Option<&Path>) -> Res
     let json = json.unwrap_or(Path::new("cairn-bench.json")).to_owned();
     let kept = bench.scratch.path().join("sets");
     let folder = args.sets.as_ref().unwrap_or(&kept);
-    let sets = Sets::make(&args.corpus, folder, args.quick)?;
+    let sets = Sets::make(&args.corpus, folder, args.images.as_deref(), args.quick)?;
     let planned = plan(args, &sets)?;
     let document = document(bench, args, &sets, &planned, folder);
     let count = planned.len();
@@ -164,9 +167,13 @@ fn document(
     planned: &[Planned],
     folder: &Path,
 ) -> Document {
+    let mut names = vec![(folder, "SETS"), (&*args.python, "PYTHON")];
+    names.extend(args.images.as_deref().map(|images| (images, "IMAGES")));
     let shown = |word: &String| {
-        let python = args.python.display().to_string();
-        word.replace(&*folder.display().to_string(), "SETS").replace(&*python, "PYTHON")
+        let replaced = |word: String, (path, name): &(&Path, &str)| {
+            word.replace(&*path.display().to_string(), name)
+        };
+        names.iter().fold(word.clone(), replaced)
     };
     let part = |part: &Planned| Part {
         kind: part.kind,

@@ -73,8 +73,8 @@ pub(super) fn plan(args: &AllArgs, sets: &Sets) -> Result<Vec<Planned>> {
     let mut plan = Plan { parts: Vec::new(), runs: runs.clone() };
     plan.add(Kind::Limits, "", &["--mb", sizes.limit_mb, "--syncs", sizes.syncs], true);
     let python = args.python.display().to_string();
-    for origin in sets.origins()? {
-        let (name, path) = (name(&origin), text(&origin));
+    for images in &sets.images {
+        let (name, path) = (name(images), text(images));
         let many = ["--mb-max", sizes.codec_mb];
         plan.add(Kind::Codec, &name, &[&[&*path], &many[..]].concat(), true);
         let words = [&[&*path, "--python", &python], &many[..]].concat();
@@ -154,11 +154,13 @@ mod tests {
     fn every_part_is_a_command() {
         let folder = tempfile::tempdir().unwrap();
         let main = folder.path().join("s1");
-        for origin in ["fnndsc", "other"] {
-            std::fs::create_dir_all(main.join(origin)).unwrap();
+        let images = ["fnndsc", "other"].map(|origin| main.join(origin)).to_vec();
+        for origin in &images {
+            std::fs::create_dir_all(origin).unwrap();
         }
         let exports = Some(folder.path().join("cbct4"));
-        let sets = Sets { main, changed: folder.path().join("s2"), exports, about: Vec::new() };
+        let changed = folder.path().join("s2");
+        let sets = Sets { main, changed, exports, images, about: Vec::new() };
         for (quick, count) in [(&[][..], 17), (&["--quick"], 16)] {
             let words = [&["cairn-bench", "all", "--corpus", "c"], quick].concat();
             let Cli { command: crate::Command::All(args), .. } = Cli::parse_from(words) else {

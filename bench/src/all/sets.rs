@@ -37,13 +37,21 @@ pub(super) struct Sets {
     pub(super) changed: PathBuf,
     /// One series exported four times, if the corpus has it.
     pub(super) exports: Option<PathBuf>,
+    /// Folders of images that codecs are measured on.
+    pub(super) images: Vec<PathBuf>,
     /// What they are, a sentence each.
     pub(super) about: Vec<String>,
 }
 
 impl Sets {
-    /// Makes them below `folder`, or finds them there.
-    pub(super) fn make(corpus: &Path, folder: &Path, is_quick: bool) -> Result<Self> {
+    /// Makes them below `folder`, or finds them there. The folders in `images` are those that codecs are
+    /// measured on; without it, those of the main set are.
+    pub(super) fn make(
+        corpus: &Path,
+        folder: &Path,
+        images: Option<&Path>,
+        is_quick: bool,
+    ) -> Result<Self> {
         ensure!(corpus.is_dir(), "no folder {}", corpus.display());
         std::fs::create_dir_all(folder).with_context(|| format!("{}", folder.display()))?;
         eprintln!("making the sets");
@@ -73,21 +81,28 @@ impl Sets {
             about.push(format!("{name}: {} files, {} bytes", size.files, grouped(size.bytes)));
         }
         let exports = (size(&exports)?.files > 0).then_some(exports);
-        Ok(Self { main, changed, exports, about })
+        let images = folders(images.unwrap_or(&main))?;
+        Ok(Self { main, changed, exports, images, about })
     }
 
     /// Folders of the main set, each of another origin.
     pub(super) fn origins(&self) -> Result<Vec<PathBuf>> {
-        let mut folders = Vec::new();
-        for entry in std::fs::read_dir(&self.main)? {
-            let path = entry?.path();
-            if path.is_dir() {
-                folders.push(path);
-            }
-        }
-        folders.sort();
-        Ok(folders)
+        folders(&self.main)
     }
+}
+
+/// The folders in a folder, in the order of their names.
+fn folders(parent: &Path) -> Result<Vec<PathBuf>> {
+    let mut folders = Vec::new();
+    let entries = std::fs::read_dir(parent).with_context(|| format!("{}", parent.display()))?;
+    for entry in entries {
+        let path = entry?.path();
+        if path.is_dir() {
+            folders.push(path);
+        }
+    }
+    folders.sort();
+    Ok(folders)
 }
 
 /// `r1`, `r2` and what there is of `cbct4`.
@@ -160,10 +175,13 @@ mod tests {
             put(&corpus.join("nibabel").join(&file.name), &file.bytes).unwrap();
             put(&corpus.join(EXPORTS[1]).join(&file.name), &file.bytes).unwrap();
         }
-        let sets = Sets::make(&corpus, &out, false).unwrap();
+        let sets = Sets::make(&corpus, &out, None, false).unwrap();
         assert!(sets.main.ends_with("r1"), "{sets:?}");
         assert_eq!(size(&sets.main).unwrap().files, 4);
         assert_eq!(sets.origins().unwrap(), [sets.main.join("hospital")]);
+        assert_eq!(sets.images, sets.origins().unwrap());
+        let others = Sets::make(&corpus, &out, Some(&corpus), false).unwrap();
+        assert_eq!(others.images, ["derived", "hospital", "nibabel"].map(|name| corpus.join(name)));
         let (one, other) = (list(&sets.main).unwrap(), list(&sets.changed).unwrap());
         assert_ne!(std::fs::read(&one[0]).unwrap(), std::fs::read(&other[0]).unwrap());
         assert_eq!(size(&sets.exports.unwrap()).unwrap().files, 4);
