@@ -21,6 +21,7 @@ pub use alone::alone;
 pub use recode::{content_of, recode};
 
 use std::cell::Cell;
+use std::ops::RangeInclusive;
 
 use crate::limits::MANIFEST_BYTES_MAX;
 use crate::span::Geometry;
@@ -174,14 +175,18 @@ const DRAWN_SAMPLE_BYTES: usize = 48 << 10;
 /// Samples of a 16-bit image that are looked at for a palette; values that it may have, and how far
 /// they are apart at least, on average. Dark images have few values too, but leave none out.
 const VALUES_SAMPLED: usize = 4096;
+/// So many samples are counted before it is asked whether there are too many values already.
+const VALUES_AT_ONCE: usize = 64;
 const PALETTE_VALUES: u32 = 256;
 const PALETTE_STEP: u32 = 32;
 
 /// An image that became so many times shorter is quiet: its samples take some two bits.
 const QUIET_RATIO: usize = 6;
 
-/// Bytes of a quiet image that are tried before coding all of it once more.
-const QUIET_SAMPLE_BYTES: usize = 12 << 10;
+/// Bytes of a quiet image that are tried before coding all of it once more: this part of it, within bounds.
+/// Of a small one, more would cost as much as coding it twice.
+const QUIET_SAMPLE_PART: usize = 32;
+const QUIET_SAMPLE_BYTES: RangeInclusive<usize> = 2 << 10..=12 << 10;
 
 /// An image that became so many times shorter is all but empty.
 const EMPTY_RATIO: usize = 40;
@@ -294,7 +299,9 @@ fn looks_repeated(plain: &[u8], geometry: Geometry, coded_bytes: usize) -> bool 
         return true;
     }
     let row = (geometry.above as usize).max(1) * usize::from(geometry.sample_bytes);
-    let piece = QUIET_SAMPLE_BYTES.next_multiple_of(row).min(plain.len());
+    let wanted = plain.len() / QUIET_SAMPLE_PART;
+    let wanted = wanted.clamp(*QUIET_SAMPLE_BYTES.start(), *QUIET_SAMPLE_BYTES.end());
+    let piece = wanted.next_multiple_of(row).min(plain.len());
     let from = (plain.len() - piece) / 2 / row * row;
     let classed = encode_filtered(Codec::PixelClassed, &plain[from..][..piece], geometry);
     classed.is_some_and(|classed| classed.bytes.len() * plain.len() < coded_bytes * piece)
@@ -302,27 +309,40 @@ fn looks_repeated(plain: &[u8], geometry: Geometry, coded_bytes: usize) -> bool 
 
 /// Few values, far apart, are a sign of a palette.
 fn has_few_values(plain: &[u8], geometry: Geometry) -> bool {
+    if geometry.big_endian {
+        are_few(plain, u16::from_be_bytes)
+    } else {
+        are_few(plain, u16::from_le_bytes)
+    }
+}
+
+fn are_few(plain: &[u8], value: impl Fn([u8; 2]) -> u16) -> bool {
     let pairs = plain.as_chunks::<2>().0;
+    let step = (pairs.len() / VALUES_SAMPLED).max(1);
+    let mut sampled = (0..pairs.len()).step_by(step).map(|at| value(pairs[at]));
+    let highest = match step {
+        // All of them, in vectors.
+        1 => pairs.iter().map(|pair| value(*pair)).max(),
+        _ => sampled.clone().max(),
+    };
+    let highest = highest.unwrap_or_default();
+    // So many at most; of most images the first few hundred samples have more.
+    let most = PALETTE_VALUES.min(u32::from(highest) / PALETTE_STEP);
     // A byte each: what is written does not depend on what was there, so none waits for the one before.
-    let mut seen = vec![false; 1 << 16];
-    let (mut values, mut highest) = (0, 0);
-    let mut sampled = pairs.iter().step_by((pairs.len() / VALUES_SAMPLED).max(1)).peekable();
-    while sampled.peek().is_some() {
-        for pair in sampled.by_ref().take(PALETTE_VALUES as usize) {
-            let value = if geometry.big_endian {
-                u16::from_be_bytes(*pair)
-            } else {
-                u16::from_le_bytes(*pair)
-            };
-            highest = highest.max(value);
+    let mut seen = vec![false; usize::from(highest) + 1];
+    let (mut values, mut left) = (0, sampled.len());
+    while left > 0 {
+        let some = left.min(VALUES_AT_ONCE);
+        for value in sampled.by_ref().take(some) {
             values += u32::from(!seen[usize::from(value)]);
             seen[usize::from(value)] = true;
         }
-        if values > PALETTE_VALUES {
+        if values > most {
             return false;
         }
+        left -= some;
     }
-    u32::from(highest) >= PALETTE_STEP * values
+    true
 }
 
 /// Codes `plain` with a pixel filter, whatever comes of it: for comparing codecs. `None` where the
