@@ -1,7 +1,7 @@
 //! The tables.
 
 /// Version of the schema, kept in `user_version`.
-pub(super) const SCHEMA_VERSION: i64 = 8;
+pub(super) const SCHEMA_VERSION: i64 = 9;
 /// The version before [`OUTBOX`], which is brought up to date in place.
 pub(super) const WITHOUT_OUTBOX: i64 = 2;
 /// The version before [`EDITIONS`], likewise.
@@ -14,6 +14,8 @@ pub(super) const WITHOUT_NAMES: i64 = 5;
 pub(super) const WITHOUT_BUCKET_KEYS: i64 = 6;
 /// The version before [`NUMBERED_BY`](super::names::NUMBERED_BY), likewise.
 pub(super) const WITHOUT_NUMBERED_BY: i64 = 7;
+/// The version before [`TOLD`](super::names::TOLD), likewise.
+pub(super) const WITHOUT_TOLD: i64 = 8;
 
 /// Widths are chosen for what repeats by the million: a chunk takes some 60 bytes with its name, a version 130.
 pub(super) const SCHEMA: &str = "

@@ -2,11 +2,11 @@
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::names::{self, BUCKET_KEYS, NAMES, NUMBERED_BY};
+use super::names::{self, BUCKET_KEYS, NAMES, NUMBERED_BY, TOLD};
 use super::schema::{
     COLLECTION, EDITIONS, ENTRUSTED, OUTBOX, SCHEMA, SCHEMA_VERSION, UNINDEXED,
     WITHOUT_BUCKET_KEYS, WITHOUT_EDITIONS, WITHOUT_ENTRUSTED, WITHOUT_NAMES, WITHOUT_NUMBERED_BY,
-    WITHOUT_OUTBOX,
+    WITHOUT_OUTBOX, WITHOUT_TOLD,
 };
 use super::sqlite::fault;
 use crate::error::{Error, Result};
@@ -48,8 +48,9 @@ pub(super) fn bring_up_to_date(connection: &mut Connection) -> Result<()> {
         WITHOUT_EDITIONS => &[EDITIONS, ENTRUSTED, NAMES, COLLECTION],
         WITHOUT_ENTRUSTED => &[ENTRUSTED, NAMES, COLLECTION],
         WITHOUT_NAMES => &[NAMES, COLLECTION],
-        WITHOUT_BUCKET_KEYS => &[BUCKET_KEYS, NUMBERED_BY],
-        WITHOUT_NUMBERED_BY => &[NUMBERED_BY],
+        WITHOUT_BUCKET_KEYS => &[BUCKET_KEYS, NUMBERED_BY, TOLD],
+        WITHOUT_NUMBERED_BY => &[NUMBERED_BY, TOLD],
+        WITHOUT_TOLD => &[TOLD],
         SCHEMA_VERSION => &[],
         _ => {
             return Err(Error::Catalog {
@@ -202,8 +203,15 @@ pub(super) mod tests {
         }
     }
 
+    /// Makes a catalog of the version before filters were of equations.
+    fn tell_by_bits(connection: &Connection) {
+        names::tests::tell_by_bits(connection);
+        connection.pragma_update(None, "user_version", WITHOUT_TOLD).unwrap();
+    }
+
     /// Makes a catalog of the version before blocks were numbered by their last keys.
     fn number_by_first_keys(connection: &Connection) {
+        tell_by_bits(connection);
         let blocks: Vec<(i64, Vec<u8>)> = connection
             .prepare("SELECT no, entries FROM name_block")
             .unwrap()
@@ -263,6 +271,11 @@ pub(super) mod tests {
     #[test]
     fn filters_of_a_catalog_that_has_one_width_are_read_and_merged_with_wider_ones() {
         goes_on_with_runs(narrow);
+    }
+
+    #[test]
+    fn filters_of_bits_are_read_and_merged_with_those_of_equations() {
+        goes_on_with_runs(tell_by_bits);
     }
 
     #[test]

@@ -1,37 +1,55 @@
-//! What tells that a name is not in a run: a blocked Bloom filter.
+//! What tells that a name is not in a run.
 //!
-//! Buckets of 512 bits, one cache line each, in the order of the keys, so that it is written from front to
-//! back as a run is. A key has five bits in its bucket. Of what is not there some 2 % are let through with
-//! 56 keys to a bucket, 0.7 % with 44, and 0.2 % with 32. What is let through is looked for in a block of
-//! the run, which costs more than all else that a name needs: so runs of the lower levels, which are many
-//! and hold few names, have wide filters. In memory it is those of the upper ones that count.
+//! Buckets of 512 bits, one cache line each, in the order of the keys, so that a filter is written from front to
+//! back as a run is. What is let through is looked for in a block of the run, which costs more than all else
+//! that a name needs. Runs of the lower levels are many and hold few names: they have wide filters of bits, which
+//! are told in little time. In memory it is the upper levels that count, and there equations let least through.
 
 use memmap2::{Advice, MmapMut};
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use rusqlite::{Connection, params};
 
-use super::{Result, run};
+use super::equations::{self, Hashed, KEYS_MAX};
+use super::{Result, bits, run};
 
-/// Words of a bucket.
-const WORDS: usize = 8;
+/// Bytes of a bucket.
+pub(super) const BUCKET_BYTES: usize = 64;
 /// Buckets of a part, which fits a page of the catalog.
 const PART_BUCKETS: u64 = 62;
 /// Bytes of a part.
 const PART_BYTES: usize = PART_BUCKETS as usize * BUCKET_BYTES;
-/// Bits that a key has.
-const KEY_BITS: u32 = 5;
-
-/// Bytes of a bucket.
-const BUCKET_BYTES: usize = WORDS * 8;
 /// From this length on pages of 2 MiB are asked for: a key is looked for in one line of each filter, and in
 /// small pages the place of that line would have to be looked up as well.
 const HUGE_BYTES: usize = 4 << 20;
 
-/// The filter of a run: its buckets one after the other, words of little-endian bytes.
+/// How a bucket tells which keys it may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// By [`bits`].
+    ByBits = 0,
+    /// By [`equations`].
+    ByEquations = 1,
+}
+
+impl FromSql for Told {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        match value.as_i64()? {
+            0 => Ok(Self::ByBits),
+            1 => Ok(Self::ByEquations),
+            other => Err(FromSqlError::OutOfRange(other)),
+        }
+    }
+}
+
+/// The filter of a run: its buckets one after the other.
 ///
 /// Memory of its own, which goes back to the system with it: filters come and go with merges, and the
 /// allocator would keep the holes that they leave.
 #[derive(Debug)]
-pub(super) struct Filter(MmapMut);
+pub(super) struct Filter {
+    told: Told,
+    bytes: MmapMut,
+}
 
 /// How a filter is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,17 +58,18 @@ pub(super) struct Layout {
     pub(super) buckets: u64,
     /// Keys that a bucket is meant for.
     pub(super) bucket_keys: u64,
+    pub(super) told: Told,
 }
 
 impl Layout {
     /// For a run of a level with so many keys.
     pub(super) fn of(level: u32, keys: u64) -> Self {
-        let bucket_keys = match level {
-            0 | 1 => 32,
-            2 => 44,
-            _ => 56,
+        let (bucket_keys, told) = match level {
+            0 | 1 => (16, Told::ByBits),
+            2 => (32, Told::ByBits),
+            _ => (56, Told::ByEquations),
         };
-        Self { buckets: keys.div_ceil(bucket_keys).max(1), bucket_keys }
+        Self { buckets: keys.div_ceil(bucket_keys).max(1), bucket_keys, told }
     }
 }
 
@@ -59,31 +78,47 @@ fn bucket_of(key: u64, buckets: u64) -> u64 {
     ((u128::from(key) * u128::from(buckets)) >> 64) as u64
 }
 
-/// Places of a key's bits in its bucket, from the last bits of the key: the first ones are alike there.
-fn bits_of(key: u64) -> impl Iterator<Item = (usize, u64)> {
-    (0..KEY_BITS).map(move |bit| {
-        let place = key >> (9 * bit);
-        (place as usize / 64 % WORDS, 1 << (place % 64))
-    })
+/// The least key of the bucket that a key is in.
+pub(super) fn first_beside(key: u64, buckets: u64) -> u64 {
+    let bucket = u128::from(bucket_of(key, buckets));
+    (bucket << 64).div_ceil(u128::from(buckets)) as u64
+}
+
+/// A key that filters are asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    key: u64,
+    hashed: Hashed,
+}
+
+impl Asked {
+    pub(super) fn of(key: u64) -> Self {
+        Self { key, hashed: Hashed::of(key) }
+    }
 }
 
 impl Filter {
-    pub(super) fn may_hold(&self, key: u64) -> bool {
-        let buckets = self.0.as_chunks::<BUCKET_BYTES>().0;
-        let bucket = buckets.get(bucket_of(key, buckets.len() as u64) as usize);
-        bucket.is_some_and(|bucket| {
-            let words = bucket.as_chunks().0;
-            bits_of(key).all(|(word, bit)| u64::from_le_bytes(words[word]) & bit != 0)
+    pub(super) fn may_hold(&self, asked: Asked) -> bool {
+        let buckets = self.bytes.as_chunks::<BUCKET_BYTES>().0;
+        let bucket = buckets.get(bucket_of(asked.key, buckets.len() as u64) as usize);
+        bucket.is_some_and(|bucket| match self.told {
+            Told::ByBits => bits::may_hold(bucket, asked.key),
+            Told::ByEquations => equations::may_hold(bucket, asked.hashed),
         })
     }
 
     /// Reads the filter of a run.
-    pub(super) fn load(connection: &Connection, run: i64, buckets: u64) -> Result<Self> {
+    pub(super) fn load(
+        connection: &Connection,
+        run: i64,
+        buckets: u64,
+        told: Told,
+    ) -> Result<Self> {
         let no_memory = |error| rusqlite::Error::ToSqlConversionFailure(Box::new(error));
-        let mut filter = MmapMut::map_anon(buckets as usize * BUCKET_BYTES).map_err(no_memory)?;
-        if filter.len() >= HUGE_BYTES {
+        let mut bytes = MmapMut::map_anon(buckets as usize * BUCKET_BYTES).map_err(no_memory)?;
+        if bytes.len() >= HUGE_BYTES {
             // Where there are none, small ones do.
-            let _ = filter.advise(Advice::HugePage);
+            let _ = bytes.advise(Advice::HugePage);
         }
         let mut statement = connection
             .prepare_cached("SELECT no, bits FROM name_filter WHERE no BETWEEN ?1 AND ?2")?;
@@ -91,11 +126,11 @@ impl Filter {
         while let Some(row) = rows.next()? {
             let part = (row.get::<_, i64>(0)? - run::first_row(run)) as usize;
             let bits = row.get_ref(1)?.as_blob()?;
-            let first = (part * PART_BYTES).min(filter.len());
-            let end = (first + bits.len()).min(filter.len());
-            filter[first..end].copy_from_slice(&bits[..end - first]);
+            let first = (part * PART_BYTES).min(bytes.len());
+            let end = (first + bits.len()).min(bytes.len());
+            bytes[first..end].copy_from_slice(&bits[..end - first]);
         }
-        Ok(Self(filter))
+        Ok(Self { told, bytes })
     }
 }
 
@@ -104,54 +139,89 @@ impl Filter {
 pub(super) struct FilterWriter {
     run: i64,
     buckets: u64,
-    /// The part that is filled.
-    part: u64,
-    words: Vec<u64>,
+    told: Told,
+    /// The bucket that is filled, in the part that is written next.
+    bucket: u64,
+    part: Box<[[u8; BUCKET_BYTES]; PART_BUCKETS as usize]>,
+    /// Keys of the bucket, if they are told by equations; one too many, and it is full.
+    keys: Vec<u64>,
 }
 
 impl FilterWriter {
-    /// Goes on behind `behind`; from the start if there is none.
+    /// Goes on with the bucket of `behind`, of which all keys come again if they are told by equations; from
+    /// the start if there is none.
     pub(super) fn resume(
         connection: &Connection,
         run: i64,
-        buckets: u64,
+        (buckets, told): (u64, Told),
         behind: Option<u64>,
     ) -> Result<Self> {
-        let part = behind.map_or(0, |key| bucket_of(key, buckets) / PART_BUCKETS);
-        let mut words = vec![0; PART_BYTES / 8];
+        let mut writer = Self {
+            run,
+            buckets,
+            told,
+            bucket: behind.map_or(0, |key| bucket_of(key, buckets)),
+            part: Box::new([[0; BUCKET_BYTES]; PART_BUCKETS as usize]),
+            keys: Vec::new(),
+        };
         if behind.is_some() {
-            let bits: Vec<u8> = connection
-                .prepare_cached("SELECT bits FROM name_filter WHERE no = ?1")?
-                .query_row([run::first_row(run) + part.cast_signed()], |row| row.get(0))?;
-            for (word, bytes) in words.iter_mut().zip(bits.as_chunks().0) {
-                *word = u64::from_le_bytes(*bytes);
-            }
+            connection.prepare_cached("SELECT bits FROM name_filter WHERE no = ?1")?.query_row(
+                [writer.row()],
+                |row| {
+                    let bits = row.get_ref(0)?.as_blob()?.as_chunks().0;
+                    writer.part.iter_mut().zip(bits).for_each(|(to, from)| *to = *from);
+                    Ok(())
+                },
+            )?;
         }
-        Ok(Self { run, buckets, part, words })
+        Ok(writer)
+    }
+
+    /// The row of the part that is filled.
+    fn row(&self) -> i64 {
+        run::first_row(self.run) + (self.bucket / PART_BUCKETS).cast_signed()
     }
 
     /// Keys come in order.
     pub(super) fn add(&mut self, connection: &Connection, key: u64) -> Result<()> {
         let bucket = bucket_of(key, self.buckets);
-        if bucket / PART_BUCKETS != self.part {
-            self.write(connection)?;
-            self.part = bucket / PART_BUCKETS;
-            self.words.fill(0);
+        if bucket != self.bucket {
+            if bucket / PART_BUCKETS == self.bucket / PART_BUCKETS {
+                self.solve();
+            } else {
+                self.write(connection)?;
+                self.part.fill([0; BUCKET_BYTES]);
+            }
+            self.bucket = bucket;
+            self.keys.clear();
         }
-        let first = (bucket % PART_BUCKETS) as usize * WORDS;
-        for (word, bit) in bits_of(key) {
-            self.words[first + word] |= bit;
+        match self.told {
+            Told::ByBits => bits::add(self.filled(), key),
+            Told::ByEquations => {
+                if self.keys.len() <= KEYS_MAX && self.keys.last() != Some(&key) {
+                    self.keys.push(key);
+                }
+            }
         }
         Ok(())
     }
 
+    fn filled(&mut self) -> &mut [u8; BUCKET_BYTES] {
+        &mut self.part[(self.bucket % PART_BUCKETS) as usize]
+    }
+
+    fn solve(&mut self) {
+        if self.told == Told::ByEquations {
+            *self.filled() = equations::solve(&self.keys);
+        }
+    }
+
     /// Writes the part that is filled; more may follow.
-    pub(super) fn write(&self, connection: &Connection) -> Result<()> {
-        let bits: Vec<u8> = self.words.iter().flat_map(|word| word.to_le_bytes()).collect();
-        let no = run::first_row(self.run) + self.part.cast_signed();
+    pub(super) fn write(&mut self, connection: &Connection) -> Result<()> {
+        self.solve();
         connection
             .prepare_cached("INSERT OR REPLACE INTO name_filter VALUES (?1, ?2)")?
-            .execute(params![no, bits])?;
+            .execute(params![self.row(), self.part.as_flattened()])?;
         Ok(())
     }
 }

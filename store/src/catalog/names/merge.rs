@@ -6,7 +6,7 @@
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::filter::Layout;
+use super::filter::{Layout, Told};
 use super::run::{self, BLOCK_ENTRIES, Cursor, NumberedBy, RunWriter, State};
 use super::{Kind, RECENT_MAX, Result};
 
@@ -52,7 +52,9 @@ struct Merge {
     level: u32,
     target: i64,
     numbered: NumberedBy,
+    /// Of its filter.
     buckets: u64,
+    told: Told,
     behind: Option<u64>,
 }
 
@@ -60,7 +62,7 @@ struct Merge {
 fn made(transaction: &Transaction<'_>, kind: Kind) -> Result<Option<Merge>> {
     transaction
         .prepare_cached(
-            "SELECT no, buckets, behind, level, numbered_by FROM name_run
+            "SELECT no, buckets, behind, level, numbered_by, told FROM name_run
              WHERE kind = ?1 AND state = ?2 ORDER BY level LIMIT 1",
         )?
         .query_row([kind as i64, State::Made as i64], |row| {
@@ -71,6 +73,7 @@ fn made(transaction: &Transaction<'_>, kind: Kind) -> Result<Option<Merge>> {
                 behind: row.get::<_, Option<i64>>(2)?.map(i64::cast_unsigned),
                 level: row.get(3)?,
                 numbered: row.get(4)?,
+                told: row.get(5)?,
             })
         })
         .optional()
@@ -105,12 +108,13 @@ impl Merge {
     fn step(&self, transaction: &Transaction<'_>, entries: u64) -> Result<u64> {
         let mut cursors = self.cursors(transaction)?;
         let target = (self.target, self.numbered);
-        let mut writer = RunWriter::resume(transaction, target, self.buckets, self.behind)?;
+        let filter = (self.buckets, self.told);
+        let mut writer = RunWriter::resume(transaction, target, filter, self.behind)?;
         let (mut done, mut last) = (0, self.behind);
         loop {
             let next = cursors.iter_mut().filter_map(|cursor| Some((cursor.entry()?, cursor)));
             let Some((entry, cursor)) = next.min_by_key(|(entry, _)| *entry) else {
-                return self.end(transaction, &writer, done);
+                return self.end(transaction, &mut writer, done);
             };
             // Never between two of one key: the next step begins behind it.
             if done >= entries && Some(entry.key) != last {
@@ -137,7 +141,7 @@ impl Merge {
     }
 
     /// From now on the run is read, and not those that were merged.
-    fn end(&self, transaction: &Transaction<'_>, writer: &RunWriter, done: u64) -> Result<u64> {
+    fn end(&self, transaction: &Transaction<'_>, writer: &mut RunWriter, done: u64) -> Result<u64> {
         writer.write(transaction)?;
         let states = [
             ("UPDATE name_run SET state = ?2 WHERE target = ?1", State::Leaving),

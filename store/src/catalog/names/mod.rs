@@ -14,19 +14,21 @@
 //! An entry is eight bytes of a name ([`Entry::key`]) and a row's number. Whoever looks up compares the
 //! whole name in the row; an entry whose row is gone does no harm.
 
+mod bits;
+mod equations;
 mod filter;
 mod merge;
 mod present;
 mod run;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use rusqlite::{Connection, Row, Transaction, params};
 
-use filter::Filter;
+use filter::{Asked, Filter, Told};
 use present::Present;
 use run::NumberedBy;
 
@@ -65,6 +67,8 @@ CREATE TABLE name_run (
     bucket_keys INTEGER NOT NULL DEFAULT 64,
     -- Which keys of its blocks these are numbered by: the first ones (0) or the last ones (1).
     numbered_by INTEGER NOT NULL DEFAULT 0,
+    -- How its filter tells names: by bits (0) or by equations (1).
+    told INTEGER NOT NULL DEFAULT 0,
     -- While it is made: the key behind which merging goes on; NULL at first.
     behind  INTEGER,
     -- The run that it is being merged into; 0: none.
@@ -90,6 +94,9 @@ pub(super) const BUCKET_KEYS: &str =
 /// What the tables of schema 7 lack: its runs are numbered by first keys.
 pub(super) const NUMBERED_BY: &str =
     "ALTER TABLE name_run ADD COLUMN numbered_by INTEGER NOT NULL DEFAULT 0";
+
+/// What the tables of schema 8 lack: the filters of all its runs are of bits.
+pub(super) const TOLD: &str = "ALTER TABLE name_run ADD COLUMN told INTEGER NOT NULL DEFAULT 0";
 
 /// Recent names of a kind that become a run. The table is some 40 pages then, and a commit of hundreds
 /// of names writes each page once.
@@ -172,8 +179,8 @@ impl Names {
                 found.push(no?);
             }
         }
-        let key_bits = key.cast_unsigned();
-        for run in runs.iter().filter(|run| run.filter.may_hold(key_bits)) {
+        let (key_bits, asked) = (key.cast_unsigned(), Asked::of(key.cast_unsigned()));
+        for run in runs.iter().filter(|run| run.filter.may_hold(asked)) {
             run::find(connection, (run.no, run.numbered), key_bits, &mut found)?;
         }
         if found.is_empty() {
@@ -254,16 +261,16 @@ fn load_runs(connection: &Connection, kind: Kind, known: &Runs) -> Result<Vec<Ru
     let filters: HashMap<i64, &Arc<Filter>> =
         known.runs.iter().map(|run| (run.no, &run.filter)).collect();
     let mut statement = connection.prepare_cached(
-        "SELECT no, numbered_by, buckets FROM name_run WHERE kind = ?1 AND state = 0
+        "SELECT no, numbered_by, buckets, told FROM name_run WHERE kind = ?1 AND state = 0
          ORDER BY no DESC",
     )?;
-    let rows =
-        statement.query_map([kind as i64], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let rows = statement
+        .query_map([kind as i64], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
     rows.map(|row| {
-        let (no, numbered, buckets): (i64, NumberedBy, i64) = row?;
+        let (no, numbered, buckets, told): (i64, NumberedBy, i64, Told) = row?;
         let filter = match filters.get(&no) {
             Some(filter) => Arc::clone(filter),
-            None => Arc::new(Filter::load(connection, no, buckets.cast_unsigned())?),
+            None => Arc::new(Filter::load(connection, no, buckets.cast_unsigned(), told)?),
         };
         Ok(Run { no, numbered, filter })
     })

@@ -16,7 +16,7 @@ use std::sync::{Arc, PoisonError};
 
 use rusqlite::{Connection, Transaction};
 
-use super::{Kind, Names, Result, Run};
+use super::{Asked, Kind, Names, Result, Run};
 
 /// Keys that were looked for in vain are forgotten when there are so many: a megabyte or so. Names on their
 /// way in are far fewer.
@@ -35,8 +35,8 @@ pub(super) struct Present {
 
 impl Present {
     fn may_hold(&self, key: i64) -> bool {
-        let in_run = |run: &Run| run.filter.may_hold(key.cast_unsigned());
-        self.recent.contains(&key) || self.runs.iter().any(in_run)
+        let asked = Asked::of(key.cast_unsigned());
+        self.recent.contains(&key) || self.runs.iter().any(|run| run.filter.may_hold(asked))
     }
 }
 

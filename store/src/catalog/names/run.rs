@@ -8,7 +8,7 @@
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::filter::{FilterWriter, Layout};
+use super::filter::{self, FilterWriter, Layout, Told};
 use super::{Entry, Kind, Result};
 
 /// Bits of a key in the number of a block.
@@ -190,10 +190,18 @@ impl RunWriter {
     pub(super) fn resume(
         connection: &Connection,
         (run, numbered): (i64, NumberedBy),
-        buckets: u64,
+        (buckets, told): (u64, Told),
         behind: Option<u64>,
     ) -> Result<Self> {
-        let filter = FilterWriter::resume(connection, run, buckets, behind)?;
+        let mut filter = FilterWriter::resume(connection, run, (buckets, told), behind)?;
+        if let Some(behind) = behind.filter(|_| told == Told::ByEquations) {
+            let before = filter::first_beside(behind, buckets).checked_sub(1);
+            let mut cursor = Cursor::seek(connection, (run, numbered), before)?;
+            while let Some(entry) = cursor.entry() {
+                filter.add(connection, entry.key)?;
+                cursor.step(connection)?;
+            }
+        }
         let last: Option<(i64, Vec<u8>)> = connection
             .prepare_cached(
                 "SELECT no, entries FROM name_block WHERE no BETWEEN ?1 AND ?2
@@ -219,7 +227,7 @@ impl RunWriter {
     }
 
     /// Writes what is not written yet; more may follow.
-    pub(super) fn write(&self, connection: &Connection) -> Result<()> {
+    pub(super) fn write(&mut self, connection: &Connection) -> Result<()> {
         self.write_block(connection)?;
         self.filter.write(connection)
     }
@@ -253,8 +261,9 @@ pub(super) fn begin(
 ) -> Result<i64> {
     transaction
         .prepare_cached(
-            "INSERT INTO name_run (kind, level, state, buckets, bucket_keys, numbered_by, behind, target)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, NULL, 0)",
+            "INSERT INTO name_run
+                (kind, level, state, buckets, bucket_keys, numbered_by, told, behind, target)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL, 0)",
         )?
         .execute(params![
             kind as i64,
@@ -263,6 +272,7 @@ pub(super) fn begin(
             filter.buckets.cast_signed(),
             filter.bucket_keys.cast_signed(),
             NumberedBy::Last as i64,
+            filter.told as i64,
         ])?;
     let run = transaction.last_insert_rowid();
     if run > RUN_MAX {
@@ -293,7 +303,8 @@ pub(super) fn write_whole(
 ) -> Result<()> {
     let filter = Layout::of(level, count);
     let run = begin(transaction, kind, level, State::Whole, filter)?;
-    let mut writer = RunWriter::resume(transaction, (run, NumberedBy::Last), filter.buckets, None)?;
+    let (target, filter) = ((run, NumberedBy::Last), (filter.buckets, filter.told));
+    let mut writer = RunWriter::resume(transaction, target, filter, None)?;
     for entry in entries {
         writer.push(transaction, entry?)?;
     }
