@@ -81,7 +81,11 @@ impl Sets {
             about.push(format!("{name}: {} files, {} bytes", size.files, grouped(size.bytes)));
         }
         let exports = (size(&exports)?.files > 0).then_some(exports);
+        let is_of_main = images.is_none();
         let images = folders(images.unwrap_or(&main))?;
+        if !is_of_main {
+            about.push(format!("images, for the codecs: {} sets", images.len()));
+        }
         Ok(Self { main, changed, exports, images, about })
     }
 
@@ -181,6 +185,7 @@ mod tests {
         assert_eq!(sets.origins().unwrap(), [sets.main.join("hospital")]);
         assert_eq!(sets.images, sets.origins().unwrap());
         let others = Sets::make(&corpus, &out, Some(&corpus), false).unwrap();
+        assert_eq!(others.about.last().unwrap(), "images, for the codecs: 3 sets");
         assert_eq!(others.images, ["derived", "hospital", "nibabel"].map(|name| corpus.join(name)));
         let (one, other) = (list(&sets.main).unwrap(), list(&sets.changed).unwrap());
         assert_ne!(std::fs::read(&one[0]).unwrap(), std::fs::read(&other[0]).unwrap());

@@ -219,9 +219,13 @@ impl FuzzyName {
     /// Does it match one name, already folded by [`fold_names`]?
     #[must_use]
     pub fn matches_folded(&self, name: &str) -> bool {
+        // The first letter of a word is never dropped, and tells of most words that they do not fit.
+        let fits_word = |pattern: &Wildcard, word: &str| {
+            let first = pattern.prefix().chars().next();
+            (first.is_none() || first == word.chars().next()) && pattern.matches(&soften(word))
+        };
         let fits = |patterns: &[Wildcard], group: &str| {
-            let words: Vec<String> = words(group).map(soften).collect();
-            patterns.iter().all(|pattern| words.iter().any(|word| pattern.matches(word)))
+            patterns.iter().all(|pattern| words(group).any(|word| fits_word(pattern, word)))
         };
         if let [patterns] = &self.0[..] {
             return name.split('=').any(|group| !group.is_empty() && fits(patterns, group));
@@ -343,6 +347,22 @@ mod tests {
             prop_assert!(literal(&name, &name) && fuzzy(&name, &name));
             let start: String = name.chars().take(cut).collect();
             prop_assert!(literal(&format!("{start}*"), &name) && fuzzy(&start, &name), "{}", start);
+        }
+
+        /// Words that are passed over by their first letters are none that fit.
+        #[test]
+        fn every_word_that_fits_is_found(key in "[aeos?*^]{1,6}", name in "[aeosü^]{1,10}") {
+            let folded = fold_names(&name);
+            let in_words = |word: &str| {
+                let pattern = Wildcard::new(&format!("{word}*")).unwrap();
+                words(&folded).any(|of_name| pattern.matches(&soften(of_name)))
+            };
+            let folded_key = fold_group(&key);
+            let found = words(&folded_key)
+                .map(soften)
+                .filter(|word| word.bytes().any(|byte| byte != b'*'))
+                .all(|word| in_words(&word));
+            prop_assert_eq!(fuzzy(&key, &name), found && !folded.is_empty());
         }
     }
 }
