@@ -20,8 +20,8 @@ mod zstandard;
 pub use alone::alone;
 pub use recode::{content_of, recode};
 
+use std::borrow::Cow;
 use std::cell::Cell;
-use std::ops::RangeInclusive;
 
 use crate::limits::MANIFEST_BYTES_MAX;
 use crate::span::Geometry;
@@ -169,8 +169,12 @@ impl Encoded {
 /// Bytes of a dense chunk that are tried before compressing all of it.
 const SAMPLE_BYTES: usize = 16 << 10;
 
-/// Bytes of an eight-bit image that are tried before choosing how to code all of it.
+/// Bytes of an image that are tried before choosing how to code all of it.
 const DRAWN_SAMPLE_BYTES: usize = 48 << 10;
+/// Of one of 16 bits, so many are tried before that: they tell unless one way takes less than so many halves
+/// of what the other does. Real ones took a third by plain matching, or twice as much.
+const DRAWN_GLANCE_BYTES: usize = 6 << 10;
+const DRAWN_CLEAR_HALVES: usize = 3;
 
 /// Samples of a 16-bit image that are looked at for a palette; values that it may have, and how far
 /// they are apart at least, on average. Dark images have few values too, but leave none out.
@@ -179,14 +183,6 @@ const VALUES_SAMPLED: usize = 4096;
 const VALUES_AT_ONCE: usize = 64;
 const PALETTE_VALUES: u32 = 256;
 const PALETTE_STEP: u32 = 32;
-
-/// An image that became so many times shorter is quiet: its samples take some two bits.
-const QUIET_RATIO: usize = 6;
-
-/// Bytes of a quiet image that are tried before coding all of it once more: this part of it, within bounds.
-/// Of a small one, more would cost as much as coding it twice.
-const QUIET_SAMPLE_PART: usize = 32;
-const QUIET_SAMPLE_BYTES: RangeInclusive<usize> = 2 << 10..=12 << 10;
 
 /// An image that became so many times shorter is all but empty.
 const EMPTY_RATIO: usize = 40;
@@ -245,18 +241,7 @@ fn pixels(plain: &[u8], geometry: Geometry, effort: Effort) -> Option<Encoded> {
     if maybe_drawn && looks_drawn(plain, geometry, effort) {
         return compressed(plain, effort.plain_level());
     }
-    let mut filtered = encode_filtered(effort.pixel_codec(geometry), plain, geometry);
-    // Of what is quiet, groups of samples tell more than the samples above do, if it repeats itself.
-    if let Some(quiet) = &filtered
-        && quiet.codec == Codec::PixelContext
-        && quiet.bytes.len() < plain.len() / QUIET_RATIO
-        && looks_repeated(plain, geometry, quiet.bytes.len())
-        && let Some(classed) = encode_filtered(Codec::PixelClassed, plain, geometry)
-        && classed.bytes.len() < quiet.bytes.len()
-    {
-        filtered = Some(classed);
-    }
-    match filtered {
+    match encode_filtered(effort.pixel_codec(geometry), plain, geometry) {
         // Of what is all but empty, Zstandard makes still less, and it is quick there.
         Some(coded) if coded.bytes.len() < plain.len() / EMPTY_RATIO => {
             let direct = compressed(plain, effort.plain_level());
@@ -271,40 +256,36 @@ fn pixels(plain: &[u8], geometry: Geometry, effort: Effort) -> Option<Encoded> {
 /// Eight-bit images are often drawn (palettes, text, flat areas), where prediction loses to plain
 /// matching: samples tell.
 fn looks_drawn(plain: &[u8], geometry: Geometry, effort: Effort) -> bool {
-    let row = (geometry.above as usize).max(1) * usize::from(geometry.sample_bytes);
-    let piece = (DRAWN_SAMPLE_BYTES / 3).next_multiple_of(row);
-    let sample: Vec<u8> = if plain.len() <= 3 * piece {
-        plain.to_vec()
-    } else {
-        let from = |quarter| plain.len() / 4 * quarter / row * row;
-        (1..4)
-            .flat_map(|quarter| &plain[from(quarter)..][..piece.min(plain.len() / 4)])
-            .copied()
-            .collect()
+    let tried = |bytes| {
+        let sample = sample_of(plain, geometry, bytes);
+        let filtered = encode_filtered(effort.pixel_codec(geometry), &sample, geometry)
+            .map_or(usize::MAX / DRAWN_CLEAR_HALVES, |filtered| filtered.bytes.len());
+        let direct = zstandard::compress(&sample, effort.plain_level())?;
+        Some((filtered, direct.len() * effort.drawn_ratio()))
     };
-    let filtered = encode_filtered(effort.pixel_codec(geometry), &sample, geometry);
-    let direct = zstandard::compress(&sample, effort.plain_level());
-    match (filtered, direct) {
-        (Some(filtered), Some(direct)) => {
-            direct.len() * effort.drawn_ratio() < filtered.bytes.len()
+    if geometry.sample_bytes == 2
+        && let Some((filtered, direct)) = tried(DRAWN_GLANCE_BYTES)
+    {
+        if direct * DRAWN_CLEAR_HALVES < filtered * 2 {
+            return true;
         }
-        (filtered, direct) => filtered.is_none() && direct.is_some(),
+        if filtered * DRAWN_CLEAR_HALVES < direct * 2 {
+            return false;
+        }
     }
+    tried(DRAWN_SAMPLE_BYTES).is_some_and(|(filtered, direct)| direct < filtered)
 }
 
-/// Do groups of samples tell more than the samples above, by which it takes so many bytes? Rows in the middle
-/// tell; of what is all but empty they tell little, and all of it is soon tried.
-fn looks_repeated(plain: &[u8], geometry: Geometry, coded_bytes: usize) -> bool {
-    if coded_bytes < plain.len() / EMPTY_RATIO {
-        return true;
-    }
+/// Three pieces of an image, of so many bytes together and whole rows; all of a small one.
+fn sample_of(plain: &[u8], geometry: Geometry, bytes: usize) -> Cow<'_, [u8]> {
     let row = (geometry.above as usize).max(1) * usize::from(geometry.sample_bytes);
-    let wanted = plain.len() / QUIET_SAMPLE_PART;
-    let wanted = wanted.clamp(*QUIET_SAMPLE_BYTES.start(), *QUIET_SAMPLE_BYTES.end());
-    let piece = wanted.next_multiple_of(row).min(plain.len());
-    let from = (plain.len() - piece) / 2 / row * row;
-    let classed = encode_filtered(Codec::PixelClassed, &plain[from..][..piece], geometry);
-    classed.is_some_and(|classed| classed.bytes.len() * plain.len() < coded_bytes * piece)
+    let piece = (bytes / 3).next_multiple_of(row);
+    if plain.len() <= 3 * piece {
+        return plain.into();
+    }
+    let quarter = plain.len() / 4;
+    let pieces = [1, 2, 3].map(|at| &plain[quarter * at / row * row..][..piece.min(quarter)]);
+    pieces.concat().into()
 }
 
 /// Few values, far apart, are a sign of a palette.
@@ -488,21 +469,38 @@ mod tests {
 
     #[test]
     fn smooth_sixteen_bit_images_gain_from_the_filter() {
-        let plain: Vec<u8> = (0..256u32 * 256)
-            .flat_map(|i| {
-                ((i % 256) * 7 + (i / 256) * 5 + ((i.wrapping_mul(2_654_435_761)) >> 30))
-                    .to_le_bytes()
-            })
-            .collect::<Vec<_>>()
-            .chunks(4)
-            .flat_map(|c| [c[0], c[1]])
-            .collect();
         let geometry = Geometry { sample_bytes: 2, big_endian: false, left: 1, above: 256 };
+        let mut noise = vec![0; 256 * 256];
+        blake3::Hasher::new().finalize_xof().fill(&mut noise);
+        let value = |i: usize| (i % 256 * 7 + i / 256 * 5) as u16 + u16::from(noise[i] % 4);
+        let plain: Vec<u8> = (0..256 * 256).flat_map(|i| value(i).to_le_bytes()).collect();
         let filtered = encode(&plain, Content::Pixels(geometry), Effort::default());
         let plainly = encode(&plain, Content::Text, Effort::default());
-        // What repeats itself within a few samples is for the groups of codec 3.
-        assert_eq!(filtered.codec, Codec::PixelClassed);
+        assert_eq!(filtered.codec, Codec::PixelContext);
         assert!(filtered.bytes.len() * 2 < plainly.payload(&plain).len());
+    }
+
+    type Image<'a> = &'a dyn Fn(usize) -> [u8; 2];
+
+    #[test]
+    fn of_what_is_all_but_empty_the_least_is_taken() {
+        let geometry = Geometry { sample_bytes: 2, big_endian: false, left: 1, above: 256 };
+        let mut noise = vec![0; 256 * 256];
+        blake3::Hasher::new().finalize_xof().fill(&mut noise);
+        let dots = |i: usize| if i.is_multiple_of(4099) { [i as u8, 1] } else { [0, 0] };
+        let spot = |i: usize| {
+            let is_within = (100..120).contains(&(i % 256)) && i < 256 * 100;
+            if is_within { [noise[i] % 16 + (i % 256) as u8, 0] } else { [0, 0] }
+        };
+        for (image, codec) in [(&dots as Image<'_>, Codec::Zstd), (&spot, Codec::PixelContext)] {
+            let plain: Vec<u8> = (0..256 * 256).flat_map(image).collect();
+            let coded = encode(&plain, Content::Pixels(geometry), Effort::default());
+            let contexts = encode_filtered(Codec::PixelContext, &plain, geometry).unwrap();
+            let plainly = compressed(&plain, Effort::default().text_level).unwrap();
+            assert!(contexts.bytes.len() < plain.len() / EMPTY_RATIO);
+            assert_eq!(coded.bytes.len(), contexts.bytes.len().min(plainly.bytes.len()));
+            assert_eq!(coded.codec, codec);
+        }
     }
 
     #[test]
@@ -555,6 +553,24 @@ mod tests {
         let geometry = Geometry { sample_bytes: 1, big_endian: false, left: 1, above: 256 };
         let drawn: Vec<u8> = (0..65_536).map(|i| (i % 7 * 40) as u8).collect();
         assert_eq!(encode(&drawn, Content::Pixels(geometry), turbo).codec, Codec::Zstd);
+    }
+
+    /// Of 16-bit images with few values, far apart, samples tell which are drawn.
+    #[test]
+    fn few_values_are_not_yet_a_drawing() {
+        let geometry = Geometry { sample_bytes: 2, big_endian: false, left: 1, above: 256 };
+        let image = |value: &dyn Fn(usize, usize) -> u16| -> Vec<u8> {
+            (0..256 * 256).flat_map(|i| value(i % 256, i / 256).to_le_bytes()).collect()
+        };
+        let drawn = image(&|x, y| (x / 3 * 5 + y / 4 * 3) as u16 % 7 * 4000);
+        let mut noise = vec![0; 256 * 256];
+        blake3::Hasher::new().finalize_xof().fill(&mut noise);
+        let taken =
+            image(&|x, y| ((x + y) / 8) as u16 * 256 + u16::from(noise[y * 256 + x] % 4) * 256);
+        for (plain, codec) in [(drawn, Codec::Zstd), (taken, Codec::PixelContext)] {
+            assert!(has_few_values(&plain, geometry));
+            assert_eq!(encode(&plain, Content::Pixels(geometry), Effort::default()).codec, codec);
+        }
     }
 
     #[test]

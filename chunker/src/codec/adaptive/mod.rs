@@ -26,7 +26,7 @@ use std::cell::Cell;
 use self::core::{Core, Plain};
 use super::Codec;
 use super::classed::bits::{Reader, Writer};
-use super::contextual::levels::{Extent, Levels};
+use super::contextual::levels::{Extent, Levels, Numbering, Ranks};
 use super::contextual::{self, Shape, choose};
 use super::scratch::{self, Kept};
 use crate::span::Geometry;
@@ -57,6 +57,7 @@ struct Scratch {
     tokens: Vec<[u16; 2]>,
     words: Vec<u16>,
     bits: Vec<u8>,
+    ranks: Ranks,
 }
 
 /// Codes `plain`; `None` where the filter does not apply, or would not make it shorter by 1/64.
@@ -89,17 +90,12 @@ impl Encode<'_> {
         let extent = scratch.load(plain, &shape);
         let (offset, mut highest) = extent.narrowest();
         let seen = choose::sparse(&[&scratch.samples], extent);
+        let Scratch { rows, foresight, samples, tokens, words, bits, ranks, .. } = scratch;
         let ranks = seen.as_ref().map(|seen| {
             highest = (seen.count() - 1) as u16;
-            seen.ranks()
+            seen.rank(ranks)
         });
-        let Scratch { rows, foresight, samples, tokens, words, bits, .. } = scratch;
-        for sample in samples.iter_mut() {
-            *sample = sample.wrapping_sub(offset);
-            if let Some(ranks) = &ranks {
-                *sample = ranks.get(usize::from(*sample)).copied().unwrap_or(0);
-            }
-        }
+        Numbering { offset, ranks }.apply(samples, 0);
         let fitted = Fitted::to(samples, shape.above);
         let parts = Parts::of(samples.len(), shape.above);
         let mut sink = Sink::new(samples.len(), tokens, bits);

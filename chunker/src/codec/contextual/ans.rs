@@ -50,12 +50,11 @@ pub(super) fn normalized(levels: &[u8; TOKENS], log: u32) -> Frequencies {
     let length = 1i32 << log;
     let mut missing = length - frequencies.iter().map(|f| i32::from(*f)).sum::<i32>();
     while missing != 0 {
-        let mut largest = &mut 0;
-        for frequency in &mut frequencies {
-            if *frequency > *largest {
-                largest = frequency;
-            }
-        }
+        // The first of the most frequent ones: these are found at once, and it is among the first.
+        let most = frequencies.iter().copied().max().unwrap_or(0);
+        let Some(largest) = frequencies.iter_mut().find(|frequency| **frequency == most) else {
+            break;
+        };
         let change = missing.max(-1);
         *largest = largest.saturating_add_signed(change as i16);
         missing -= change;

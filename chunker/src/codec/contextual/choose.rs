@@ -4,9 +4,9 @@ use super::contexts::context_below;
 use super::core::Core;
 use super::fit::{Fit, cost};
 use super::header::SHIFT_MAX;
-use super::levels::{Extent, Seen};
+use super::levels::{Extent, Numbering, Seen};
 use super::predict::Predictor;
-use super::stripe::{Numbering, Stripe, near};
+use super::stripe::{Stripe, near};
 
 /// Rows of a chunk that a predictor is fitted to and judged by.
 const ROWS_SAMPLED: usize = 18;
@@ -48,14 +48,8 @@ pub(in crate::codec) fn sparse(parts: &[&[u16]], extent: Extent) -> Option<Seen>
     if highest < 8 || !looks_sparse(parts, offset, highest) {
         return None;
     }
-    let mut seen = Seen::up_to(highest);
-    let mut samples = 0;
-    for part in parts {
-        samples += part.len();
-        for sample in *part {
-            seen.add(sample.wrapping_sub(offset));
-        }
-    }
+    let seen = Seen::of(parts, offset, highest);
+    let samples: usize = parts.iter().map(|part| part.len()).sum();
     let levels = usize::from(highest) + 1;
     let few = seen.count() * 16 <= levels * SPARSE;
     // Telling them costs some bits for each.

@@ -17,6 +17,33 @@ pub(in crate::codec) struct Levels {
     pub(in crate::codec) ranked: Option<Vec<u16>>,
 }
 
+/// How numbers are made of samples.
+#[derive(Clone, Copy)]
+pub(in crate::codec) struct Numbering<'a> {
+    pub(in crate::codec) offset: u16,
+    /// The number of each sample less the offset, for all [`LEVELS`].
+    pub(in crate::codec) ranks: Option<&'a [u16]>,
+}
+
+impl Numbering<'_> {
+    /// Numbers in place of samples, `shift` bits higher.
+    #[inline(always)]
+    pub(in crate::codec) fn apply(&self, samples: &mut [u16], shift: u32) {
+        match self.ranks {
+            None => samples
+                .iter_mut()
+                .for_each(|sample| *sample = sample.wrapping_sub(self.offset) << shift),
+            Some(ranks) => {
+                if let Some(ranks) = ranks.first_chunk::<LEVELS>() {
+                    for sample in samples {
+                        *sample = ranks[usize::from(sample.wrapping_sub(self.offset))] << shift;
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// The smallest and the largest sample, unsigned and signed.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::codec) struct Extent {
@@ -64,38 +91,48 @@ impl Extent {
 }
 
 /// Which levels occur, counted from an offset.
-pub(in crate::codec) struct Seen(Vec<bool>);
+pub(in crate::codec) struct Seen {
+    highest: u16,
+    /// Of all levels, so that none has to be compared with how many there are.
+    seen: Vec<bool>,
+}
+
+/// The rank of each level that occurs; of others it has what was there before. Kept from chunk to chunk.
+#[derive(Default)]
+pub(in crate::codec) struct Ranks(Vec<u16>);
 
 impl Seen {
-    /// None yet of those up to a number.
-    pub(in crate::codec) fn up_to(highest: u16) -> Self {
-        Self(vec![false; usize::from(highest) + 1])
-    }
-
+    /// Those of some parts, of which none is further from the offset than `highest`.
     #[inline(always)]
-    pub(in crate::codec) fn add(&mut self, number: u16) {
-        if let Some(seen) = self.0.get_mut(usize::from(number)) {
-            *seen = true;
+    pub(in crate::codec) fn of(parts: &[&[u16]], offset: u16, highest: u16) -> Self {
+        let mut seen = vec![false; LEVELS];
+        if let Some(seen) = seen.first_chunk_mut::<LEVELS>() {
+            for part in parts {
+                for sample in *part {
+                    seen[usize::from(sample.wrapping_sub(offset))] = true;
+                }
+            }
         }
+        Self { highest, seen }
     }
 
     pub(in crate::codec) fn count(&self) -> usize {
         // In bytes that cannot overflow, many at once.
-        let all = self.0.chunks(255);
+        let all = self.seen[..=usize::from(self.highest)].chunks(255);
         all.map(|some| usize::from(some.iter().map(|seen| u8::from(*seen)).sum::<u8>())).sum()
     }
 
     fn numbers(&self) -> impl Iterator<Item = u16> {
-        (0..=u16::MAX).zip(&self.0).filter_map(|(number, seen)| seen.then_some(number))
+        (0..=self.highest).zip(&self.seen).filter_map(|(number, seen)| seen.then_some(number))
     }
 
-    /// The rank of each number.
-    pub(in crate::codec) fn ranks(&self) -> Vec<u16> {
-        let mut ranks = vec![0; self.0.len()];
+    /// The rank of each number that there is.
+    pub(in crate::codec) fn rank<'a>(&self, ranks: &'a mut Ranks) -> &'a [u16] {
+        ranks.0.resize(LEVELS, 0);
         for (rank, number) in self.numbers().enumerate() {
-            ranks[usize::from(number)] = rank as u16;
+            ranks.0[usize::from(number)] = rank as u16;
         }
-        ranks
+        &ranks.0
     }
 
     /// Tells which levels there are: how many, and by how much each is above the one before.
@@ -180,12 +217,13 @@ mod tests {
             let samples: Vec<u16> =
                 samples.iter().map(|sample| if few { sample % 100 * 3 } else { *sample }).collect();
             let (offset, highest) = Extent::of(&samples).narrowest();
-            let mut seen = Seen::up_to(highest);
             for sample in &samples {
                 prop_assert!(sample.wrapping_sub(offset) <= highest);
-                seen.add(sample.wrapping_sub(offset));
             }
-            let ranks = seen.ranks();
+            let (some, others) = samples.split_at(samples.len() / 2);
+            let seen = Seen::of(&[some, others], offset, highest);
+            let mut ranks = Ranks(vec![u16::MAX; LEVELS]);
+            let ranks = seen.rank(&mut ranks);
             let mut bytes = Vec::new();
             let mut writer = Writer::new(&mut bytes);
             seen.write(&mut writer);

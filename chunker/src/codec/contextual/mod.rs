@@ -48,9 +48,9 @@ use contexts::CONTEXTS;
 use core::{Core, Plain};
 use decoding::{Part, Told};
 use header::Header;
-use levels::{Extent, Levels, Seen};
+use levels::{Extent, Levels, Numbering, Ranks, Seen};
 use streams::Sources;
-use stripe::{Numbering, Stripe};
+use stripe::Stripe;
 use tables::Counts;
 use tokens::TOKENS;
 
@@ -145,6 +145,7 @@ struct Scratch {
     encoding: Encoding,
     decoding: Decoding,
     sampled: Sampled,
+    ranks: Ranks,
 }
 
 /// Bits of a state for so many samples: longer tables take longer to make.
@@ -166,7 +167,7 @@ pub(super) fn encode(plain: &[u8], geometry: Geometry) -> Option<Vec<u8>> {
 }
 
 fn encode_stripes(plain: &[u8], shape: Shape, scratch: &mut Scratch) -> Option<Vec<u8>> {
-    let Scratch { stripes, encoding, sampled, .. } = scratch;
+    let Scratch { stripes, encoding, sampled, ranks, .. } = scratch;
     stripes.resize_with(shape.stripes.max(stripes.len()), Stripe::default);
     let stripes = &mut stripes[..shape.stripes];
     let (parts, odd) = parted(plain, &shape);
@@ -179,9 +180,9 @@ fn encode_stripes(plain: &[u8], shape: Shape, scratch: &mut Scratch) -> Option<V
     let seen = on_core(Sparse { parts: &parts, extent });
     let ranked = seen.as_ref().map(|seen| {
         highest = (seen.count() - 1) as u16;
-        seen.ranks()
+        seen.rank(ranks)
     });
-    let numbering = Numbering { offset, ranks: ranked.as_deref() };
+    let numbering = Numbering { offset, ranks: ranked };
     let predictor =
         on_core(Choose { stripes, sampled: &mut *sampled, shape: &shape, numbering, highest });
     let width = shape.above;

@@ -4,34 +4,10 @@ use super::Shape;
 use super::contexts::{Activity, CONTEXTS, GROUP};
 use super::core::Core;
 use super::header::Header;
-use super::levels::Extent;
+use super::levels::{Extent, Numbering};
 use super::rows::{self, Rows};
 use super::tables::Counts;
 use super::tokens::TOKENS;
-
-/// How numbers are made of samples.
-#[derive(Clone, Copy)]
-pub(super) struct Numbering<'a> {
-    pub(super) offset: u16,
-    /// The number of each sample less the offset.
-    pub(super) ranks: Option<&'a [u16]>,
-}
-
-impl Numbering<'_> {
-    /// Numbers in place of samples, `shift` bits higher.
-    #[inline(always)]
-    pub(super) fn apply(&self, samples: &mut [u16], shift: u32) {
-        match self.ranks {
-            None => samples
-                .iter_mut()
-                .for_each(|sample| *sample = sample.wrapping_sub(self.offset) << shift),
-            Some(ranks) => samples.iter_mut().for_each(|sample| {
-                let number = usize::from(sample.wrapping_sub(self.offset));
-                *sample = ranks.get(number).copied().unwrap_or(0) << shift;
-            }),
-        }
-    }
-}
 
 /// Buffers of one stripe, used again for the next chunk.
 #[derive(Default)]
