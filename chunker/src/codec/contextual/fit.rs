@@ -20,6 +20,8 @@ const LAID_OUT: usize = 32 * LANES;
 pub(super) struct Fit {
     total: [f64; SUMS],
     laid: Laid,
+    /// Samples that are laid out and not summed up yet.
+    filled: usize,
 }
 
 /// What neighbours and the samples themselves differ from the ones above by, and how much each counts.
@@ -34,7 +36,7 @@ const FLAT: f32 = 2.0;
 impl Fit {
     pub(super) fn new() -> Self {
         let laid = Laid { by: [[0.0; LAID_OUT]; WEIGHTS + 1], weight: [0.0; LAID_OUT] };
-        Self { total: [0.0; SUMS], laid }
+        Self { total: [0.0; SUMS], laid, filled: 0 }
     }
 
     /// Takes a row in, with the two above it.
@@ -44,31 +46,50 @@ impl Fit {
             return;
         }
         let whole = (row.len() - 3) / LANES * LANES;
-        let mut sums = [[0.0f32; LANES]; SUMS];
-        for begin in (0..whole).step_by(LAID_OUT) {
-            let wide = (whole - begin).min(LAID_OUT);
+        let mut begin = 0;
+        while begin < whole {
+            let wide = (whole - begin).min(LAID_OUT - self.filled);
             // From two columns to the left on, with as many as are needed.
-            let [row, north, north2] = [row, north, north2].map(|row| &row[begin..][..wide + 3]);
-            self.laid.lay_out(wide, [row, north, north2]);
-            let (w, rest) = sums.split_at_mut(WEIGHTS + 1);
-            let (nw, rest) = rest.split_at_mut(WEIGHTS);
-            let (ne, rest) = rest.split_at_mut(WEIGHTS - 1);
-            let (ww, nn) = rest.split_at_mut(WEIGHTS - 2);
-            self.laid.sum_up::<0>(wide, w);
-            self.laid.sum_up::<1>(wide, nw);
-            self.laid.sum_up::<2>(wide, ne);
-            self.laid.sum_up::<3>(wide, ww);
-            self.laid.sum_up::<4>(wide, nn);
+            let near = [row, north, north2].map(|row| &row[begin..][..wide + 3]);
+            self.laid.lay_out(self.filled, wide, near);
+            self.filled += wide;
+            begin += wide;
+            if self.filled == LAID_OUT {
+                self.sum_up();
+            }
         }
+    }
+
+    /// Sums up what is laid out.
+    #[inline(always)]
+    fn sum_up(&mut self) {
+        let Self { total, laid, filled } = self;
+        let mut sums = [[0.0f32; LANES]; SUMS];
+        let (w, rest) = sums.split_at_mut(WEIGHTS + 1);
+        let (nw, rest) = rest.split_at_mut(WEIGHTS);
+        let (ne, rest) = rest.split_at_mut(WEIGHTS - 1);
+        let (ww, nn) = rest.split_at_mut(WEIGHTS - 2);
+        laid.sum_up::<0>(*filled, w);
+        laid.sum_up::<1>(*filled, nw);
+        laid.sum_up::<2>(*filled, ne);
+        laid.sum_up::<3>(*filled, ww);
+        laid.sum_up::<4>(*filled, nn);
+        *filled = 0;
         // Sums of few bits would lose what is added to them late.
-        for (total, sums) in self.total.iter_mut().zip(&sums) {
+        for (total, sums) in total.iter_mut().zip(&sums) {
             *total += sums.iter().map(|sum| f64::from(*sum)).sum::<f64>();
         }
     }
 
     /// The weights that make the sum of squares the least.
+    #[inline(always)]
+    pub(super) fn weights(mut self) -> [i16; WEIGHTS] {
+        self.sum_up();
+        self.solve()
+    }
+
     #[allow(clippy::needless_range_loop)] // a matrix and its other half
-    pub(super) fn weights(&self) -> [i16; WEIGHTS] {
+    fn solve(&self) -> [i16; WEIGHTS] {
         let mut rows = [[0.0; WEIGHTS + 1]; WEIGHTS];
         let mut totals = self.total.iter();
         for i in 0..WEIGHTS {
@@ -88,26 +109,28 @@ impl Fit {
 }
 
 impl Laid {
-    /// Lays out so many samples of a row, from its third one on.
+    /// Lays out so many samples of a row, from its third one on, behind others.
     #[inline(always)]
-    fn lay_out(&mut self, wide: usize, [row, north, north2]: [&[u16]; 3]) {
-        let Self { by: [w, nw, ne, ww, nn, here], weight } = self;
+    fn lay_out(&mut self, behind: usize, wide: usize, [row, north, north2]: [&[u16]; 3]) {
+        let Self { by, weight } = self;
+        let weight = &mut weight[behind..][..wide];
+        let [w, nw, ne, ww, nn, here] = by;
         let n = &north[2..][..wide];
         let from = [&row[1..], &north[1..], &north[3..], row, &north2[2..], &row[2..]];
         for (to, from) in [&mut *w, &mut *nw, &mut *ne, ww, nn, here].into_iter().zip(from) {
-            for ((to, from), n) in to.iter_mut().zip(&from[..wide]).zip(n) {
+            for ((to, from), n) in to[behind..][..wide].iter_mut().zip(&from[..wide]).zip(n) {
                 *to = f32::from(*from) - f32::from(*n);
             }
         }
         // What neighbours differ by among themselves: differences of small whole numbers are exact.
-        let near = w.iter().zip(&*nw).zip(&*ne);
-        for (weight, ((w, nw), ne)) in weight[..wide].iter_mut().zip(near) {
+        let near = w[behind..].iter().zip(&nw[behind..]).zip(&ne[behind..]);
+        for (weight, ((w, nw), ne)) in weight.iter_mut().zip(near) {
             *weight = 1.0 / (FLAT + ((w - nw).abs() + nw.abs() + ne.abs()));
         }
     }
 
-    /// Sums up products of neighbour `I` with itself and each one behind it, and with the samples: few
-    /// enough at a time for registers.
+    /// Sums up products of neighbour `I` with itself and each one behind it, and with the samples, in so many
+    /// samples: few enough at a time for registers.
     #[inline(always)]
     fn sum_up<const I: usize>(&self, wide: usize, sums: &mut [[f32; LANES]]) {
         let mut now = [[0.0; LANES]; WEIGHTS + 1];

@@ -284,7 +284,7 @@ impl Task for Sparse<'_> {
 }
 
 struct Count<'a> {
-    stripes: &'a [Stripe],
+    stripes: &'a mut [Stripe],
     counts: &'a mut Counts,
 }
 

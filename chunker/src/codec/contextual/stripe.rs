@@ -26,7 +26,8 @@ pub(super) struct Stripe {
     /// What the stripe is coded as.
     pub(super) coded: Vec<u8>,
     pub(super) extent: Extent,
-    /// For the samples of a group each: one that is as the one before would wait for its count.
+    /// For the samples of a group each: one that is as the one before would wait for its count. All zero
+    /// but between [`Self::predict`] and [`Self::add_counts`].
     counts: [Vec<u32>; GROUP],
 }
 
@@ -53,7 +54,6 @@ impl Stripe {
         let Self { samples, codes, places, contexts, activity, counts, .. } = self;
         for counts in counts.iter_mut() {
             counts.resize(COUNTS, 0);
-            counts[..CONTEXTS * TOKENS].fill(0);
         }
         let width = header.shape.above.min(samples.len());
         codes.resize(samples.len(), 0);
@@ -64,6 +64,8 @@ impl Stripe {
         }
         activity.start(width, header.first);
         let predictor = &header.predictor;
+        // Runs of tokens are counted when they are whole, whichever rows they stand in.
+        let mut counted = 0;
         for start in (0..samples.len()).step_by(width) {
             let end = samples.len().min(start + width);
             numbering.apply(&mut samples[start..end], predictor.shift);
@@ -75,9 +77,10 @@ impl Stripe {
             }
             let row_contexts = &activity.contexts()[..codes.len().div_ceil(GROUP)];
             contexts.extend(row_contexts);
-            let places = &mut places[start..end];
-            core.places(codes, row_contexts, places);
-            count(places, counts);
+            core.places(codes, row_contexts, &mut places[start..end]);
+            let whole = if end < samples.len() { end / RUN * RUN } else { end };
+            count(&places[counted..whole], counts);
+            counted = whole;
             if end < samples.len() {
                 activity.add(core, codes);
             }
@@ -96,12 +99,15 @@ impl Stripe {
             + self.activity.bytes_held()
     }
 
-    /// Adds what was counted.
+    /// Adds what was counted, and counts from zero again.
     #[inline(always)]
-    pub(super) fn add_counts(&self, sums: &mut Counts) {
-        for counts in &self.counts {
-            for (sum, count) in sums.as_flattened_mut().iter_mut().zip(counts) {
-                *sum += count;
+    pub(super) fn add_counts(&mut self, sums: &mut Counts) {
+        let contexts = self.contexts.iter().copied().max().map_or(0, |most| usize::from(most) + 1);
+        let sums = &mut sums.as_flattened_mut()[..contexts * TOKENS];
+        for counts in &mut self.counts {
+            for (sum, count) in sums.iter_mut().zip(counts) {
+                *sum += *count;
+                *count = 0;
             }
         }
     }
@@ -131,22 +137,31 @@ fn count(places: &[u16], counts: &mut [Vec<u32>; GROUP]) {
     else {
         return;
     };
+    let counts = &mut [a, b, c, d];
     let (runs, rest) = places.as_chunks::<RUN>();
     for run in runs {
         let first = run[0];
         if run.iter().fold(0, |differs, place| differs | (place ^ first)) == 0 {
-            a[usize::from(first) % COUNTS] += RUN as u32;
-            continue;
-        }
-        for group in run.as_chunks::<GROUP>().0 {
-            let [w, x, y, z] = group.map(|place| usize::from(place) % COUNTS);
-            a[w] += 1;
-            b[x] += 1;
-            c[y] += 1;
-            d[z] += 1;
+            counts[0][usize::from(first) % COUNTS] += RUN as u32;
+        } else {
+            count_groups(run.as_chunks().0, &mut *counts);
         }
     }
+    let (groups, rest) = rest.as_chunks();
+    count_groups(groups, &mut *counts);
     for place in rest {
-        a[usize::from(*place) % COUNTS] += 1;
+        counts[0][usize::from(*place) % COUNTS] += 1;
+    }
+}
+
+/// Counts each token of a group by itself.
+#[inline(always)]
+fn count_groups(groups: &[[u16; GROUP]], [a, b, c, d]: &mut [&mut [u32; COUNTS]; GROUP]) {
+    for group in groups {
+        let [w, x, y, z] = group.map(|place| usize::from(place) % COUNTS);
+        a[w] += 1;
+        b[x] += 1;
+        c[y] += 1;
+        d[z] += 1;
     }
 }
