@@ -172,7 +172,7 @@ const SAMPLE_BYTES: usize = 16 << 10;
 /// Bytes of an image that are tried before choosing how to code all of it.
 const DRAWN_SAMPLE_BYTES: usize = 48 << 10;
 /// Of one of 16 bits, so many are tried before that: they tell unless one way takes less than so many halves
-/// of what the other does. Real ones took a third by plain matching, or twice as much.
+/// of what the other does.
 const DRAWN_GLANCE_BYTES: usize = 6 << 10;
 const DRAWN_CLEAR_HALVES: usize = 3;
 
